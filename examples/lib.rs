@@ -1,0 +1,1 @@
+//! Programs that run and check themselves.

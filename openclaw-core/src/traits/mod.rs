@@ -1,0 +1,10 @@
+//! The seams: what a host implements, and what the gateway asks of it.
+
+pub mod agent;
+pub mod channel;
+mod forward;
+pub mod http;
+pub mod model;
+pub(crate) mod render;
+pub mod skill;
+pub mod store;

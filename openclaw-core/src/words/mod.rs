@@ -1,0 +1,12 @@
+//! The vocabulary every other room speaks: plain data, no I/O, no traits of the seams.
+
+pub(crate) mod call;
+pub(crate) mod context;
+pub(crate) mod digest;
+pub(crate) mod env;
+pub(crate) mod envelope;
+pub(crate) mod error;
+pub(crate) mod id;
+pub(crate) mod json;
+pub(crate) mod limits;
+pub(crate) mod secret;

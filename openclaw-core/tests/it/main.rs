@@ -1,0 +1,3 @@
+//! Core's behaviour tests.
+
+mod tidy;
