@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_wrong_arrow_is_found() {
-        let to_skills = "[dependencies]\nopenclaw-core.workspace = true\nopenclaw-skills = { path = \"x\" }";
+        let to_skills =
+            "[dependencies]\nopenclaw-core.workspace = true\nopenclaw-skills = { path = \"x\" }";
         check(arrows, "openclaw-channels/Cargo.toml", to_skills, &[3]);
         check(arrows, "examples/Cargo.toml", to_skills, &[]);
         let table = "[dependencies.openclaw-testkit]\nworkspace = true";

@@ -65,7 +65,8 @@ impl Core {
         let mut edges = Vec::new();
         for (from, module) in &self.0 {
             let imports = module.names.imports.iter().map(|i| (&i.path, i.public));
-            let paths = module.names.paths.iter().map(|path| (path, false));
+            let long = module.names.paths.iter().filter(|path| path.segments.len() > 1);
+            let paths = long.map(|path| (path, false));
             for (path, public) in imports.chain(paths) {
                 if let Some(to) = self.absolute(from, &path.segments).map(|p| self.locate(&p, 8)) {
                     edges.push(Edge { from: from.clone(), to, line: path.line, public });
@@ -196,7 +197,8 @@ mod tests {
         assert_eq!(found, expected, "{files:?}");
     }
 
-    const LIB: (&str, &str) = ("lib.rs", "pub use words::{error::Error, id::Id};\npub use gateway::G;");
+    const LIB: (&str, &str) =
+        ("lib.rs", "pub use words::{error::Error, id::Id};\npub use gateway::G;");
     const WORDS: (&str, &str) = ("words/mod.rs", "pub mod error;\npub mod id;\npub use id::Id;");
     const ERROR: (&str, &str) = ("words/error.rs", "pub struct Error;");
     const GATEWAY: (&str, &str) = ("gateway/mod.rs", "pub struct G;");

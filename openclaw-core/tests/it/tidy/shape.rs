@@ -47,7 +47,8 @@ pub(super) fn empty(path: &str, text: &str) -> Vec<Finding> {
 /// Doc tests run: no fence is marked to be skipped.
 pub(super) fn skipped_doc_test(path: &str, text: &str) -> Vec<Finding> {
     let skipped = |line: &str| {
-        let mark = line.split_once("```").map(|(_, mark)| mark).unwrap_or_default();
+        let said = line.trim_start_matches([' ', '/', '!', '*']);
+        let mark = said.strip_prefix("```").unwrap_or_default();
         mark.split([',', ' ', '{', '}', '.']).any(|word| word.starts_with("ignore"))
     };
     let todo = "let the doc test run; `no_run` or `text` when it can't";
@@ -115,7 +116,8 @@ mod tests {
         check(skipped_doc_test, "//! ```\n//! ```no_run\n/// please ignore", &[]);
         check(skipped_doc_test, concat!("/// a\n/// ``", "`ignore"), &[2]);
         check(skipped_doc_test, concat!("/// ``", "`rust,ignore"), &[1]);
-        check(skipped_doc_test, concat!("//! ``", "`ignore-windows"), &[1]);
+        check(skipped_doc_test, concat!("    //! ``", "`ignore-windows"), &[1]);
+        check(skipped_doc_test, concat!("/** a\n * ``", "`should_panic ignore"), &[2]);
     }
 
     #[test]

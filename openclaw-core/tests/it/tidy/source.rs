@@ -279,7 +279,7 @@ mod tests {
     fn comments_and_literals_are_blanked() {
         check_code("a // b\nc", "a     \nc");
         check_code("a /* b /* c */ d */ e", "a                   e");
-        check_code(r#"f("x\"y", 'z', '\'')"#, "f(        ,    ,     )");
+        check_code(r#"f("x\"y", 'z', '\'')"#, "f(      ,    ,     )");
         check_code("r#\"a\"b\"# c", "          c");
         check_code("'a, 'static b'x'", "'a, 'static b   ");
     }
