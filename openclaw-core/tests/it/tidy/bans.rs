@@ -46,7 +46,6 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("openclaw-core/src/words/env.rs", "std::time::SystemTime::now", "it is the system clock"),
     ("openclaw-core/src/words/env.rs", "getrandom", "it is the system entropy"),
     ("openclaw-core/src/words/env.rs", "std::hash::RandomState", "entropy of the last resort"),
-    ("openclaw-core/src/traits/store/", "std::thread", "an engine owns its writer thread"),
     ("openclaw-core/src/store/", "std::thread", "an engine owns its writer thread"),
 ];
 

@@ -280,7 +280,7 @@ mod tests {
         check_code("a // b\nc", "a     \nc");
         check_code("a /* b /* c */ d */ e", "a                   e");
         check_code(r#"f("x\"y", 'z', '\'')"#, "f(      ,    ,     )");
-        check_code("r#\"a\"b\"# c", "          c");
+        check_code("r#\"a\"b\"# c", "         c");
         check_code("'a, 'static b'x'", "'a, 'static b   ");
     }
 
