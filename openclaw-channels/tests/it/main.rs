@@ -1,0 +1,3 @@
+//! The behaviour of every channel, from outside.
+
+mod memory;
