@@ -1,0 +1,12 @@
+//! The testkit's behaviour tests: each thing does what its name says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod agents;
+mod env;
+mod remote;
