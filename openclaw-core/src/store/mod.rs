@@ -4,7 +4,12 @@
 //! file, one process, durable at power loss.
 
 mod apply;
+mod disk;
 mod memory;
+#[cfg(feature = "redb")]
+mod redb;
 
-pub use self::memory::MemoryStore;
+#[cfg(feature = "redb")]
+pub use self::redb::{RedbStore, RedbStoreBuilder};
+pub use self::{disk::Disk, memory::MemoryStore};
 pub use crate::traits::store::*;

@@ -1,0 +1,46 @@
+//! The block device below an engine that keeps everything in one file.
+
+use std::{fmt, io};
+
+/// A block device: bytes at offsets, durable once synced.
+///
+/// An engine that takes one runs on anything that keeps this contract: a test's fault disk,
+/// an encrypting layer, memory.
+///
+/// * [`read`](Disk::read) sees every write that returned before, synced or not.
+/// * [`sync`](Disk::sync) returns only when every write and length set before it would survive
+///   power loss. After it failed, nothing may be assumed about any of them.
+/// * Between syncs, writes may reach the medium in any order, in part or not at all.
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// The device's.
+    #[expect(clippy::len_without_is_empty, reason = "a device is measured, not asked if empty")]
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `buf` with the bytes at `at`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` behind the end, else the device's.
+    fn read(&self, at: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Cuts it, or lengthens it with zeros.
+    ///
+    /// # Errors
+    /// The device's; `StorageFull` when there is no space.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes everything so far survive power loss.
+    ///
+    /// # Errors
+    /// The device's. The caller never tries again: the device may have dropped what it could
+    /// not write, and would then answer that all is well.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Writes `data` at `at`.
+    ///
+    /// # Errors
+    /// The device's; `StorageFull` when there is no space.
+    fn write(&self, at: u64, data: &[u8]) -> io::Result<()>;
+}

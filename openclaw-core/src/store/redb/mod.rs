@@ -1,0 +1,237 @@
+//! The embedded engine: one file, one process, durable at power loss.
+
+mod backend;
+mod fault;
+mod queue;
+mod rows;
+mod source;
+mod view;
+mod writer;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use self::{queue::Queue, source::Source, view::View, writer::Writer};
+use super::Disk;
+use crate::{
+    Clock,
+    traits::store::{
+        Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
+        Txn,
+    },
+};
+
+const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
+
+/// How many batches may wait in the queue.
+const QUEUED_BATCHES: usize = 4;
+
+/// A durable [`StateStore`] in one file.
+///
+/// Commits of all callers go through one thread, which writes what waits as one batch with one
+/// sync: the more callers, the more commits a sync carries. Reads run where they are called, on
+/// a snapshot, and see every commit that was answered before.
+///
+/// Clones share the store. Dropping the last one writes what is queued and closes the file;
+/// it blocks for as long as that takes.
+///
+/// * One process, one store: another one that opens the file gets [`StoreError::Locked`].
+/// * When a sync fails, its commits answer [`StoreError::OutcomeUnknown`], and the store is
+///   closed for good: a sync is never tried again. Opening it again shows what was kept.
+/// * Any other error of the file refuses the batch, which left no trace. The file is opened
+///   again, so that a full disk needs no restart.
+/// * The store's time never goes back while it is open, nor behind the last commit when it is
+///   opened again; an orderly close keeps also the time that only reads have seen.
+///
+/// ```
+/// use openclaw_core::{Env, store::{Commit, Key, Op, RedbStore, StateStore, StateStoreExt, Txn}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (dir, clock) = (tempfile::tempdir()?, Env::system().clock());
+/// let path = dir.path().join("state.redb");
+/// let key = Key::system("doc").text("greeting").build();
+///
+/// let store = RedbStore::open(&path, clock.clone())?;
+/// let put = Txn::new("docs").op(Op::put(key.clone(), "hello"));
+/// assert!(matches!(store.commit(put).await?, Commit::Applied(_)));
+/// drop(store);
+///
+/// let store = RedbStore::open(&path, clock)?;
+/// assert_eq!(store.get(&key).await?.map(|e| e.value).as_deref(), Some(&b"hello"[..]));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct RedbStore(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    queue: Arc<Queue>,
+    view: Arc<View>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Settings of a [`RedbStore`].
+///
+/// ```
+/// use std::time::Duration;
+/// use openclaw_core::{Env, store::{RedbStore, StateStore}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let dir = tempfile::tempdir()?;
+/// let store = RedbStore::builder()
+///     .linger(Duration::from_micros(200))
+///     .cache(64 << 20)
+///     .open(dir.path().join("state.redb"), Env::system().clock())?;
+/// assert!(store.capabilities().durable);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "end it with `open`"]
+pub struct RedbStoreBuilder {
+    linger: Duration,
+    max_batch: usize,
+    cache: usize,
+    disk: Option<Arc<dyn Disk>>,
+}
+
+impl RedbStore {
+    /// Opens the store in this file, and makes the file when there is none.
+    ///
+    /// # Errors
+    /// `Locked` when it is open elsewhere, `Corrupt` when it is no store, `Full` or
+    /// `Unavailable` when it can't be used. Each names the path and what to do.
+    pub fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::builder().open(path, clock)
+    }
+
+    /// Starts with the usual settings.
+    pub const fn builder() -> RedbStoreBuilder {
+        RedbStoreBuilder {
+            linger: Duration::from_micros(100),
+            max_batch: 256,
+            cache: 8 << 20,
+            disk: None,
+        }
+    }
+}
+
+impl RedbStoreBuilder {
+    /// Sets how long the writer waits for the callers it has just answered.
+    ///
+    /// It waits only when there are several, and stops when they are back.
+    pub const fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Sets how many transactions share a sync, at least one.
+    pub const fn max_batch(mut self, transactions: usize) -> Self {
+        self.max_batch = if transactions == 0 { 1 } else { transactions };
+        self
+    }
+
+    /// Sets how many bytes of the file are kept in memory.
+    ///
+    /// It fills with use. What is not in it comes from the operating system's own cache.
+    pub const fn cache(mut self, bytes: usize) -> Self {
+        self.cache = bytes;
+        self
+    }
+
+    /// Keeps the rows on this disk; the path only names it in errors.
+    ///
+    /// A disk has no locks: give it to one store.
+    pub fn disk(mut self, disk: impl Disk) -> Self {
+        self.disk = Some(Arc::new(disk));
+        self
+    }
+
+    /// Opens the store, and makes its file when there is none.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`].
+    pub fn open(
+        self,
+        path: impl AsRef<Path>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<RedbStore, StoreError> {
+        let path = path.as_ref().to_owned();
+        let source = Source { path: path.clone(), disk: self.disk, cache: self.cache };
+        let opened = source.open()?;
+        let queue = Arc::new(Queue::new(self.max_batch.saturating_mul(QUEUED_BATCHES)));
+        let (writer, view) = Writer::new(source, opened, Arc::clone(&queue), Arc::clone(&clock));
+        let writer = writer.batches(self.linger, self.max_batch);
+        let writer = thread::Builder::new()
+            .name("openclaw-redb".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|e| StoreError::Unavailable(format!("its thread did not start: {e}")))?;
+        Ok(RedbStore(Arc::new(Inner { path, clock, queue, view, writer: Some(writer) })))
+    }
+}
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore").field("path", &self.0.path).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.finish("its last handle was dropped");
+        let Some(writer) = self.writer.take() else { return };
+        // An answer may wake a task that holds the last handle: the thread can't wait for
+        // itself, and ends by itself.
+        if writer.thread().id() != thread::current().id() {
+            drop(writer.join());
+        }
+    }
+}
+
+#[async_trait]
+impl StateStore for RedbStore {
+    fn capabilities(&self) -> StoreCapabilities {
+        LIMITS
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
+        let (txn, as_of) = self.0.view.read(self.0.clock.now())?;
+        Ok(Snapshot::new(rows::get_many(&txn, keys, as_of)?, as_of))
+    }
+
+    async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
+        let (txn, as_of) = self.0.view.read(self.0.clock.now())?;
+        Ok(Snapshot::new(rows::page(&txn, &query, as_of)?, as_of))
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
+        txn.check(&LIMITS)?;
+        let unknown = StoreError::OutcomeUnknown(txn.id);
+        self.0.queue.send(txn).await?.await.unwrap_or(Err(unknown))
+    }
+
+    async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
+        let checked: Vec<_> = txns.iter().map(|txn| txn.check(&LIMITS).map(|()| txn.id)).collect();
+        let fit = txns.into_iter().zip(&checked).filter(|(_, checked)| checked.is_ok());
+        let mut sent = self.0.queue.send_many(fit.map(|(txn, _)| txn).collect()).await.into_iter();
+        let mut outcomes = Vec::with_capacity(checked.len());
+        for checked in checked {
+            outcomes.push(match checked {
+                Err(e) => Err(e),
+                Ok(id) => match sent.next() {
+                    Some(Ok(answer)) => answer.await.unwrap_or(Err(StoreError::OutcomeUnknown(id))),
+                    Some(Err(e)) => Err(e),
+                    None => Err(StoreError::OutcomeUnknown(id)),
+                },
+            });
+        }
+        outcomes
+    }
+}

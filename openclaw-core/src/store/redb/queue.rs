@@ -1,0 +1,161 @@
+//! The bounded queue between the callers and the writer thread.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::traits::store::{Commit, StoreError, Txn};
+
+/// What a caller waits for. When it ends without an answer, nobody knows the outcome.
+pub(super) type Answer = oneshot::Receiver<Result<Commit, StoreError>>;
+
+/// A transaction that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) txn: Txn,
+    pub(super) answer: oneshot::Sender<Result<Commit, StoreError>>,
+}
+
+/// The queue. Callers wait for space without blocking; the writer waits blocking.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    space: Semaphore,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tickets: VecDeque<Ticket>,
+    /// The writer sleeps until this many wait. Nobody wakes it earlier: a wake for each ticket
+    /// would cost more than the ticket.
+    wanted: usize,
+    closed: Option<String>,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Self {
+        // The semaphore counts permits in 32 bits for one caller.
+        let capacity = capacity.clamp(1, 1 << 20);
+        let state = Mutex::new(State { wanted: usize::MAX, ..State::default() });
+        Self { state, filled: Condvar::new(), space: Semaphore::new(capacity), capacity }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a transaction as soon as there is space.
+    pub(super) async fn send(&self, txn: Txn) -> Result<Answer, StoreError> {
+        self.room(1).await?;
+        let (answer, receiver) = oneshot::channel();
+        self.push([Ticket { txn, answer }])?;
+        Ok(receiver)
+    }
+
+    /// Queues transactions side by side, so that they land in one batch when they fit in one.
+    pub(super) async fn send_many(&self, txns: Vec<Txn>) -> Vec<Result<Answer, StoreError>> {
+        let mut answers = Vec::with_capacity(txns.len());
+        let mut left = txns.into_iter();
+        while left.len() > 0 {
+            let count = left.len().min(self.capacity);
+            let (tickets, receivers): (Vec<_>, Vec<_>) = left
+                .by_ref()
+                .take(count)
+                .map(|txn| {
+                    let (answer, receiver) = oneshot::channel();
+                    (Ticket { txn, answer }, receiver)
+                })
+                .unzip();
+            let sent = match self.room(count).await {
+                Ok(()) => self.push(tickets),
+                Err(e) => Err(e),
+            };
+            answers.extend(receivers.into_iter().map(|r| sent.clone().map(|()| r)));
+        }
+        answers
+    }
+
+    async fn room(&self, count: usize) -> Result<(), StoreError> {
+        let permits = u32::try_from(count).unwrap_or(u32::MAX);
+        match self.space.acquire_many(permits).await {
+            Ok(permit) => {
+                permit.forget();
+                Ok(())
+            }
+            Err(_closed) => {
+                let why = self.lock().closed.clone();
+                Err(StoreError::Closed(why.unwrap_or_default()))
+            }
+        }
+    }
+
+    fn push(&self, tickets: impl IntoIterator<Item = Ticket>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if let Some(why) = &state.closed {
+            return Err(StoreError::Closed(why.clone()));
+        }
+        state.tickets.extend(tickets);
+        if state.tickets.len() >= state.wanted {
+            state.wanted = usize::MAX;
+            drop(state);
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next batch; `None` once the queue is closed and empty.
+    ///
+    /// `woken` callers have just got their answer and tend to come back at once. When there is
+    /// company, it is worth a short wait for them: else the callers fall into two camps, each
+    /// of which waits for the sync of the other.
+    pub(super) fn take(&self, max: usize, woken: usize, linger: Duration) -> Option<Vec<Ticket>> {
+        let mut state = self.lock();
+        let wanted = (state.tickets.len() + woken).min(max);
+        if wanted > 1 && !linger.is_zero() {
+            state.wanted = wanted;
+            let short = |s: &mut State| s.tickets.len() < wanted && s.closed.is_none();
+            let waited = self.filled.wait_timeout_while(state, linger, short);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        while state.tickets.is_empty() {
+            if state.closed.is_some() {
+                return None;
+            }
+            state.wanted = 1;
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.wanted = usize::MAX;
+        let count = state.tickets.len().min(max);
+        let batch = state.tickets.drain(..count).collect();
+        drop(state);
+        self.space.add_permits(count);
+        Some(batch)
+    }
+
+    /// Takes no more; what waits is still taken out.
+    pub(super) fn finish(&self, why: &str) {
+        let mut state = self.lock();
+        state.closed.get_or_insert_with(|| why.to_owned());
+        drop(state);
+        self.space.close();
+        self.filled.notify_all();
+    }
+
+    /// Takes no more, and answers everybody who waits. The first reason stays.
+    pub(super) fn close(&self, why: &str) {
+        self.finish(why);
+        let mut state = self.lock();
+        let tickets = std::mem::take(&mut state.tickets);
+        let why = state.closed.clone().unwrap_or_default();
+        drop(state);
+        for ticket in tickets {
+            drop(ticket.answer.send(Err(StoreError::Closed(why.clone()))));
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! How rows lie in redb's tables.
+//!
+//! `rows`: key → version (be64), expiry (be64), value. `expiry`: expiry (be64), key → nothing,
+//! only for rows that expire. `meta`: what outlives the process.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use redb::{AccessGuard, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::fault::fault;
+use crate::{
+    Timestamp,
+    store::apply::{Row, Table},
+    traits::store::{Entry, Key, Page, ScanQuery, StoreError, Version},
+};
+
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("openclaw.rows");
+const EXPIRY: TableDefinition<'_, &[u8], ()> = TableDefinition::new("openclaw.expiry");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("openclaw.meta");
+
+/// The layout this code reads and writes.
+const FORMAT: u64 = 1;
+
+/// Expired rows that a batch clears away beside its own work.
+const SWEEP: usize = 32;
+
+/// What outlives the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meta {
+    /// The last version that was given out.
+    pub(super) version: u64,
+    /// The latest time that a commit answered.
+    pub(super) time: Timestamp,
+}
+
+/// The rows inside one write transaction.
+pub(super) struct Rows<'txn> {
+    rows: redb::Table<'txn, &'static [u8], &'static [u8]>,
+    expiry: redb::Table<'txn, &'static [u8], ()>,
+    scratch: Vec<u8>,
+    /// No row expires before this.
+    earliest: Timestamp,
+    /// Expiries this transaction wrote.
+    scheduled: usize,
+}
+
+impl<'txn> Rows<'txn> {
+    pub(super) fn open(
+        txn: &'txn WriteTransaction,
+        earliest: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let rows = txn.open_table(ROWS).map_err(fault)?;
+        let expiry = txn.open_table(EXPIRY).map_err(fault)?;
+        Ok(Self { rows, expiry, scratch: Vec::new(), earliest, scheduled: 0 })
+    }
+
+    /// Clears expired rows away, in proportion to what this transaction wrote, and tells when
+    /// the next one expires.
+    pub(super) fn sweep(mut self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let mut left = SWEEP + 2 * self.scheduled;
+        while self.earliest <= now && left > 0 {
+            left -= 1;
+            let first = match self.expiry.first().map_err(fault)? {
+                Some((due, _)) => due.value().to_vec(),
+                None => return Ok(Timestamp::MAX),
+            };
+            let (at, key) = due(&first)?;
+            self.earliest = at;
+            if at <= now {
+                self.expiry.remove(first.as_slice()).map_err(fault)?;
+                self.rows.remove(key).map_err(fault)?;
+            }
+        }
+        Ok(self.earliest)
+    }
+
+    fn schedule(&mut self, at: Timestamp, key: &[u8]) -> Result<(), StoreError> {
+        self.earliest = self.earliest.min(at);
+        self.scheduled += 1;
+        self.expiry.insert(due_key(&mut self.scratch, at, key), ()).map_err(fault)?;
+        Ok(())
+    }
+
+    fn unschedule(&mut self, at: Timestamp, key: &[u8]) -> Result<(), StoreError> {
+        self.expiry.remove(due_key(&mut self.scratch, at, key)).map_err(fault)?;
+        Ok(())
+    }
+}
+
+impl Table for Rows<'_> {
+    fn row(&self, key: &Key) -> Result<Option<Row>, StoreError> {
+        self.rows.get(key.as_bytes()).map_err(fault)?.map(|row| decode(row.value())).transpose()
+    }
+
+    fn head(&self, key: &Key) -> Result<Option<(Version, Timestamp)>, StoreError> {
+        let row = self.rows.get(key.as_bytes()).map_err(fault)?;
+        row.map(|row| split(row.value()).map(|(head, _)| head)).transpose()
+    }
+
+    fn put(&mut self, key: Key, row: Row) -> Result<(), StoreError> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&row.version.get().to_be_bytes());
+        self.scratch.extend_from_slice(&row.expires.as_millis().to_be_bytes());
+        self.scratch.extend_from_slice(&row.value);
+        let old = self.rows.insert(key.as_bytes(), self.scratch.as_slice()).map_err(fault)?;
+        let before = expiry(old)?;
+        if before == row.expires {
+            return Ok(());
+        }
+        if before < Timestamp::MAX {
+            self.unschedule(before, key.as_bytes())?;
+        }
+        if row.expires < Timestamp::MAX {
+            self.schedule(row.expires, key.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &Key) -> Result<(), StoreError> {
+        let before = expiry(self.rows.remove(key.as_bytes()).map_err(fault)?)?;
+        if before < Timestamp::MAX { self.unschedule(before, key.as_bytes()) } else { Ok(()) }
+    }
+}
+
+/// Reads several keys, expired rows left out.
+pub(super) fn get_many(
+    txn: &ReadTransaction,
+    keys: &[Key],
+    now: Timestamp,
+) -> Result<Vec<Option<Entry>>, StoreError> {
+    let rows = txn.open_table(ROWS).map_err(fault)?;
+    let read = |key: &Key| {
+        let found = rows.get(key.as_bytes()).map_err(fault)?;
+        found.map_or(Ok(None), |row| live(row.value(), now))
+    };
+    keys.iter().map(read).collect()
+}
+
+/// Reads a page, expired rows left out.
+pub(super) fn page(
+    txn: &ReadTransaction,
+    query: &ScanQuery,
+    now: Timestamp,
+) -> Result<Page, StoreError> {
+    let mut page = Page::default();
+    let end = query.prefix.end();
+    let Some(bounds) = bounds(query, end.as_deref()) else { return Ok(page) };
+    let rows = txn.open_table(ROWS).map_err(fault)?;
+    let mut range = rows.range::<&[u8]>(bounds).map_err(fault)?;
+    while let Some(found) = if query.reverse { range.next_back() } else { range.next() } {
+        let (key, row) = found.map_err(fault)?;
+        if let Some(entry) = live(row.value(), now)? {
+            if page.rows.len() == query.limit.get() {
+                page.more = true;
+                break;
+            }
+            page.rows.push((Key::from_bytes(Bytes::copy_from_slice(key.value())), entry));
+        }
+    }
+    Ok(page)
+}
+
+/// The keys a query asks for; `None` when there can be none.
+fn bounds<'a>(
+    query: &'a ScanQuery,
+    end: Option<&'a [u8]>,
+) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+    let start = query.prefix.as_bytes();
+    let after = query.after.as_ref().map(Key::as_bytes);
+    let low = match after {
+        Some(after) if !query.reverse && after >= start => Bound::Excluded(after),
+        _ => Bound::Included(start),
+    };
+    let high = match after.filter(|_| query.reverse) {
+        Some(after) => Some(end.map_or(after, |end| end.min(after))),
+        None => end,
+    };
+    let empty = matches!(
+        (low, high),
+        (Bound::Included(low) | Bound::Excluded(low), Some(high)) if low >= high
+    );
+    (!empty).then_some((low, high.map_or(Bound::Unbounded, Bound::Excluded)))
+}
+
+/// Writes what must outlive the process.
+pub(super) fn save(txn: &WriteTransaction, meta: Meta) -> Result<(), StoreError> {
+    let mut table = txn.open_table(META).map_err(fault)?;
+    table.insert("version", meta.version).map_err(fault)?;
+    table.insert("time", meta.time.as_millis()).map_err(fault)?;
+    Ok(())
+}
+
+/// Makes the tables of an empty file.
+pub(super) fn init(txn: &WriteTransaction) -> Result<(), StoreError> {
+    txn.open_table(ROWS).map_err(fault)?;
+    txn.open_table(EXPIRY).map_err(fault)?;
+    txn.open_table(META).map_err(fault)?.insert("format", FORMAT).map_err(fault)?;
+    save(txn, Meta::default())
+}
+
+/// What outlived the last process, and when the first row expires; `None` for an empty file.
+pub(super) fn load(txn: &ReadTransaction) -> Result<Option<(Meta, Timestamp)>, StoreError> {
+    if txn.list_tables().map_err(fault)?.next().is_none() {
+        return Ok(None);
+    }
+    let meta = txn.open_table(META).map_err(fault)?;
+    let number = |name| match meta.get(name).map_err(fault) {
+        Ok(found) => Ok(found.map_or(0, |n| n.value())),
+        Err(e) => Err(e),
+    };
+    match number("format")? {
+        FORMAT => {}
+        n => return Err(StoreError::Corrupt(format!("its layout is {n}, this is {FORMAT}"))),
+    }
+    let time = Timestamp::from_millis(number("time")?);
+    let expiry = txn.open_table(EXPIRY).map_err(fault)?;
+    let earliest = match expiry.first().map_err(fault)? {
+        Some((first, _)) => due(first.value())?.0,
+        None => Timestamp::MAX,
+    };
+    Ok(Some((Meta { version: number("version")?, time }, earliest)))
+}
+
+fn due_key<'a>(scratch: &'a mut Vec<u8>, at: Timestamp, key: &[u8]) -> &'a [u8] {
+    scratch.clear();
+    scratch.extend_from_slice(&at.as_millis().to_be_bytes());
+    scratch.extend_from_slice(key);
+    scratch
+}
+
+fn due(index: &[u8]) -> Result<(Timestamp, &[u8]), StoreError> {
+    let (at, key) = index.split_first_chunk().ok_or_else(short)?;
+    Ok((Timestamp::from_millis(u64::from_be_bytes(*at)), key))
+}
+
+type Head = (Version, Timestamp);
+
+fn split(row: &[u8]) -> Result<(Head, &[u8]), StoreError> {
+    let (version, rest) = row.split_first_chunk().ok_or_else(short)?;
+    let (expires, value) = rest.split_first_chunk().ok_or_else(short)?;
+    let version = Version::new(u64::from_be_bytes(*version));
+    Ok(((version, Timestamp::from_millis(u64::from_be_bytes(*expires))), value))
+}
+
+/// When the row that was there expires; never, when there was none.
+fn expiry(old: Option<AccessGuard<'_, &'static [u8]>>) -> Result<Timestamp, StoreError> {
+    old.map_or(Ok(Timestamp::MAX), |old| split(old.value()).map(|((_, expires), _)| expires))
+}
+
+fn decode(row: &[u8]) -> Result<Row, StoreError> {
+    let ((version, expires), value) = split(row)?;
+    Ok(Row { version, expires, value: Bytes::copy_from_slice(value) })
+}
+
+fn live(row: &[u8], now: Timestamp) -> Result<Option<Entry>, StoreError> {
+    let ((_, expires), _) = split(row)?;
+    if expires > now { Ok(Some(decode(row)?.entry())) } else { Ok(None) }
+}
+
+fn short() -> StoreError {
+    StoreError::Corrupt("a row is shorter than its header".to_owned())
+}

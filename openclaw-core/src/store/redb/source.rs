@@ -1,0 +1,107 @@
+//! Where a database is opened from, the first time and again.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use redb::{Database, ReadableDatabase, backends::FileBackend};
+
+use super::{
+    backend::{OnDisk, Watch, Watched},
+    fault::{cannot_open, cannot_use, fault, in_file},
+    rows::{self, Meta},
+};
+use crate::{Timestamp, store::Disk, traits::store::StoreError};
+
+/// The file or the disk of a store.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) disk: Option<Arc<dyn Disk>>,
+    pub(super) cache: usize,
+}
+
+/// A database, ready for use.
+pub(super) struct Opened {
+    pub(super) db: Database,
+    pub(super) watch: Arc<Watch>,
+    pub(super) meta: Meta,
+    /// No row expires before this.
+    pub(super) earliest: Timestamp,
+}
+
+impl Source {
+    /// Opens it for the first time, and makes it when there is none.
+    pub(super) fn open(&self) -> Result<Opened, StoreError> {
+        let opened = self.with(true)?;
+        if self.disk.is_none() {
+            sync_directory(&self.path).map_err(|e| cannot_use(&self.path, &e))?;
+        }
+        Ok(opened)
+    }
+
+    /// Opens it again, after an error that lost nothing.
+    pub(super) fn reopen(&self) -> Result<Opened, StoreError> {
+        self.with(false)
+    }
+
+    fn with(&self, create: bool) -> Result<Opened, StoreError> {
+        let watch = Arc::new(Watch::default());
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache);
+        let opened = match &self.disk {
+            Some(disk) => {
+                let backend = OnDisk(Arc::clone(disk));
+                builder.create_with_backend(Watched::new(backend, Arc::clone(&watch)))
+            }
+            None => {
+                let file = self.file(create)?;
+                let backend = FileBackend::new(file).map_err(|e| cannot_open(&self.path, e))?;
+                builder.create_with_backend(Watched::new(backend, Arc::clone(&watch)))
+            }
+        };
+        let db = opened.map_err(|e| cannot_open(&self.path, e))?;
+        let (meta, earliest) = self.prepare(&db).map_err(|e| in_file(&self.path, e))?;
+        Ok(Opened { db, watch, meta, earliest })
+    }
+
+    fn file(&self, create: bool) -> Result<File, StoreError> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(create)
+            .truncate(false)
+            .open(&self.path)
+            .map_err(|e| cannot_use(&self.path, &e))
+    }
+
+    /// Reads what outlived the last process; an empty file gets its tables.
+    fn prepare(&self, db: &Database) -> Result<(Meta, Timestamp), StoreError> {
+        if let Some(found) = rows::load(&db.begin_read().map_err(fault)?)? {
+            return Ok(found);
+        }
+        let mut txn = db.begin_write().map_err(fault)?;
+        txn.set_quick_repair(true);
+        rows::init(&txn)?;
+        txn.commit().map_err(fault)?;
+        Ok((Meta::default(), Timestamp::MAX))
+    }
+}
+
+/// Makes the name of a new file survive power loss, not only its bytes.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Not every system lets a directory be opened, and not every file system syncs one.
+    let Ok(directory) = File::open(parent.unwrap_or_else(|| Path::new("."))) else {
+        return Ok(());
+    };
+    match directory.sync_all() {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(e)
+        }
+        _ => Ok(()),
+    }
+}
