@@ -3,6 +3,8 @@
 mod traits;
 mod words;
 
+pub mod gateway;
+pub mod records;
 pub mod store;
 
 pub use traits::{agent, channel, http, model, skill};
@@ -16,7 +18,10 @@ pub use words::{
     context::{Cancel, Canceller, Context, Effects, Principal, TraceParent, Trust},
     digest::Digest,
     env::{Clock, Env, Rng, SystemClock, SystemRng, Timestamp},
-    envelope::{Attachment, Content, Conversation, ConversationKind, Envelope, Sender, SenderKind},
+    envelope::{
+        Attachment, ChannelSeed, Content, Conversation, ConversationKind, Envelope, SeedError,
+        SeedMessage, SeedMetadata, SeedPayload, Sender, SenderKind, SenderSeed,
+    },
     error::{Error, ErrorKind, Happened, OrFail, Result},
     id::{
         AgentId, ChannelId, InvalidId, MAX_ID_LEN, MessageId, ModelId, SkillId, Subject, TenantId,

@@ -5,43 +5,12 @@ use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use super::render::TextUnit;
+use super::render::render;
 use crate::{
     Call, ChannelId, Content, Context, Conversation, Effect, Envelope, Error, IdempotencyKey,
     MessageId, Result, Timestamp,
 };
-
-/// How a platform counts the length of a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TextUnit {
-    /// Bytes of UTF-8.
-    Bytes,
-    /// Code units of UTF-16.
-    Utf16,
-    /// Unicode scalar values. The default.
-    #[default]
-    Chars,
-}
-
-impl TextUnit {
-    /// The length of a text in this unit.
-    ///
-    /// ```
-    /// use openclaw_core::channel::TextUnit;
-    ///
-    /// assert_eq!(TextUnit::Bytes.len("é😀"), 6);
-    /// assert_eq!(TextUnit::Utf16.len("é😀"), 3);
-    /// assert_eq!(TextUnit::Chars.len("é😀"), 2);
-    /// ```
-    #[must_use]
-    pub fn len(self, text: &str) -> usize {
-        match self {
-            Self::Bytes => text.len(),
-            Self::Utf16 => text.encode_utf16().count(),
-            Self::Chars => text.chars().count(),
-        }
-    }
-}
 
 /// The order in which a channel delivers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -561,7 +530,8 @@ pub trait Channel: Send + Sync + fmt::Debug + 'static {
 
     /// Splits content into parts that the platform takes.
     fn render(&self, content: &Content) -> Vec<Part> {
-        crate::traits::render::by_capabilities(content, self.capabilities())
+        let Capabilities { max_text, unit, max_parts, .. } = *self.capabilities();
+        render(content, max_text, unit, max_parts).into_iter().map(Part::new).collect()
     }
 
     /// How the channel is, within a second.

@@ -1,28 +1,64 @@
 //! Splitting a text where a reader would, in the platform's own unit.
 
-use super::channel::{Capabilities, Part, TextUnit};
+use std::num::NonZeroUsize;
+
 use crate::Content;
 
-/// The parts of a content by a channel's limits: paragraph, line, sentence, word, letter.
+/// How a platform counts the length of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TextUnit {
+    /// Bytes of UTF-8.
+    Bytes,
+    /// Code units of UTF-16.
+    Utf16,
+    /// Unicode scalar values. The default.
+    #[default]
+    Chars,
+}
+
+impl TextUnit {
+    /// The length of a text in this unit.
+    ///
+    /// ```
+    /// use openclaw_core::channel::TextUnit;
+    ///
+    /// assert_eq!(TextUnit::Bytes.len("é😀"), 6);
+    /// assert_eq!(TextUnit::Utf16.len("é😀"), 3);
+    /// assert_eq!(TextUnit::Chars.len("é😀"), 2);
+    /// ```
+    #[must_use]
+    pub fn len(self, text: &str) -> usize {
+        match self {
+            Self::Bytes => text.len(),
+            Self::Utf16 => text.encode_utf16().count(),
+            Self::Chars => text.chars().count(),
+        }
+    }
+}
+
+/// The contents of the parts by a channel's limits: paragraph, line, sentence, word, letter.
 ///
 /// Text that is over `max_parts` parts ends with a mark that says so.
-pub(crate) fn by_capabilities(content: &Content, capabilities: &Capabilities) -> Vec<Part> {
-    let Some(max) = capabilities.max_text else {
-        return vec![Part::new(content.clone())];
+pub(super) fn render(
+    content: &Content,
+    max: Option<NonZeroUsize>,
+    unit: TextUnit,
+    max_parts: usize,
+) -> Vec<Content> {
+    let Some(max) = max.filter(|_| !matches!(content, Content::Bytes { .. })) else {
+        return vec![content.clone()];
     };
-    if let Content::Bytes { .. } = content {
-        return vec![Part::new(content.clone())];
-    }
     let text = content.to_text();
-    let mut pieces = split(&text, max.get(), capabilities.unit);
-    let most = capabilities.max_parts.max(1);
+    let mut pieces = split(&text, max.get(), unit);
+    let most = max_parts.max(1);
     if pieces.len() > most {
         pieces.truncate(most);
         if let Some(last) = pieces.last_mut() {
-            *last = cut_with_mark(last, max.get(), capabilities.unit);
+            *last = cut_with_mark(last, max.get(), unit);
         }
     }
-    pieces.into_iter().map(|piece| Part::new(Content::text(piece))).collect()
+    pieces.into_iter().map(Content::text).collect()
 }
 
 const MARK: &str = " […]";
@@ -106,13 +142,9 @@ mod tests {
 
     #[test]
     fn too_many_parts_end_with_a_mark() {
-        let caps = Capabilities {
-            max_text: std::num::NonZeroUsize::new(10),
-            max_parts: 2,
-            ..Capabilities::default()
-        };
-        let parts = by_capabilities(&Content::text("0123456789".repeat(5)), &caps);
+        let text = Content::text("0123456789".repeat(5));
+        let parts = render(&text, NonZeroUsize::new(10), TextUnit::Chars, 2);
         assert_eq!(parts.len(), 2);
-        assert_eq!(parts.last().unwrap().content.to_text(), "012345 […]");
+        assert_eq!(parts.last().unwrap().to_text(), "012345 […]");
     }
 }

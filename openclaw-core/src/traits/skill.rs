@@ -160,13 +160,22 @@ pub struct SkillRequest {
     pub operation: Arc<str>,
     /// The arguments.
     pub input: Arc<Value>,
+    /// The approval that the effect's claim consumes, when one is needed.
+    pub approval: Option<Arc<str>>,
 }
 
 impl SkillRequest {
     /// Asks this skill under this operation name.
     #[must_use]
     pub fn new(skill: SkillId, operation: impl Into<Arc<str>>, input: Value) -> Self {
-        Self { skill, operation: operation.into(), input: Arc::new(input) }
+        Self { skill, operation: operation.into(), input: Arc::new(input), approval: None }
+    }
+
+    /// Names the approval that the effect's claim consumes.
+    #[must_use]
+    pub fn approved(mut self, approval: impl Into<Arc<str>>) -> Self {
+        self.approval = Some(approval.into());
+        self
     }
 }
 

@@ -1,5 +1,6 @@
 //! A message as the gateway knows it: CloudEvents names, typed conversation and content.
 
+mod base64;
 mod cloudevent;
 mod seed;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::seed::{ChannelSeed, SeedError, SeedMessage, SeedMetadata, SeedPayload, SenderSeed};
 use crate::{ChannelId, TenantId, Timestamp, TraceParent};
 
 /// What kind of place a conversation is.

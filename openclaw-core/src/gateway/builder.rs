@@ -1,0 +1,221 @@
+//! Composing a gateway: channels, agents, skills, a store, and what the bounds are.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use super::{Gateway, Router};
+use crate::{
+    AgentId, ChannelId, Env, Error, ErrorKind, Limits, Result, SkillId,
+    agent::{Agent, Budget},
+    channel::Channel,
+    skill::Skill,
+    store::{SharedStore, StateStore},
+};
+
+/// When a delivery is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AckPolicy {
+    /// Once the message is durable. The default.
+    #[default]
+    Recorded,
+    /// Once the message is finished: replied, silent, dead or parked.
+    Replied,
+}
+
+/// The bounds and times of a gateway. Every default is stated at its field.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GatewayConfig {
+    /// Messages and replies on hand, over all conversations. 4,096.
+    pub pending: usize,
+    /// Messages on hand in one conversation. 64.
+    pub lane: usize,
+    /// Turns that run at once. 256.
+    pub turns: usize,
+    /// Replies that go out at once. 256.
+    pub sends: usize,
+    /// Attempts at a turn, the first included. 3.
+    pub turn_attempts: u32,
+    /// The pause after the first failed attempt at a turn; it doubles, up to 5 s. 1 s.
+    pub turn_pause: Duration,
+    /// The longest one attempt at a turn may take. 60 s.
+    pub turn_timeout: Duration,
+    /// Attempts at a part of a reply, the first included. 5.
+    pub send_attempts: u32,
+    /// The pause after the first failed attempt at a part; it doubles. 1 s.
+    pub send_pause: Duration,
+    /// The longest one attempt at a part may take. 30 s.
+    pub send_timeout: Duration,
+    /// A longer wait before a part is kept in the store and not in memory. 30 s.
+    pub defer: Duration,
+    /// What one turn may ask for.
+    pub budget: Budget,
+    /// What one message may cost.
+    pub limits: Limits,
+    /// How often the audit trail is sealed. 30 s.
+    pub seal_every: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            pending: 4096,
+            lane: 64,
+            turns: 256,
+            sends: 256,
+            turn_attempts: 3,
+            turn_pause: second,
+            turn_timeout: 60 * second,
+            send_attempts: 5,
+            send_pause: second,
+            send_timeout: 30 * second,
+            defer: 30 * second,
+            budget: Budget::default(),
+            limits: Limits::default(),
+            seal_every: 30 * second,
+        }
+    }
+}
+
+/// Builds a [`Gateway`]; the store and the environment come first, everything else is added.
+#[must_use = "end it with `start`"]
+pub struct GatewayBuilder {
+    pub(super) env: Env,
+    pub(super) store: SharedStore,
+    pub(super) channels: Vec<(Arc<dyn Channel>, AckPolicy)>,
+    pub(super) agents: Vec<Arc<dyn Agent>>,
+    pub(super) skills: Vec<Arc<dyn Skill>>,
+    pub(super) router: Router,
+    pub(super) config: GatewayConfig,
+}
+
+impl fmt::Debug for GatewayBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayBuilder")
+            .field("channels", &self.channels.len())
+            .field("agents", &self.agents.len())
+            .field("skills", &self.skills.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl GatewayBuilder {
+    pub(super) fn new(env: Env, store: impl StateStore) -> Self {
+        Self {
+            env,
+            store: Arc::new(store),
+            channels: Vec::new(),
+            agents: Vec::new(),
+            skills: Vec::new(),
+            router: Router::default(),
+            config: GatewayConfig::default(),
+        }
+    }
+
+    /// Adds a channel that is acknowledged once a message is durable.
+    pub fn channel(self, channel: impl Channel) -> Self {
+        self.channel_with(channel, AckPolicy::Recorded)
+    }
+
+    /// Adds a channel with its own moment of acknowledgement.
+    pub fn channel_with(mut self, channel: impl Channel, ack: AckPolicy) -> Self {
+        self.channels.push((Arc::new(channel), ack));
+        self
+    }
+
+    /// Adds an agent. Without a router the first agent gets every message.
+    pub fn agent(mut self, agent: impl Agent) -> Self {
+        self.agents.push(Arc::new(agent));
+        self
+    }
+
+    /// Adds a skill.
+    pub fn skill(mut self, skill: impl Skill) -> Self {
+        self.skills.push(Arc::new(skill));
+        self
+    }
+
+    /// Says which agent gets which message.
+    pub fn router(mut self, router: Router) -> Self {
+        self.router = router;
+        self
+    }
+
+    /// Sets bounds and times.
+    pub fn config(mut self, config: GatewayConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Takes the store over, recovers what a crash left, and starts to work.
+    ///
+    /// # Errors
+    /// A name is used twice, a route names an unknown agent, a skill declares what it does not
+    /// offer, or the store can't be read.
+    pub async fn start(self) -> Result<Gateway> {
+        let parts = self.check()?;
+        Gateway::open(parts).await
+    }
+
+    fn check(mut self) -> Result<Parts> {
+        if self.router.agents().next().is_none() {
+            self.router =
+                Router::new(Vec::new(), self.agents.first().map(|agent| agent.id().clone()));
+        }
+        let mut channels = BTreeMap::new();
+        let mut acks = BTreeMap::new();
+        for (channel, ack) in self.channels {
+            let id = channel.id().clone();
+            acks.insert(id.clone(), ack);
+            unique("channel", id.as_str(), channels.insert(id.clone(), channel).is_none())?;
+        }
+        let mut agents = BTreeMap::new();
+        for agent in self.agents {
+            let id = agent.id().clone();
+            unique("agent", id.as_str(), agents.insert(id.clone(), agent).is_none())?;
+        }
+        let mut skills = BTreeMap::new();
+        for skill in self.skills {
+            let id = skill.manifest().id.clone();
+            if skill.manifest().effect == crate::Effect::Reconcilable && skill.reconcile().is_none()
+            {
+                return Err(invalid(
+                    "a reconcilable skill needs a reconcile hook",
+                    "skill",
+                    id.as_str(),
+                ));
+            }
+            unique("skill", id.as_str(), skills.insert(id.clone(), skill).is_none())?;
+        }
+        if let Some(unknown) = self.router.agents().find(|id| !agents.contains_key(*id)) {
+            return Err(invalid(
+                "a route names an agent that was not added",
+                "agent",
+                unknown.as_str(),
+            ));
+        }
+        let Self { env, store, router, config, .. } = self;
+        Ok(Parts { env, store, channels, acks, agents, skills, router, config })
+    }
+}
+
+/// What a checked builder hands over.
+pub(super) struct Parts {
+    pub(super) env: Env,
+    pub(super) store: SharedStore,
+    pub(super) channels: BTreeMap<ChannelId, Arc<dyn Channel>>,
+    pub(super) acks: BTreeMap<ChannelId, AckPolicy>,
+    pub(super) agents: BTreeMap<AgentId, Arc<dyn Agent>>,
+    pub(super) skills: BTreeMap<SkillId, Arc<dyn Skill>>,
+    pub(super) router: Router,
+    pub(super) config: GatewayConfig,
+}
+
+fn unique(what: &'static str, id: &str, is_new: bool) -> Result<()> {
+    if is_new { Ok(()) } else { Err(invalid("this name was added twice", what, id)) }
+}
+
+fn invalid(why: &str, what: &'static str, id: &str) -> Error {
+    Error::new(ErrorKind::ValidationError, why).with(what, id)
+}

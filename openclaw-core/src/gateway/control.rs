@@ -1,0 +1,168 @@
+//! What an operator does to a running gateway: resolve, replay, drain.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Gateway, Inner, deliver::ReplyJob, lock, turns::TurnJob};
+use crate::{
+    Error, ErrorKind, MessageId, Result, TenantId,
+    agent::Resolution,
+    records::{
+        AuditLog, DeadLetters,
+        audit::{AuditAction, AuditEntry},
+        commit::{self, unchanged},
+        live::{Live, TurnRow, live_key},
+        partitions::partition_of,
+        row::Row,
+        sessions::session_key,
+    },
+    store::{Op, Txn, Version},
+};
+
+impl Gateway {
+    /// Gives a suspended turn what it waited for; it runs before what waits in its lane.
+    ///
+    /// The agent is run again from the start of the turn: effects of the first run answer from
+    /// the ledger, and `turn.resolution()` holds the value. The second resolution of one turn
+    /// is a `CONFLICT`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is no such turn, `CONFLICT` when it does not wait.
+    pub async fn resolve(
+        &self,
+        tenant: &TenantId,
+        id: MessageId,
+        resolution: Resolution,
+    ) -> Result<()> {
+        let inner = &self.inner;
+        let key = live_key(tenant, id);
+        let missing =
+            || Error::new(ErrorKind::NotFound, "there is no such turn").with("message", id);
+        let busy = || Error::new(ErrorKind::Conflict, "the turn does not wait").with("message", id);
+        let (live, version) =
+            commit::read::<Live>(&*inner.store, &key).await?.ok_or_else(missing)?;
+        let Live::Turn(row) = live else { return Err(busy()) };
+        if row.waiting.is_none() {
+            return Err(busy());
+        }
+        let by = Arc::clone(&resolution.by);
+        let row = TurnRow { waiting: None, resolution: Some(resolution), failed: 0, ..row };
+        let partition = partition_of(tenant, &row.envelope.conversation);
+        let entry = AuditEntry::new(inner.env.now(), AuditAction::Resumed, id, by);
+        let txn = Txn::new("resolve")
+            .guard(inner.fences.guard(partition))
+            .guard(unchanged(key.clone(), version))
+            .op(Op::put(key, Live::Turn(row.clone()).encode()?))
+            .op(entry.append(tenant)?);
+        match commit::commit(&*inner.store, txn).await? {
+            commit::Known::Applied(applied) => {
+                enqueue_turn(inner, tenant, id, applied.version, row, true)
+            }
+            commit::Known::Lost { guard: 1, .. } => return Err(busy()),
+            lost => return Err(inner.fenced(lost)),
+        }
+        Ok(())
+    }
+
+    /// Sends a dead or parked letter on its way again, with its attempts forgotten.
+    ///
+    /// Effects that are done answer from the ledger. A part of a reply whose outcome is unknown
+    /// is sent again, because the operator says so.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is no such letter, `UNSUPPORTED` when it never got in.
+    pub async fn replay(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<()> {
+        let inner = &self.inner;
+        let letters = DeadLetters::new(Arc::clone(&inner.store), tenant.clone());
+        let (live, version) = letters.replay(id, by, inner.env.now()).await?;
+        match live {
+            Live::Turn(row) => enqueue_turn(inner, tenant, id, version, row, false),
+            Live::Reply(row) => {
+                let (lane, partition) =
+                    (session_key(tenant, &row.to), partition_of(tenant, &row.to));
+                let job = ReplyJob::new(tenant.clone(), id, version, partition, row);
+                lock(&inner.replies).push(tenant, &lane, job);
+                inner.start_replies();
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a dead or parked letter for good. `false` when there is none.
+    ///
+    /// # Errors
+    /// The store does not answer; `CONFLICT` when somebody else works on the letter.
+    pub async fn purge(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<bool> {
+        self.dead_letters(tenant).purge(id, by, self.inner.env.now()).await
+    }
+
+    /// Takes no more messages, finishes what is on hand, and stops.
+    ///
+    /// What is not finished by the deadline stays durable and goes on at the next start. A send
+    /// that is cut off is in doubt then.
+    ///
+    /// # Errors
+    /// `TIMEOUT` when something was left; the gateway is stopped all the same.
+    pub async fn drain(&self, deadline: Duration) -> Result<()> {
+        let inner = &self.inner;
+        inner.draining.send_replace(true);
+        let idle = tokio::time::timeout(deadline, inner.idle()).await;
+        inner.tasks.stop().await;
+        inner.seal_all().await;
+        let left = inner.depths();
+        if idle.is_err() || left.turns + left.replies > 0 {
+            let e = Error::new(ErrorKind::Timeout, "the drain left work for the next start");
+            return Err(e.with("turns", left.turns).with("replies", left.replies));
+        }
+        Ok(())
+    }
+}
+
+fn enqueue_turn(
+    inner: &Arc<Inner>,
+    tenant: &TenantId,
+    id: MessageId,
+    version: Version,
+    row: TurnRow,
+    first: bool,
+) {
+    let conversation = &row.envelope.conversation;
+    let (lane, partition) = (session_key(tenant, conversation), partition_of(tenant, conversation));
+    let job = TurnJob::new(tenant.clone(), id, version, partition, row, true);
+    {
+        let mut turns = lock(&inner.turns);
+        if first {
+            turns.push_front(tenant, &lane, job);
+        } else {
+            turns.push(tenant, &lane, job);
+        }
+    }
+    inner.start_turns();
+}
+
+impl Inner {
+    /// Waits until no message and no reply is on hand.
+    async fn idle(&self) {
+        loop {
+            let progress = self.progress.notified();
+            if lock(&self.turns).is_idle() && lock(&self.replies).is_idle() {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    async fn seal_all(&self) {
+        let tenants: Vec<TenantId> = lock(&self.tenants).iter().cloned().collect();
+        for tenant in tenants {
+            let log = AuditLog::new(Arc::clone(&self.store), tenant);
+            while let Ok(Some(_)) = log.seal().await {}
+        }
+    }
+}
+
+/// Seals the audit trails from time to time.
+pub(super) async fn sealer(inner: Arc<Inner>) {
+    while !inner.pause(inner.config.seal_every).await {
+        inner.seal_all().await;
+    }
+}

@@ -1,0 +1,388 @@
+//! Delivery: each part of a reply is an effect; replies go out in order, a conversation at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Inner, lock, tasks::caught};
+use crate::{
+    Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
+    Timestamp,
+    channel::{Channel, Intent, Outbound, Receipt, Reconciled},
+    records::{
+        audit::{AuditAction, AuditEntry},
+        commit::{self, unchanged},
+        dead_letters::{LetterRow, Shelf, shelve},
+        ledger::{EffectState, Event, Plan, plan},
+        live::{Live, ReplyRow, live_key, sent},
+        row::Row,
+        sessions::session_key,
+    },
+    skill::SkillAnswer,
+    store::{Key, Op, Txn, Version},
+};
+
+/// A reply on its way out.
+#[derive(Debug)]
+pub(super) struct ReplyJob {
+    pub(super) tenant: TenantId,
+    pub(super) id: MessageId,
+    pub(super) row: ReplyRow,
+    version: Version,
+    partition: u16,
+}
+
+/// What to do with a reply next.
+enum Next {
+    /// Look at it again.
+    Again,
+    /// Look at it again after a pause.
+    Pause(Duration),
+    /// It is finished: its last commit is still to come, the lane need not wait for it.
+    Finish,
+    /// It left the outbox.
+    Gone,
+}
+
+impl ReplyJob {
+    pub(super) const fn new(
+        tenant: TenantId,
+        id: MessageId,
+        version: Version,
+        partition: u16,
+        row: ReplyRow,
+    ) -> Self {
+        Self { tenant, id, row, version, partition }
+    }
+
+    fn txn(&self, inner: &Inner, label: &'static str) -> Txn {
+        Txn::new(label)
+            .guard(inner.fences.guard(self.partition))
+            .guard(unchanged(live_key(&self.tenant, self.id), self.version))
+    }
+}
+
+/// Sends a reply part by part, then frees its lane.
+pub(super) async fn run(inner: Arc<Inner>, lane: Key, mut job: ReplyJob) {
+    loop {
+        let next = match advance(&inner, &mut job).await {
+            Ok(next) => next,
+            Err(_) if inner.is_fenced() => Next::Gone,
+            Err(e) => {
+                tracing::error!(message = %job.id, error = %e, "the store does not take the state of a reply");
+                Next::Pause(inner.config.send_pause)
+            }
+        };
+        match next {
+            Next::Again => {}
+            Next::Pause(span) if span > inner.config.defer => {
+                // The lane stays busy, so that no later reply overtakes this one.
+                if defer(&inner, &mut job, span).await.is_ok() {
+                    return;
+                }
+            }
+            Next::Pause(span) => {
+                if inner.pause(span).await {
+                    break;
+                }
+            }
+            Next::Finish => {
+                inner.reply_ended(&lane);
+                finish(&inner, &job).await;
+                inner.finished(job.id);
+                inner.progress.notify_waiters();
+                return;
+            }
+            Next::Gone => {
+                inner.finished(job.id);
+                break;
+            }
+        }
+    }
+    inner.reply_ended(&lane);
+}
+
+async fn advance(inner: &Arc<Inner>, job: &mut ReplyJob) -> Result<Next> {
+    let Some((at, part)) = job.row.next() else { return Ok(Next::Finish) };
+    let Some(channel) = inner.channels.get(&job.row.to.channel) else {
+        let e = Error::new(ErrorKind::NotFound, "the channel is not here any more")
+            .with_happened(Happened::No);
+        return give_up(inner, job, Shelf::Dead, &e).await;
+    };
+    let state = part.state.clone();
+    let call = call(&**channel, job, at)?;
+    match plan(&state, call.effect(), inner.env.now()) {
+        Plan::Dispatch => send(inner, job, &**channel, call, at, &state).await,
+        Plan::Reconcile => reconcile(inner, job, &**channel, &call, at, &state).await,
+        Plan::Park(reason) => {
+            let e = Error::new(ErrorKind::Conflict, reason);
+            move_part(job, at, Event::Park(reason.into()))?;
+            give_up(inner, job, Shelf::Parked, &e).await
+        }
+        Plan::Replay => {
+            let e = Error::new(ErrorKind::Conflict, "a part of the reply is parked");
+            give_up(inner, job, Shelf::Parked, &e).await
+        }
+    }
+}
+
+fn call(channel: &dyn Channel, job: &ReplyJob, at: usize) -> Result<Call<Outbound>> {
+    let to = job.row.to.clone();
+    let missing = || Error::new(ErrorKind::Unclassified, "the reply has no such part");
+    let part = job.row.parts.get(at).ok_or_else(missing)?.part.clone();
+    let outbound = match &job.row.replaces {
+        Some(message) if at == 0 => Outbound::Edit { to, message: Arc::clone(message), part },
+        _ => Outbound::Post { to, part, reply_to: Some(job.id) },
+    };
+    let key = IdempotencyKey::of(job.id, &format!("reply.{at}"))
+        .map_err(|e| Error::new(ErrorKind::Unclassified, e.to_string()))?;
+    Ok(Call::outbound(Context::new(job.tenant.clone()), channel, outbound).with_key(key))
+}
+
+/// Marks the part as on its way, sends it, and says what is known.
+async fn send(
+    inner: &Arc<Inner>,
+    job: &mut ReplyJob,
+    channel: &dyn Channel,
+    call: Call<Outbound>,
+    at: usize,
+    state: &EffectState,
+) -> Result<Next> {
+    let tries = tries(state);
+    let deadline = Instant::now() + inner.config.send_timeout;
+    let context = call.context().clone().with_deadline(deadline).at_attempt(tries + 1);
+    let call = call.with_context(context);
+    move_part(job, at, Event::Dispatch { at: inner.env.now() })?;
+    // A pure send may be repeated: nothing has to be known about it.
+    if call.effect() != Effect::Pure {
+        write(inner, job, "dispatch", None).await?;
+    }
+    let late = || {
+        Error::new(ErrorKind::Timeout, "the channel did not answer in time")
+            .with_happened(Happened::Maybe)
+    };
+    let outcome =
+        tokio::time::timeout_at(deadline, caught("the channel", channel.send(call))).await;
+    match outcome.unwrap_or_else(|_| Err(late())) {
+        Ok(receipt) => {
+            move_part(job, at, Event::Succeeded(sent(&receipt)))?;
+            Ok(Next::Again)
+        }
+        Err(e) => {
+            tracing::warn!(message = %job.id, part = at, error = %e, "a send failed");
+            failed(inner, job, at, tries, e).await
+        }
+    }
+}
+
+async fn failed(
+    inner: &Arc<Inner>,
+    job: &mut ReplyJob,
+    at: usize,
+    tries: u32,
+    e: Error,
+) -> Result<Next> {
+    let last = tries + 1 >= inner.config.send_attempts || e.is_exhausted();
+    match e.happened() {
+        Happened::Yes => {
+            move_part(job, at, Event::Succeeded(sent(&Receipt::default())))?;
+            Ok(Next::Again)
+        }
+        Happened::No => {
+            move_part(job, at, Event::NotSent)?;
+            if last || !e.kind().is_transient() {
+                return give_up(inner, job, Shelf::Dead, &e).await;
+            }
+            write(inner, job, "attempt", None).await?;
+            Ok(Next::Pause(pause(inner, tries, &e)))
+        }
+        Happened::Maybe => {
+            move_part(job, at, Event::Lost)?;
+            let entry = AuditEntry::new(
+                inner.env.now(),
+                AuditAction::EffectUnknown,
+                job.id,
+                format!("reply.{at}"),
+            );
+            if last {
+                return give_up(inner, job, Shelf::Parked, &e).await;
+            }
+            write(inner, job, "attempt", Some(entry.because(e.kind().code()))).await?;
+            let at_most_once = inner
+                .channels
+                .get(&job.row.to.channel)
+                .is_some_and(|channel| channel.capabilities().post == Effect::AtMostOnce);
+            Ok(if at_most_once { Next::Again } else { Next::Pause(pause(inner, tries, &e)) })
+        }
+    }
+}
+
+fn pause(inner: &Inner, tries: u32, e: &Error) -> Duration {
+    let doubled = inner.config.send_pause.saturating_mul(1 << tries.min(16));
+    doubled.max(e.retry_after().unwrap_or_default())
+}
+
+const fn tries(state: &EffectState) -> u32 {
+    match state {
+        EffectState::Claimed { tries } => *tries,
+        EffectState::Dispatching { tries, .. } | EffectState::Unknown { tries, .. } => *tries + 1,
+        _ => 0,
+    }
+}
+
+async fn reconcile(
+    inner: &Arc<Inner>,
+    job: &mut ReplyJob,
+    channel: &dyn Channel,
+    call: &Call<Outbound>,
+    at: usize,
+    state: &EffectState,
+) -> Result<Next> {
+    let (
+        Some(hook),
+        Some(key),
+        EffectState::Dispatching { first_at, .. } | EffectState::Unknown { first_at, .. },
+    ) = (channel.reconcile(), call.key(), state)
+    else {
+        move_part(job, at, Event::Park("nobody can tell whether it went out".into()))?;
+        let e = Error::new(ErrorKind::Conflict, "nobody can tell whether it went out");
+        return give_up(inner, job, Shelf::Parked, &e).await;
+    };
+    let request = serde_json::to_value(call.payload()).unwrap_or_default();
+    let intent = Intent::new(key.clone(), call.target(), Arc::new(request), *first_at);
+    let asked = caught("the reconcile hook", hook.reconcile(&intent));
+    let limit = inner.config.send_timeout;
+    let answer = tokio::time::timeout(limit, asked).await;
+    match answer.unwrap_or(Ok(Reconciled::NotYetKnown { retry_after: inner.config.send_pause })) {
+        Ok(Reconciled::Happened(receipt)) => {
+            move_part(job, at, Event::Succeeded(SkillAnswer::Done(receipt)))?;
+            Ok(Next::Again)
+        }
+        Ok(Reconciled::DidNotHappen) => {
+            move_part(job, at, Event::NotSent)?;
+            write(inner, job, "reconcile", None).await?;
+            Ok(Next::Again)
+        }
+        Ok(Reconciled::NotYetKnown { retry_after }) => Ok(Next::Pause(retry_after)),
+        Err(e) => Ok(Next::Pause(pause(inner, tries(state), &e))),
+        Ok(Reconciled::CannotKnow) => {
+            move_part(job, at, Event::Park("nobody can tell whether it went out".into()))?;
+            let e = Error::new(ErrorKind::Conflict, "nobody can tell whether it went out");
+            give_up(inner, job, Shelf::Parked, &e).await
+        }
+    }
+}
+
+fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {
+    let missing = || Error::new(ErrorKind::Unclassified, "the reply has no such part");
+    let part = job.row.parts.get_mut(at).ok_or_else(missing)?;
+    part.state =
+        part.state.after(event).map_err(|e| Error::new(ErrorKind::Conflict, e.to_string()))?;
+    Ok(())
+}
+
+/// Stores the reply as it is now.
+async fn write(
+    inner: &Inner,
+    job: &mut ReplyJob,
+    label: &'static str,
+    entry: Option<AuditEntry>,
+) -> Result<()> {
+    let row = Live::Reply(job.row.clone()).encode()?;
+    let mut txn = job.txn(inner, label).op(Op::put(live_key(&job.tenant, job.id), row));
+    if let Some(entry) = entry {
+        txn = txn.op(entry.append(&job.tenant)?);
+    }
+    job.version = settle(inner, txn).await?;
+    Ok(())
+}
+
+async fn settle(inner: &Inner, txn: Txn) -> Result<Version> {
+    match commit::commit(&*inner.store, txn).await? {
+        commit::Known::Applied(applied) => Ok(applied.version),
+        lost => Err(inner.fenced(lost)),
+    }
+}
+
+/// The last commit of a reply, tried until the store takes it or the gateway stops.
+async fn finish(inner: &Inner, job: &ReplyJob) {
+    loop {
+        let ops = job.row.store(&job.tenant, job.id, inner.env.now());
+        let outcome = match ops {
+            Ok(ops) => settle(inner, job.txn(inner, "done").ops(ops)).await,
+            Err(e) => Err(e),
+        };
+        match outcome {
+            Ok(_) => return,
+            Err(_) if inner.is_fenced() => return,
+            Err(e) => {
+                tracing::error!(message = %job.id, error = %e, "the store does not take a receipt")
+            }
+        }
+        if inner.pause(inner.config.send_pause).await {
+            return;
+        }
+    }
+}
+
+async fn give_up(inner: &Inner, job: &ReplyJob, shelf: Shelf, error: &Error) -> Result<Next> {
+    let letter = LetterRow {
+        row: Some(Live::Reply(job.row.clone())),
+        refused: None,
+        kind: error.kind(),
+        reason: error.message().into(),
+        attempts: job.row.parts.iter().map(|part| tries(&part.state)).max().unwrap_or_default(),
+        at: inner.env.now(),
+    };
+    let ops = shelve(shelf, &job.tenant, job.id, &letter, job.row.to.channel.as_str())?;
+    settle(inner, job.txn(inner, "shelve").ops(ops)).await?;
+    Ok(Next::Gone)
+}
+
+/// Keeps a reply in the store until a date.
+async fn defer(inner: &Inner, job: &mut ReplyJob, span: Duration) -> Result<()> {
+    let due = inner.env.now().after(span);
+    job.row.due = Some(due);
+    write(inner, job, "defer", None).await?;
+    lock(&inner.due).insert((due, job.tenant.clone(), job.id));
+    inner.due_changed.notify_one();
+    Ok(())
+}
+
+/// Wakes deferred replies when their date has come.
+pub(super) async fn alarm(inner: Arc<Inner>) {
+    let mut draining = inner.draining.subscribe();
+    loop {
+        let first = lock(&inner.due).first().cloned();
+        let wait =
+            first.as_ref().map_or(Duration::from_secs(3600), |(at, ..)| at.since(inner.env.now()));
+        tokio::select! {
+            biased;
+            _ = draining.wait_for(|yes| *yes) => return,
+            () = inner.due_changed.notified() => continue,
+            () = tokio::time::sleep(wait) => {}
+        }
+        let Some(entry) = first.filter(|(at, ..)| *at <= inner.env.now()) else { continue };
+        if let Err(e) = wake(&inner, &entry).await {
+            tracing::error!(message = %entry.2, error = %e, "a deferred reply can't be read");
+            if inner.pause(Duration::from_secs(1)).await {
+                return;
+            }
+        }
+    }
+}
+
+async fn wake(inner: &Arc<Inner>, entry: &(Timestamp, TenantId, MessageId)) -> Result<()> {
+    let (_, tenant, id) = entry;
+    let found = commit::read::<Live>(&*inner.store, &live_key(tenant, *id)).await?;
+    lock(&inner.due).remove(entry);
+    if let Some((Live::Reply(mut row), version)) = found {
+        row.due = None;
+        let lane = session_key(tenant, &row.to);
+        let partition = crate::records::partitions::partition_of(tenant, &row.to);
+        let job = ReplyJob::new(tenant.clone(), *id, version, partition, row);
+        // Its lane is still busy with it: it goes on where it was.
+        inner.tasks.spawn(run(Arc::clone(inner), lane, job));
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! The gateway: the only room that knows all the traits.
+//!
+//! ```text
+//! Source::next → admit (one commit) → settle → lane → agent ⇄ skills ⇄ ledger
+//!     → one commit: turn, session, reply, audit → deliver (dispatch, send, done)
+//! ```
+
+mod admit;
+mod builder;
+mod control;
+mod deliver;
+mod effects;
+mod lanes;
+mod recover;
+mod router;
+mod status;
+mod tasks;
+mod turns;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+
+use self::{
+    builder::Parts,
+    deliver::ReplyJob,
+    lanes::{Bounds, Lanes},
+    tasks::Tasks,
+    turns::TurnJob,
+};
+pub use self::{
+    builder::{AckPolicy, GatewayBuilder, GatewayConfig},
+    recover::Recovered,
+    router::{Route, Router},
+    status::{Depths, GatewayHealth, MessageState, MessageStatus},
+};
+use crate::{
+    AgentId, ChannelId, Env, Error, ErrorKind, MessageId, Result, SkillId, TenantId, Timestamp,
+    agent::Agent,
+    channel::Channel,
+    records::{AuditLog, DeadLetters, Ledger, commit::Known, partitions::Fences},
+    skill::Skill,
+    store::{Key, SharedStore, StateStore},
+};
+
+/// A running gateway. Cheap to clone; every clone is the same gateway.
+///
+/// Dropping the last clone does not stop it: call [`Gateway::drain`].
+///
+/// ```
+/// use openclaw_core::{AgentId, Env, agent::{Answer, agent_fn}, gateway::Gateway, store::MemoryStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let env = Env::system();
+/// let echo = agent_fn(AgentId::new("echo")?, |turn| async move { Ok(Answer::text(&*turn.text())) });
+/// let gateway = Gateway::builder(env.clone(), MemoryStore::new(env.clock())).agent(echo).start().await?;
+/// assert!(gateway.health().await.ready);
+/// gateway.drain(std::time::Duration::from_secs(5)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+    recovered: Arc<Recovered>,
+}
+
+/// What every part of a gateway shares.
+pub(crate) struct Inner {
+    env: Env,
+    store: SharedStore,
+    fences: Fences,
+    channels: BTreeMap<ChannelId, Arc<dyn Channel>>,
+    acks: BTreeMap<ChannelId, AckPolicy>,
+    agents: BTreeMap<AgentId, Arc<dyn Agent>>,
+    skills: BTreeMap<SkillId, Arc<dyn Skill>>,
+    router: Router,
+    config: GatewayConfig,
+    /// Messages that wait for an agent.
+    turns: Mutex<Lanes<TurnJob>>,
+    /// Replies that wait to go out.
+    replies: Mutex<Lanes<ReplyJob>>,
+    /// Replies kept in the store until a date; their lanes stay busy.
+    due: Mutex<BTreeSet<(Timestamp, TenantId, MessageId)>>,
+    due_changed: Notify,
+    /// Who wants to hear that a message is final.
+    finals: Mutex<BTreeMap<MessageId, watch::Sender<()>>>,
+    tenants: Mutex<BTreeSet<TenantId>>,
+    /// Told whenever a lane ends: credits may be there again, or all may be idle.
+    progress: Notify,
+    draining: watch::Sender<bool>,
+    fenced: AtomicBool,
+    tasks: Tasks,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("depths", &self.depths()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Gateway {
+    /// Starts to compose a gateway over this store.
+    pub fn builder(env: Env, store: impl StateStore) -> GatewayBuilder {
+        GatewayBuilder::new(env, store)
+    }
+
+    async fn open(parts: Parts) -> Result<Self> {
+        let Parts { env, store, channels, acks, agents, skills, router, config } = parts;
+        let fences = Fences::seize(&store, &env).await?;
+        let inner = Arc::new(Inner {
+            fences,
+            turns: Mutex::new(Lanes::new(Bounds { depth: config.lane, running: config.turns })),
+            replies: Mutex::new(Lanes::new(Bounds { depth: usize::MAX, running: config.sends })),
+            env,
+            store,
+            channels,
+            acks,
+            agents,
+            skills,
+            router,
+            config,
+            due: Mutex::default(),
+            due_changed: Notify::new(),
+            finals: Mutex::default(),
+            tenants: Mutex::default(),
+            progress: Notify::new(),
+            draining: watch::Sender::new(false),
+            fenced: AtomicBool::new(false),
+            tasks: Tasks::default(),
+        });
+        let recovered = recover::recover(&inner).await?;
+        for channel in inner.channels.values() {
+            inner.tasks.spawn(admit::intake(Arc::clone(&inner), Arc::clone(channel)));
+        }
+        inner.tasks.spawn(deliver::alarm(Arc::clone(&inner)));
+        inner.tasks.spawn(control::sealer(Arc::clone(&inner)));
+        Inner::start_turns(&inner);
+        Inner::start_replies(&inner);
+        Ok(Self { inner, recovered: Arc::new(recovered) })
+    }
+
+    /// What the start found of the run before.
+    #[must_use]
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// What is known of a message; `None` when there is no such message of this tenant.
+    ///
+    /// # Errors
+    /// The store does not answer, or a row can't be read.
+    pub async fn status(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageStatus>> {
+        status::look_up(&self.inner, tenant, id).await
+    }
+
+    /// Waits until a message is final: done, dead or parked. Put a timeout around it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is no such message; the store does not answer.
+    pub async fn settled(&self, tenant: &TenantId, id: MessageId) -> Result<MessageStatus> {
+        loop {
+            // Subscribed before the look: an end in between is not missed.
+            let mut end = self.inner.watch_end(id);
+            let missing =
+                || Error::new(ErrorKind::NotFound, "there is no such message").with("message", id);
+            let status = self.status(tenant, id).await?.ok_or_else(missing)?;
+            if status.state.is_final() {
+                return Ok(status);
+            }
+            // A closed channel is the end, too.
+            let _ended = end.changed().await;
+        }
+    }
+
+    /// How the gateway, its store and its channels are, within about a second a part.
+    pub async fn health(&self) -> GatewayHealth {
+        status::health(&self.inner).await
+    }
+
+    /// How much is on hand.
+    #[must_use]
+    pub fn depths(&self) -> Depths {
+        self.inner.depths()
+    }
+
+    /// The dead and the parked letters of a tenant.
+    #[must_use]
+    pub fn dead_letters(&self, tenant: &TenantId) -> DeadLetters {
+        DeadLetters::new(Arc::clone(&self.inner.store), tenant.clone())
+    }
+
+    /// The audit trail of a tenant.
+    #[must_use]
+    pub fn audit(&self, tenant: &TenantId) -> AuditLog {
+        AuditLog::new(Arc::clone(&self.inner.store), tenant.clone())
+    }
+
+    /// The effect ledger of a tenant.
+    #[must_use]
+    pub fn ledger(&self, tenant: &TenantId) -> Ledger {
+        Ledger::new(Arc::clone(&self.inner.store), tenant.clone())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    fn depths(&self) -> Depths {
+        Depths { turns: lock(&self.turns).depth(), replies: lock(&self.replies).depth() }
+    }
+
+    /// How many more messages may come in.
+    fn credits(&self) -> usize {
+        let Depths { turns, replies } = self.depths();
+        self.config.pending.saturating_sub(turns + replies)
+    }
+
+    fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// The error of a commit that lost where it must not: somebody else took over.
+    fn fenced(&self, lost: Known) -> Error {
+        if matches!(lost, Known::Lost { guard: 0, .. }) {
+            self.fenced.store(true, Ordering::Relaxed);
+            self.draining.send_replace(true);
+        }
+        lost.or_fenced().err().unwrap_or_else(|| Error::new(ErrorKind::Conflict, "lost a commit"))
+    }
+
+    /// Starts every turn that may start.
+    fn start_turns(self: &Arc<Self>) {
+        loop {
+            let Some((lane, job)) = lock(&self.turns).take() else { return };
+            self.tasks.spawn(turns::run(Arc::clone(self), lane, job));
+        }
+    }
+
+    /// Starts every reply that may go out.
+    fn start_replies(self: &Arc<Self>) {
+        loop {
+            let Some((lane, job)) = lock(&self.replies).take() else { return };
+            self.tasks.spawn(deliver::run(Arc::clone(self), lane, job));
+        }
+    }
+
+    fn turn_ended(self: &Arc<Self>, lane: &Key) {
+        lock(&self.turns).done(lane);
+        self.start_turns();
+        self.progress.notify_waiters();
+    }
+
+    fn reply_ended(self: &Arc<Self>, lane: &Key) {
+        lock(&self.replies).done(lane);
+        self.start_replies();
+        self.progress.notify_waiters();
+    }
+
+    /// Tells whoever waits that a message is final.
+    fn finished(&self, id: MessageId) {
+        // Dropping the sender is the message.
+        drop(lock(&self.finals).remove(&id));
+    }
+
+    fn watch_end(&self, id: MessageId) -> watch::Receiver<()> {
+        let mut finals = lock(&self.finals);
+        finals.retain(|_, sender| sender.receiver_count() > 0);
+        finals.entry(id).or_insert_with(|| watch::Sender::new(())).subscribe()
+    }
+
+    /// Waits for a span of tokio time, or until the drain begins; true when the drain began.
+    async fn pause(&self, span: Duration) -> bool {
+        let mut draining = self.draining.subscribe();
+        tokio::select! {
+            biased;
+            _ = draining.wait_for(|yes| *yes) => true,
+            () = tokio::time::sleep(span) => false,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Recovery: everything that was acknowledged and not finished goes on.
+
+use std::sync::Arc;
+
+use super::{Inner, deliver::ReplyJob, lock, turns::TurnJob};
+use crate::{
+    MessageId, Result, TenantId,
+    records::{
+        inbox::{marked_tenant, tenant_marks},
+        live::{Live, id_behind, live_rows},
+        partitions::partition_of,
+        row::Row,
+        sessions::session_key,
+    },
+    store::{Entry, StateStoreExt as _},
+};
+
+/// What a start found of the run before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Messages that an agent still has to answer.
+    pub turns: usize,
+    /// Replies that still have to go out, those in doubt included.
+    pub replies: usize,
+    /// Replies that may have been sent when the process died.
+    pub in_doubt: usize,
+    /// Suspended turns.
+    pub waiting: usize,
+}
+
+impl Recovered {
+    /// Was there nothing left to do?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.turns + self.replies + self.waiting == 0
+    }
+}
+
+/// Puts every live row back into its lane, in the order of admission.
+pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
+    let mut recovered = Recovered::default();
+    for (mark, _) in inner.store.scan_all(tenant_marks()).await? {
+        let Some(tenant) = marked_tenant(&mark) else { continue };
+        let rows = live_rows(&tenant);
+        for (key, entry) in inner.store.scan_all(rows.clone()).await? {
+            let Some(id) = id_behind(&key, &rows) else { continue };
+            inner.env.ids_after(id);
+            put_back(inner, &tenant, id, &entry, &mut recovered)?;
+        }
+        lock(&inner.tenants).insert(tenant);
+    }
+    Ok(recovered)
+}
+
+fn put_back(
+    inner: &Arc<Inner>,
+    tenant: &TenantId,
+    id: MessageId,
+    entry: &Entry,
+    recovered: &mut Recovered,
+) -> Result<()> {
+    match Live::decode(&entry.value)? {
+        Live::Turn(row) if row.waiting.is_some() => recovered.waiting += 1,
+        Live::Turn(row) => {
+            recovered.turns += 1;
+            let conversation = &row.envelope.conversation;
+            let lane = session_key(tenant, conversation);
+            let partition = partition_of(tenant, conversation);
+            let job = TurnJob::new(tenant.clone(), id, entry.version, partition, row, true);
+            lock(&inner.turns).push(tenant, &lane, job);
+        }
+        Live::Reply(mut row) => {
+            recovered.replies += 1;
+            recovered.in_doubt +=
+                usize::from(row.parts.iter().any(|part| part.state.is_in_doubt()));
+            // A date that has not come yet is met in the lane: the order is kept.
+            row.due = None;
+            let lane = session_key(tenant, &row.to);
+            let partition = partition_of(tenant, &row.to);
+            let job = ReplyJob::new(tenant.clone(), id, entry.version, partition, row);
+            lock(&inner.replies).push(tenant, &lane, job);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! Turns: an agent answers one message, and one commit says what became of it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Inner, deliver::ReplyJob, effects::TurnSkills, lock, tasks::caught};
+use crate::{
+    Call, Content, Context, Error, ErrorKind, MessageId, Result, TenantId, Trust,
+    agent::{Agent, Answer, Turn, TurnRequest},
+    records::{
+        audit::{AuditAction, AuditEntry},
+        commit::{self, unchanged},
+        dead_letters::{LetterRow, Shelf, shelve},
+        ledger::EffectState,
+        live::{Cause, DoneRow, Live, ReplyRow, TurnRow, live_key},
+        outbox::finish,
+        row::Row,
+        sessions::{self, session_key},
+    },
+    skill::SkillPort,
+    store::{Applied, Key, Op, Txn, Version},
+};
+
+/// The longest pause between two attempts at a turn.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A message that an agent has to answer.
+#[derive(Debug)]
+pub(super) struct TurnJob {
+    pub(super) tenant: TenantId,
+    pub(super) id: MessageId,
+    version: Version,
+    partition: u16,
+    row: TurnRow,
+    /// An earlier run may have asked for effects.
+    again: bool,
+}
+
+/// What an attempt came to.
+enum Attempt {
+    Answered(Answer, Option<Arc<Value>>),
+    Parked(Arc<str>),
+    Failed(Error),
+}
+
+impl TurnJob {
+    pub(super) const fn new(
+        tenant: TenantId,
+        id: MessageId,
+        version: Version,
+        partition: u16,
+        row: TurnRow,
+        again: bool,
+    ) -> Self {
+        Self { tenant, id, version, partition, row, again }
+    }
+
+    /// A transaction that loses when the row was changed or another gateway took over.
+    fn txn(&self, inner: &Inner, label: &'static str) -> Txn {
+        Txn::new(label)
+            .guard(inner.fences.guard(self.partition))
+            .guard(unchanged(live_key(&self.tenant, self.id), self.version))
+    }
+
+    fn entry(&self, inner: &Inner, action: AuditAction) -> AuditEntry {
+        AuditEntry::new(inner.env.now(), action, self.id, self.row.agent.as_str())
+    }
+}
+
+/// Runs a message to its end: answered, suspended, dead or parked. Then its lane is free.
+pub(super) async fn run(inner: Arc<Inner>, lane: Key, job: TurnJob) {
+    let reply = conclude(&inner, &lane, job).await;
+    if let Some(reply) = reply {
+        // The reply is queued before the lane is free: the next reply can't overtake it.
+        let to = session_key(&reply.tenant, &reply.row.to);
+        lock(&inner.replies).push(&reply.tenant.clone(), &to, reply);
+        inner.start_replies();
+    }
+    inner.turn_ended(&lane);
+}
+
+async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> Option<ReplyJob> {
+    loop {
+        let outcome = match attempt(inner, lane, &job).await {
+            Attempt::Answered(answer, session) => {
+                answered(inner, lane, &job, answer, session).await
+            }
+            Attempt::Parked(reason) => {
+                let e = Error::new(ErrorKind::Conflict, &*reason);
+                shelved(inner, &job, Shelf::Parked, &e).await
+            }
+            Attempt::Failed(e) => Err(e),
+        };
+        let error = match outcome {
+            Ok(next) => return next,
+            Err(_) if inner.is_fenced() => return None,
+            Err(e) => e,
+        };
+        match fail(inner, &mut job, error).await {
+            Ok(Some(pause)) => {
+                if inner.pause(pause).await {
+                    return None;
+                }
+            }
+            Ok(None) => return None,
+            Err(e) => {
+                // The row stays as it is: the next attempt, or the next start, finds it.
+                tracing::error!(message = %job.id, error = %e, "the store does not take the end of a turn");
+                if inner.pause(LONGEST_PAUSE).await {
+                    return None;
+                }
+            }
+        }
+        job.again = true;
+    }
+}
+
+/// One attempt: the session, the skills, the agent within its time.
+async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
+    let Some(agent) = inner.agents.get(&job.row.agent) else {
+        return Attempt::Failed(Error::new(ErrorKind::NotFound, "the agent is not here any more"));
+    };
+    let session = match sessions::read(&*inner.store, lane).await {
+        Ok(session) => session,
+        Err(e) => return Attempt::Failed(e),
+    };
+    let fence = inner.fences.guard(job.partition);
+    let skills = Arc::new(TurnSkills::new(Arc::clone(inner), job.tenant.clone(), job.id, fence));
+    let port: Arc<dyn SkillPort> = Arc::<TurnSkills>::clone(&skills);
+    let call = request(inner, &**agent, job, session);
+    let (turn, write) = Turn::open(call, port, inner.config.budget);
+    let limit = inner.config.turn_timeout;
+    let handled = tokio::time::timeout(limit, caught("the agent", agent.handle(turn))).await;
+    if let Some(reason) = skills.verdict() {
+        return Attempt::Parked(reason);
+    }
+    let late = || {
+        Error::new(ErrorKind::Timeout, "the agent did not answer in time")
+            .with("limit_ms", limit.as_millis())
+    };
+    match handled.unwrap_or_else(|_| Err(late())) {
+        Ok(answer) => match orphan(inner, job, &skills).await {
+            Ok(None) => Attempt::Answered(answer, write.take()),
+            Ok(Some(reason)) => Attempt::Parked(reason),
+            Err(e) => Attempt::Failed(e),
+        },
+        Err(e) => Attempt::Failed(e),
+    }
+}
+
+fn request(
+    inner: &Inner,
+    agent: &dyn Agent,
+    job: &TurnJob,
+    session: Arc<Value>,
+) -> Call<TurnRequest> {
+    let mut context = Context::new(job.tenant.clone())
+        .with_deadline(Instant::now() + inner.config.turn_timeout)
+        .with_trust(if job.row.envelope.sender.verified { Trust::User } else { Trust::Untrusted })
+        .at_attempt(job.row.failed + 1);
+    if let Some(trace) = &job.row.envelope.traceparent {
+        context = context.with_trace(trace.clone());
+    }
+    let mut request = TurnRequest::new(job.id, Arc::clone(&job.row.envelope), session);
+    request.resolution.clone_from(&job.row.resolution);
+    Call::agent(context, agent, request)
+}
+
+/// An effect of an earlier run that is in doubt and that this run did not ask for again.
+async fn orphan(inner: &Inner, job: &TurnJob, skills: &TurnSkills) -> Result<Option<Arc<str>>> {
+    if !job.again {
+        return Ok(None);
+    }
+    let ledger = crate::records::Ledger::new(Arc::clone(&inner.store), job.tenant.clone());
+    let effects = ledger.of_turn(job.id).await?;
+    let orphan = effects
+        .iter()
+        .find(|(operation, record)| record.state.is_in_doubt() && !skills.asked(operation));
+    Ok(orphan.map(|(operation, _)| {
+        format!("the agent did not ask again for {operation:?}, whose outcome is unknown").into()
+    }))
+}
+
+/// The one commit of an answered turn. The reply, when there is one, is still to go out.
+async fn answered(
+    inner: &Arc<Inner>,
+    lane: &Key,
+    job: &TurnJob,
+    answer: Answer,
+    session: Option<Arc<Value>>,
+) -> Result<Option<ReplyJob>> {
+    let mut ops: Vec<Op> = Vec::with_capacity(4);
+    let mut reply = None;
+    let action = match answer {
+        Answer::Reply(content) => {
+            let row = render(inner, job, &content)?;
+            ops.push(Op::put(live_key(&job.tenant, job.id), Live::Reply(row.clone()).encode()?));
+            reply = Some(row);
+            AuditAction::Replied
+        }
+        Answer::Silent => {
+            ops.extend(finish(&job.tenant, job.id, &DoneRow { at: inner.env.now(), reply: None })?);
+            AuditAction::Silent
+        }
+        Answer::Suspended(waiting) => {
+            let row = TurnRow { waiting: Some(waiting), resolution: None, ..job.row.clone() };
+            ops.push(Op::put(live_key(&job.tenant, job.id), Live::Turn(row).encode()?));
+            AuditAction::Suspended
+        }
+    };
+    let silent = action == AuditAction::Silent;
+    if let Some(value) = session {
+        ops.push(sessions::write(lane.clone(), value)?);
+    }
+    ops.push(job.entry(inner, action).append(&job.tenant)?);
+    let applied = settle(inner, job.txn(inner, "turn").ops(ops)).await?;
+    if silent {
+        inner.finished(job.id);
+    }
+    Ok(reply
+        .map(|row| ReplyJob::new(job.tenant.clone(), job.id, applied.version, job.partition, row)))
+}
+
+fn render(inner: &Inner, job: &TurnJob, content: &Content) -> Result<ReplyRow> {
+    let to = job.row.envelope.conversation.clone();
+    let gone = || {
+        Error::new(ErrorKind::NotFound, "the channel is not here any more")
+            .with("channel", &to.channel)
+    };
+    let channel = inner.channels.get(&to.channel).ok_or_else(gone)?;
+    let parts = channel.render(content);
+    Ok(ReplyRow::new(to, Cause::Turn, parts, None))
+}
+
+/// Commits and tells a lost fence apart from other errors.
+async fn settle(inner: &Inner, txn: Txn) -> Result<Applied> {
+    match commit::commit(&*inner.store, txn).await? {
+        commit::Known::Applied(applied) => Ok(applied),
+        lost => Err(inner.fenced(lost)),
+    }
+}
+
+/// Counts a failed attempt. The pause before the next one, or `None` after the last.
+async fn fail(inner: &Inner, job: &mut TurnJob, error: Error) -> Result<Option<Duration>> {
+    tracing::warn!(message = %job.id, agent = %job.row.agent, error = %error, "a turn failed");
+    job.row.failed += 1;
+    job.row.error = Some(error.message().into());
+    if job.row.failed >= inner.config.turn_attempts || is_final(&error) {
+        // An effect in doubt has to be seen by a person: such a message is parked instead.
+        let ledger = crate::records::Ledger::new(Arc::clone(&inner.store), job.tenant.clone());
+        let doubt = |(_, e): &(Arc<str>, crate::records::EffectRecord)| match e.state {
+            EffectState::Claimed { .. } | EffectState::Done { .. } | EffectState::Failed { .. } => {
+                false
+            }
+            EffectState::Dispatching { .. }
+            | EffectState::Unknown { .. }
+            | EffectState::Parked { .. } => true,
+        };
+        let in_doubt = ledger.of_turn(job.id).await?.iter().any(doubt);
+        let shelf = if in_doubt { Shelf::Parked } else { Shelf::Dead };
+        shelved(inner, job, shelf, &error).await?;
+        return Ok(None);
+    }
+    let row = Live::Turn(job.row.clone()).encode()?;
+    let txn = job.txn(inner, "attempt").op(Op::put(live_key(&job.tenant, job.id), row));
+    job.version = settle(inner, txn).await?.version;
+    let doubled = inner
+        .config
+        .turn_pause
+        .saturating_mul(1 << (job.row.failed - 1).min(16))
+        .min(LONGEST_PAUSE);
+    let asked = error.retry_after().unwrap_or_default().min(inner.config.defer);
+    Ok(Some(doubled.max(asked)))
+}
+
+/// Is another attempt of no use?
+fn is_final(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ValidationError | ErrorKind::Unsupported | ErrorKind::PermissionDenied
+    ) || error.is_exhausted()
+}
+
+async fn shelved(
+    inner: &Inner,
+    job: &TurnJob,
+    shelf: Shelf,
+    error: &Error,
+) -> Result<Option<ReplyJob>> {
+    let letter = LetterRow {
+        row: Some(Live::Turn(job.row.clone())),
+        refused: None,
+        kind: error.kind(),
+        reason: error.message().into(),
+        attempts: job.row.failed,
+        at: inner.env.now(),
+    };
+    let ops = shelve(shelf, &job.tenant, job.id, &letter, job.row.agent.as_str())?;
+    settle(inner, job.txn(inner, "shelve").ops(ops)).await?;
+    inner.finished(job.id);
+    Ok(None)
+}

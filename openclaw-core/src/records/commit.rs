@@ -1,0 +1,125 @@
+//! Commits whose outcome is known in the end.
+
+use crate::{
+    Error, ErrorKind, Happened, Result,
+    traits::store::{
+        Applied, Commit, Entry, Guard, Op, StateStore, StateStoreExt, StoreError, Txn,
+    },
+};
+
+/// How often an unknown outcome is looked up before the caller hears of it.
+const TRIES: usize = 5;
+
+/// A commit that is known to be applied, or known to have lost.
+#[derive(Debug)]
+pub(crate) enum Known {
+    Applied(Applied),
+    /// The guard at this place did not hold.
+    Lost {
+        guard: usize,
+        current: Option<Entry>,
+    },
+}
+
+impl Known {
+    /// The commit, when every guard was sure to hold unless somebody else took over.
+    pub(crate) fn or_fenced(self) -> Result<Applied> {
+        match self {
+            Self::Applied(applied) => Ok(applied),
+            Self::Lost { guard, .. } => Err(fenced(guard)),
+        }
+    }
+}
+
+fn fenced(guard: usize) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "another gateway has taken over, or an operator changed the row",
+    )
+    .with("guard", guard)
+    .with_happened(Happened::No)
+}
+
+/// Commits; an unknown outcome is read back and tried again until it is known.
+///
+/// The first put of the transaction is the witness: its value is unique to this step, and a
+/// guard of the transaction keeps it from applying twice.
+pub(crate) async fn commit(store: &dyn StateStore, txn: Txn) -> Result<Known> {
+    let witness = witness(&txn);
+    let spare = txn.clone();
+    match store.commit(txn).await {
+        Err(StoreError::OutcomeUnknown(id)) => resolve(store, spare, witness, id).await,
+        outcome => settle(outcome),
+    }
+}
+
+/// What an outcome of a batch means; an unknown one is resolved by itself.
+pub(crate) async fn resolve_one(
+    store: &dyn StateStore,
+    txn: &Txn,
+    outcome: Result<Commit, StoreError>,
+) -> Result<Known> {
+    match outcome {
+        Err(StoreError::OutcomeUnknown(id)) => resolve(store, txn.clone(), witness(txn), id).await,
+        outcome => settle(outcome),
+    }
+}
+
+fn settle(outcome: Result<Commit, StoreError>) -> Result<Known> {
+    match outcome? {
+        Commit::Applied(applied) => Ok(Known::Applied(applied)),
+        Commit::Conflict(lost) => Ok(Known::Lost { guard: lost.failed, current: lost.current }),
+    }
+}
+
+async fn resolve(
+    store: &dyn StateStore,
+    txn: Txn,
+    witness: Option<Op>,
+    id: crate::store::TxnId,
+) -> Result<Known> {
+    for _ in 0..TRIES {
+        if let Some(applied) = applied(store, witness.as_ref()).await? {
+            return Ok(Known::Applied(applied));
+        }
+        match store.commit(txn.clone()).await {
+            Err(StoreError::OutcomeUnknown(_)) => {}
+            Ok(Commit::Conflict(lost)) => {
+                // It may have been applied between the look and the second try.
+                return match applied(store, witness.as_ref()).await? {
+                    Some(applied) => Ok(Known::Applied(applied)),
+                    None => Ok(Known::Lost { guard: lost.failed, current: lost.current }),
+                };
+            }
+            outcome => return settle(outcome),
+        }
+    }
+    Err(StoreError::OutcomeUnknown(id).into())
+}
+
+/// The commit as its witness shows it; `None` when the witness is not there.
+async fn applied(store: &dyn StateStore, witness: Option<&Op>) -> Result<Option<Applied>> {
+    let Some(Op::Put { key, value, .. }) = witness else { return Ok(None) };
+    let read = store.get_many(std::slice::from_ref(key)).await?;
+    let found = read.value.into_iter().flatten().next();
+    let ours = found.filter(|entry| entry.value == *value);
+    Ok(ours.map(|entry| Applied::new(entry.version, read.as_of, Vec::new())))
+}
+
+fn witness(txn: &Txn) -> Option<Op> {
+    txn.ops.iter().find(|op| matches!(op, Op::Put { .. })).cloned()
+}
+
+/// Reads one row with its version.
+pub(crate) async fn read<R: super::row::Row>(
+    store: &dyn StateStore,
+    key: &crate::store::Key,
+) -> Result<Option<(R, crate::store::Version)>> {
+    let Some(entry) = store.get(key).await? else { return Ok(None) };
+    Ok(Some((R::decode(&entry.value)?, entry.version)))
+}
+
+/// A guard that the row is still as it was read.
+pub(crate) const fn unchanged(key: crate::store::Key, version: crate::store::Version) -> Guard {
+    Guard::VersionIs(key, version)
+}

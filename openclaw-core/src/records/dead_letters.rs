@@ -1,0 +1,272 @@
+//! Dead letters and parked messages: what a person has to look at.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    audit::{AuditAction, AuditEntry},
+    commit,
+    ledger::EffectState,
+    live::{Live, id_behind, live_key},
+    row::Row,
+};
+use crate::{
+    Content, Conversation, Error, ErrorKind, MessageId, Result, TenantId, Timestamp,
+    store::{Key, Op, Prefix, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+};
+
+/// A message that the gateway stopped working on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LetterRow {
+    /// The live row as it was: what a replay puts back. `None` when it was refused on its way in.
+    pub(crate) row: Option<Live>,
+    /// The message as it came, when it never got a live row.
+    pub(crate) refused: Option<Arc<crate::Envelope>>,
+    pub(crate) kind: ErrorKind,
+    pub(crate) reason: Arc<str>,
+    pub(crate) attempts: u32,
+    pub(crate) at: Timestamp,
+}
+
+impl Row for LetterRow {
+    const NAME: &'static str = "dead letters";
+    const FORMAT: u8 = 1;
+}
+
+/// Which of the two shelves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    Dead,
+    Parked,
+}
+
+impl Shelf {
+    pub(crate) const fn table(self) -> &'static str {
+        match self {
+            Self::Dead => "dl",
+            Self::Parked => "pk",
+        }
+    }
+
+    pub(crate) const fn action(self) -> AuditAction {
+        match self {
+            Self::Dead => AuditAction::DeadLettered,
+            Self::Parked => AuditAction::Parked,
+        }
+    }
+
+    pub(crate) fn key(self, tenant: &TenantId, id: MessageId) -> Key {
+        Key::of(tenant, self.table()).id(id).build()
+    }
+}
+
+/// A dead letter, as it is shown.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The message's id.
+    pub id: MessageId,
+    /// Where it belongs, or where it should have gone.
+    pub conversation: Conversation,
+    /// True when the reply could not be delivered; false when no agent could answer.
+    pub is_reply: bool,
+    /// What the message, or the undelivered reply, says.
+    pub content: Content,
+    /// What went wrong, as a code.
+    pub kind: ErrorKind,
+    /// What went wrong, in words.
+    pub reason: Arc<str>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When the gateway gave up.
+    pub at: Timestamp,
+}
+
+/// A parked message: same shape, other shelf.
+pub type ParkedLetter = DeadLetter;
+
+/// The dead and the parked letters of a tenant.
+///
+/// Reading works on any store, also beside a stopped gateway. To replay on a running one use
+/// `Gateway::replay`, which puts the message back into its lane at once.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    store: SharedStore,
+    tenant: TenantId,
+}
+
+impl DeadLetters {
+    /// The letters of this tenant in this store.
+    #[must_use]
+    pub fn new(store: SharedStore, tenant: TenantId) -> Self {
+        Self { store, tenant }
+    }
+
+    /// The dead letters behind this id, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store does not answer, or a row can't be read.
+    pub async fn list(
+        &self,
+        after: Option<MessageId>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<DeadLetter>> {
+        self.shelf(Shelf::Dead, after, limit).await
+    }
+
+    /// The parked messages behind this id, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store does not answer, or a row can't be read.
+    pub async fn parked(
+        &self,
+        after: Option<MessageId>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<ParkedLetter>> {
+        self.shelf(Shelf::Parked, after, limit).await
+    }
+
+    /// One letter, dead or parked.
+    ///
+    /// # Errors
+    /// The store does not answer, or the row can't be read.
+    pub async fn show(&self, id: MessageId) -> Result<Option<DeadLetter>> {
+        Ok(self.find(id).await?.map(|found| shown(id, &found.letter)))
+    }
+
+    /// Removes a letter for good. `false` when there is none.
+    ///
+    /// # Errors
+    /// The store does not answer; `CONFLICT` when somebody else works on the letter.
+    pub async fn purge(&self, id: MessageId, by: &str, now: Timestamp) -> Result<bool> {
+        let Some(found) = self.find(id).await? else { return Ok(false) };
+        let entry = AuditEntry::new(now, AuditAction::Purged, id, by);
+        let txn = Txn::new("purge")
+            .guard(commit::unchanged(found.key.clone(), found.version))
+            .op(Op::delete(found.key))
+            .op(entry.append(&self.tenant)?);
+        commit::commit(&*self.store, txn).await?.or_fenced().map(|_| true)
+    }
+
+    /// Puts a letter back among the live messages, its attempts forgotten.
+    ///
+    /// What its effects did is not forgotten: the ledger answers for them. A part of a reply
+    /// whose outcome nobody knows is sent again, because an operator says so.
+    pub(crate) async fn replay(
+        &self,
+        id: MessageId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(Live, Version)> {
+        let missing =
+            || Error::new(ErrorKind::NotFound, "there is no such letter").with("message", id);
+        let found = self.find(id).await?.ok_or_else(missing)?;
+        let Some(mut row) = found.letter.row else {
+            let why = "the message was refused on its way in: it has no turn to replay";
+            return Err(Error::new(ErrorKind::Unsupported, why).with("message", id));
+        };
+        match &mut row {
+            Live::Turn(turn) => turn.failed = 0,
+            Live::Reply(reply) => {
+                let open = reply
+                    .parts
+                    .iter_mut()
+                    .filter(|part| !matches!(part.state, EffectState::Done { .. }));
+                open.for_each(|part| part.state = EffectState::NEW);
+            }
+        }
+        let entry = AuditEntry::new(now, AuditAction::Replayed, id, by);
+        let txn = Txn::new("replay")
+            .guard(commit::unchanged(found.key.clone(), found.version))
+            .op(Op::put(live_key(&self.tenant, id), row.encode()?))
+            .op(Op::delete(found.key))
+            .op(entry.append(&self.tenant)?);
+        let applied = commit::commit(&*self.store, txn).await?.or_fenced()?;
+        Ok((row, applied.version))
+    }
+
+    async fn find(&self, id: MessageId) -> Result<Option<Found>> {
+        for shelf in [Shelf::Dead, Shelf::Parked] {
+            let key = shelf.key(&self.tenant, id);
+            if let Some((letter, version)) = commit::read::<LetterRow>(&*self.store, &key).await? {
+                return Ok(Some(Found { letter, version, key }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn shelf(
+        &self,
+        shelf: Shelf,
+        after: Option<MessageId>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<DeadLetter>> {
+        let prefix: Prefix = Key::of(&self.tenant, shelf.table()).prefix();
+        let after = after.map(|id| shelf.key(&self.tenant, id));
+        let page =
+            self.store.scan(ScanQuery::new(prefix.clone()).after(after).limit(limit)).await?.value;
+        page.rows
+            .iter()
+            .map(|(key, entry)| {
+                let id = id_behind(key, &prefix).unwrap_or(MessageId::from_u128(0));
+                Ok(shown(id, &LetterRow::decode(&entry.value)?))
+            })
+            .collect()
+    }
+}
+
+struct Found {
+    letter: LetterRow,
+    version: Version,
+    key: Key,
+}
+
+fn shown(id: MessageId, letter: &LetterRow) -> DeadLetter {
+    let (conversation, content, is_reply) = match (&letter.row, &letter.refused) {
+        (Some(Live::Turn(turn)), _) => {
+            (turn.envelope.conversation.clone(), turn.envelope.content.clone(), false)
+        }
+        (Some(Live::Reply(reply)), _) => {
+            let parts = reply.parts.iter().map(|part| part.part.content.clone()).collect();
+            (reply.to.clone(), Content::Parts(parts), true)
+        }
+        (None, Some(envelope)) => (envelope.conversation.clone(), envelope.content.clone(), false),
+        (None, None) => (nowhere(), Content::text(""), false),
+    };
+    let LetterRow { kind, reason, attempts, at, .. } = letter;
+    DeadLetter {
+        id,
+        conversation,
+        is_reply,
+        content,
+        kind: *kind,
+        reason: Arc::clone(reason),
+        attempts: *attempts,
+        at: *at,
+    }
+}
+
+/// The conversation of a letter without row and envelope: no program ever wrote one.
+fn nowhere() -> Conversation {
+    let channel =
+        crate::ChannelId::new("unknown").unwrap_or_else(|_| unreachable!("a literal id is valid"));
+    Conversation::new(channel, "")
+}
+
+/// The operations that move a live message to a shelf.
+pub(crate) fn shelve(
+    shelf: Shelf,
+    tenant: &TenantId,
+    id: MessageId,
+    letter: &LetterRow,
+    subject: &str,
+) -> Result<Vec<Op>> {
+    let entry =
+        AuditEntry::new(letter.at, shelf.action(), id, subject).because(Arc::clone(&letter.reason));
+    Ok(vec![
+        Op::put(shelf.key(tenant, id), letter.encode()?),
+        Op::delete(live_key(tenant, id)),
+        entry.append(tenant)?,
+    ])
+}

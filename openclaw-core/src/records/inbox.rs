@@ -1,0 +1,164 @@
+//! The inbox: one commit that dedupes a message and makes it durable.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    live::{Live, TurnRow, live_key},
+    row::Row,
+};
+use crate::{
+    AgentId, Content, Digest, Envelope, MessageId, Result, TenantId, Timestamp,
+    channel::Nonce,
+    traits::store::{Entry, Guard, Key, Op, Prefix, Txn},
+};
+
+/// The longest platform id that is kept as it is; a longer one is hashed.
+///
+/// Ids that are short and grow keep the index local: random keys cost redb a third of its
+/// throughput.
+const PLAIN_ID: usize = 64;
+
+/// Which message a platform id became.
+#[derive(Debug, Serialize, Deserialize)]
+struct SeenRow {
+    message: MessageId,
+    fingerprint: [u8; 16],
+}
+
+impl Row for SeenRow {
+    const NAME: &'static str = "seen messages";
+    const FORMAT: u8 = 1;
+}
+
+/// A message ready to be admitted.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) id: MessageId,
+    pub(crate) txn: Txn,
+    fingerprint: [u8; 16],
+    /// Where the dedupe guard stands, when the platform gave an id.
+    seen_at: Option<usize>,
+    nonce_at: Option<usize>,
+}
+
+/// What a lost guard says about the message.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The same message was admitted before.
+    Duplicate(MessageId),
+    /// The id was used for another message.
+    Reused,
+    /// The nonce was seen before.
+    Replayed,
+    /// Another gateway has taken over.
+    Fenced,
+}
+
+/// The one commit of an admission: fence, dedupe and nonce as guards, then the live row.
+pub(crate) fn admit(
+    fence: Guard,
+    id: MessageId,
+    envelope: &Arc<Envelope>,
+    agent: &AgentId,
+    nonce: Option<&Nonce>,
+    now: Timestamp,
+) -> Result<Admission> {
+    let tenant = &envelope.tenant;
+    let row = Live::Turn(TurnRow {
+        envelope: Arc::clone(envelope),
+        agent: agent.clone(),
+        accepted_at: now,
+        failed: 0,
+        error: None,
+        waiting: None,
+        resolution: None,
+    });
+    // The live row is the first put: it is what an unknown outcome is judged by.
+    let mut txn = Txn::new("admit").guard(fence).op(Op::put(live_key(tenant, id), row.encode()?));
+    let mut fingerprint = [0; 16];
+    let mut seen_at = None;
+    if let Some(platform) = &envelope.id {
+        fingerprint = fingerprint_of(envelope);
+        let key = seen_key(tenant, envelope, platform);
+        seen_at = Some(txn.guards.len());
+        txn = txn.guard(Guard::Absent(key.clone()));
+        txn = txn.op(Op::put(key, SeenRow { message: id, fingerprint }.encode()?));
+    }
+    let mut nonce_at = None;
+    if let Some(nonce) = nonce {
+        let key = Key::of(tenant, "nc").text(&nonce.scope).text(&nonce.token).build();
+        nonce_at = Some(txn.guards.len());
+        txn = txn.guard(Guard::Absent(key.clone())).op(Op::put_for(key, Bytes::new(), nonce.keep));
+    }
+    Ok(Admission { id, txn, fingerprint, seen_at, nonce_at })
+}
+
+impl Admission {
+    /// What it means that the guard at this place did not hold.
+    pub(crate) fn refused(&self, guard: usize, current: Option<&Entry>) -> Result<Refused> {
+        if Some(guard) == self.seen_at {
+            let seen = current.map(|entry| SeenRow::decode(&entry.value)).transpose()?;
+            return Ok(match seen {
+                Some(seen) if seen.fingerprint == self.fingerprint => {
+                    Refused::Duplicate(seen.message)
+                }
+                _ => Refused::Reused,
+            });
+        }
+        Ok(if Some(guard) == self.nonce_at { Refused::Replayed } else { Refused::Fenced })
+    }
+}
+
+fn seen_key(tenant: &TenantId, envelope: &Envelope, platform: &str) -> Key {
+    let key = Key::of(tenant, "dd").text(envelope.conversation.channel.as_str());
+    let key = key.text(&envelope.conversation.account);
+    if platform.len() <= PLAIN_ID {
+        return key.text(platform).build();
+    }
+    key.bytes(&Digest::of("openclaw.seen", [platform]).short()).build()
+}
+
+/// What makes two deliveries under one platform id the same message.
+fn fingerprint_of(envelope: &Envelope) -> [u8; 16] {
+    let thread = envelope.conversation.thread.as_deref().unwrap_or_default();
+    let topic = envelope.topic.as_deref().unwrap_or_default();
+    let head = [&*envelope.kind, &*envelope.conversation.id, thread, topic, &*envelope.sender.id];
+    let mut parts: Vec<Bytes> =
+        head.iter().map(|part| Bytes::copy_from_slice(part.as_bytes())).collect();
+    content_parts(&envelope.content, &mut parts);
+    Digest::of("openclaw.message", parts).short()
+}
+
+fn content_parts(content: &Content, parts: &mut Vec<Bytes>) {
+    match content {
+        Content::Text(text) => parts.push(Bytes::copy_from_slice(text.as_bytes())),
+        Content::Json(value) => {
+            let digest = Digest::of_json("openclaw.content", value);
+            parts.push(Bytes::copy_from_slice(digest.as_bytes()));
+        }
+        Content::Bytes { media_type, data } => {
+            parts.push(Bytes::copy_from_slice(media_type.as_bytes()));
+            parts.push(data.clone());
+        }
+        Content::Parts(inner) => inner.iter().for_each(|part| content_parts(part, parts)),
+    }
+}
+
+/// Marks that a tenant has rows: a restart finds its live messages by it.
+pub(crate) fn tenant_mark(tenant: &TenantId) -> Op {
+    Op::put(Key::system("tn").text(tenant.as_str()).build(), Bytes::new())
+}
+
+/// All tenants that ever had a message.
+pub(crate) fn tenant_marks() -> Prefix {
+    Key::system("tn").prefix()
+}
+
+/// The tenant that a mark names.
+pub(crate) fn marked_tenant(key: &Key) -> Option<TenantId> {
+    let text = key.behind(&tenant_marks())?.get(2..)?;
+    TenantId::new(std::str::from_utf8(text).ok()?).ok()
+}

@@ -1,0 +1,342 @@
+//! The effect ledger: the only state machine for what is done to the world.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::row::Row;
+use crate::{
+    Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId, Timestamp,
+    skill::SkillAnswer,
+    store::{Key, Prefix, SharedStore, StateStoreExt},
+};
+
+/// Where an effect stands.
+///
+/// ```text
+/// Claimed → Dispatching → Done | Failed | Unknown → reconcile → Done | Claimed | Parked
+/// ```
+///
+/// `Claimed` is surely not sent. `Dispatching` may be sent: found after a crash, nobody knows,
+/// so it counts as `Unknown`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EffectState {
+    /// Recorded and not sent.
+    Claimed {
+        /// Tries that surely did nothing.
+        tries: u32,
+    },
+    /// On its way to the remote.
+    Dispatching {
+        /// Tries before this one.
+        tries: u32,
+        /// When it was first sent.
+        first_at: Timestamp,
+    },
+    /// Happened, with this answer.
+    Done {
+        /// What the remote answered.
+        answer: SkillAnswer,
+    },
+    /// Ended without success; told again to whoever asks again.
+    Failed {
+        /// What went wrong.
+        kind: ErrorKind,
+        /// The operator's message.
+        message: Arc<str>,
+        /// Whether the effect happened all the same.
+        happened: Happened,
+    },
+    /// Nobody knows whether it happened.
+    Unknown {
+        /// Tries so far.
+        tries: u32,
+        /// When it was first sent.
+        first_at: Timestamp,
+    },
+    /// A person has to look.
+    Parked {
+        /// When it was first sent.
+        first_at: Timestamp,
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+/// What happens to an effect.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// It is about to be sent.
+    Dispatch {
+        /// Now.
+        at: Timestamp,
+    },
+    /// It happened, with this answer.
+    Succeeded(SkillAnswer),
+    /// It surely did not happen, and may be tried again.
+    NotSent,
+    /// It ended without success, for good.
+    Failed(Arc<Error>),
+    /// The answer was lost.
+    Lost,
+    /// Nobody will ever know, or nobody may ask again.
+    Park(Arc<str>),
+}
+
+/// The event does not fit the state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an effect that is {state} can't be {event}")]
+#[non_exhaustive]
+pub struct IllegalEvent {
+    /// The state's name.
+    pub state: &'static str,
+    /// The event's name.
+    pub event: &'static str,
+}
+
+impl EffectState {
+    /// The state of an effect that was just recorded.
+    pub const NEW: Self = Self::Claimed { tries: 0 };
+
+    /// The state after this event.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`]: a finished effect never moves, and nothing is done that was not
+    /// dispatched.
+    pub fn after(&self, event: Event) -> Result<Self, IllegalEvent> {
+        let illegal = IllegalEvent { state: self.name(), event: event.name() };
+        match (self, event) {
+            (Self::Claimed { tries }, Event::Dispatch { at }) => {
+                Ok(Self::Dispatching { tries: *tries, first_at: at })
+            }
+            (
+                Self::Dispatching { tries, first_at } | Self::Unknown { tries, first_at },
+                Event::Dispatch { .. },
+            ) => Ok(Self::Dispatching { tries: tries + 1, first_at: *first_at }),
+            (Self::Dispatching { .. } | Self::Unknown { .. }, Event::Succeeded(answer)) => {
+                Ok(Self::Done { answer })
+            }
+            (
+                Self::Claimed { tries }
+                | Self::Dispatching { tries, .. }
+                | Self::Unknown { tries, .. },
+                Event::NotSent,
+            ) => Ok(Self::Claimed { tries: tries + 1 }),
+            (
+                Self::Claimed { .. } | Self::Dispatching { .. } | Self::Unknown { .. },
+                Event::Failed(e),
+            ) => Ok(Self::Failed {
+                kind: e.kind(),
+                message: e.message().into(),
+                happened: e.happened(),
+            }),
+            (
+                Self::Dispatching { tries, first_at } | Self::Unknown { tries, first_at },
+                Event::Lost,
+            ) => Ok(Self::Unknown { tries: *tries, first_at: *first_at }),
+            (
+                Self::Dispatching { first_at, .. } | Self::Unknown { first_at, .. },
+                Event::Park(reason),
+            ) => Ok(Self::Parked { first_at: *first_at, reason }),
+            _ => Err(illegal),
+        }
+    }
+
+    /// The state's name, as it is shown and counted.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Claimed { .. } => "claimed",
+            Self::Dispatching { .. } => "dispatching",
+            Self::Done { .. } => "done",
+            Self::Failed { .. } => "failed",
+            Self::Unknown { .. } => "unknown",
+            Self::Parked { .. } => "parked",
+        }
+    }
+
+    /// Is this the end?
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Parked { .. })
+    }
+
+    /// Might the effect have happened without anybody knowing?
+    #[must_use]
+    pub const fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Dispatching { .. } | Self::Unknown { .. } | Self::Parked { .. })
+    }
+}
+
+impl Event {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Dispatch { .. } => "dispatched",
+            Self::Succeeded(_) => "done",
+            Self::NotSent => "given back",
+            Self::Failed(_) => "failed",
+            Self::Lost => "lost",
+            Self::Park(_) => "parked",
+        }
+    }
+}
+
+/// What to do with an effect that is asked for (again).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Plan {
+    /// Send it, with the same key as ever.
+    Dispatch,
+    /// Answer from the record.
+    Replay,
+    /// Ask its owner first.
+    Reconcile,
+    /// Park it, for this reason.
+    Park(&'static str),
+}
+
+/// What to do with an effect in this state, by its declared class.
+///
+/// This is the crash matrix: a pure function of what is stored and what was declared.
+///
+/// ```
+/// use std::time::Duration;
+/// use openclaw_core::{Effect, Timestamp, records::{EffectState, Plan, plan}};
+///
+/// let t = Timestamp::from_millis;
+/// let sent = EffectState::Dispatching { tries: 0, first_at: t(0) };
+/// let keyed = Effect::Keyed { retention: Duration::from_secs(60) };
+/// assert_eq!(plan(&sent, keyed, t(59_999)), Plan::Dispatch, "the remote still knows the key");
+/// assert!(matches!(plan(&sent, keyed, t(60_000)), Plan::Park(_)));
+/// assert!(matches!(plan(&sent, Effect::AtMostOnce, t(1)), Plan::Park(_)));
+/// ```
+#[must_use]
+pub fn plan(state: &EffectState, effect: Effect, now: Timestamp) -> Plan {
+    match state {
+        EffectState::Claimed { .. } => Plan::Dispatch,
+        EffectState::Done { .. } | EffectState::Failed { .. } | EffectState::Parked { .. } => {
+            Plan::Replay
+        }
+        EffectState::Dispatching { first_at, .. } | EffectState::Unknown { first_at, .. } => {
+            match effect {
+                Effect::Pure | Effect::AtLeastOnce => Plan::Dispatch,
+                Effect::Keyed { retention } if now.since(*first_at) < retention => Plan::Dispatch,
+                Effect::Keyed { .. } => Plan::Park("the remote may have forgotten the key"),
+                Effect::Reconcilable => Plan::Reconcile,
+                Effect::AtMostOnce => Plan::Park("it may have happened, and must not happen twice"),
+            }
+        }
+    }
+}
+
+/// One effect, as the ledger keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EffectRecord {
+    /// What was called.
+    pub target: Arc<str>,
+    /// The digest of the arguments: under one key there is one request.
+    pub fingerprint: [u8; 16],
+    /// The arguments as first asked, for reconciling and for people.
+    #[serde(with = "crate::words::json::embedded")]
+    pub request: Arc<Value>,
+    /// What it was declared to do.
+    pub effect: Effect,
+    /// The approval that its claim consumed.
+    pub approval: Option<Arc<str>>,
+    /// Where it stands.
+    pub state: EffectState,
+}
+
+impl Row for EffectRecord {
+    const NAME: &'static str = "effects";
+    const FORMAT: u8 = 1;
+}
+
+impl EffectRecord {
+    /// The record after this event.
+    pub(crate) fn after(&self, event: Event) -> Result<Self> {
+        let state = self.state.after(event).map_err(|e| {
+            Error::new(ErrorKind::Conflict, e.to_string()).with_happened(Happened::No)
+        })?;
+        Ok(Self { state, ..self.clone() })
+    }
+
+    /// How long ago it was first sent, when it is in doubt.
+    #[must_use]
+    pub const fn in_doubt_for(&self, now: Timestamp) -> Option<Duration> {
+        match &self.state {
+            EffectState::Dispatching { first_at, .. }
+            | EffectState::Unknown { first_at, .. }
+            | EffectState::Parked { first_at, .. } => Some(now.since(*first_at)),
+            _ => None,
+        }
+    }
+}
+
+/// The key of an effect: its turn, then its operation.
+pub(crate) fn effect_key(tenant: &TenantId, turn: MessageId, key: &IdempotencyKey) -> Key {
+    Key::of(tenant, "fx").id(turn).text(key.operation()).build()
+}
+
+/// All effects of a turn.
+pub(crate) fn effects_of(tenant: &TenantId, turn: MessageId) -> Prefix {
+    Key::of(tenant, "fx").id(turn).prefix()
+}
+
+/// Reads the ledger of a tenant.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    store: SharedStore,
+    tenant: TenantId,
+}
+
+impl Ledger {
+    /// The ledger of this tenant in this store.
+    #[must_use]
+    pub fn new(store: SharedStore, tenant: TenantId) -> Self {
+        Self { store, tenant }
+    }
+
+    /// Every effect of a turn, by operation name.
+    ///
+    /// # Errors
+    /// The store does not answer, or a row can't be read.
+    pub async fn of_turn(&self, turn: MessageId) -> Result<Vec<(Arc<str>, EffectRecord)>> {
+        let prefix = effects_of(&self.tenant, turn);
+        let rows = self.store.scan_all(prefix.clone()).await?;
+        rows.iter()
+            .map(|(key, entry)| Ok((operation(key, &prefix), EffectRecord::decode(&entry.value)?)))
+            .collect()
+    }
+
+    /// Every effect there is, in the order of the turns.
+    ///
+    /// # Errors
+    /// The store does not answer, or a row can't be read.
+    pub async fn all(&self) -> Result<Vec<(MessageId, Arc<str>, EffectRecord)>> {
+        let prefix = Key::of(&self.tenant, "fx").prefix();
+        let rows = self.store.scan_all(prefix.clone()).await?;
+        rows.iter()
+            .map(|(key, entry)| {
+                let behind = key.behind(&prefix).unwrap_or_default();
+                let turn =
+                    behind.get(..16).and_then(|b| b.try_into().ok()).map(MessageId::from_bytes);
+                let name = String::from_utf8_lossy(behind.get(18..).unwrap_or_default()).into();
+                Ok((
+                    turn.unwrap_or(MessageId::from_u128(0)),
+                    name,
+                    EffectRecord::decode(&entry.value)?,
+                ))
+            })
+            .collect()
+    }
+}
+
+fn operation(key: &Key, prefix: &Prefix) -> Arc<str> {
+    String::from_utf8_lossy(key.behind(prefix).and_then(|b| b.get(2..)).unwrap_or_default()).into()
+}

@@ -1,0 +1,127 @@
+//! The live row of a message: one small row that moves from turn to reply to done.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ledger::EffectState, row::Row};
+use crate::{
+    AgentId, Content, Conversation, Envelope, MessageId, TenantId, Timestamp,
+    channel::Part,
+    skill::SkillAnswer,
+    traits::{
+        agent::{Resolution, Waiting},
+        store::{Key, Prefix},
+    },
+};
+
+/// A message that is not finished.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Live {
+    /// An agent has to answer it.
+    Turn(TurnRow),
+    /// Its reply has to go out.
+    Reply(ReplyRow),
+}
+
+impl Row for Live {
+    const NAME: &'static str = "live messages";
+    const FORMAT: u8 = 1;
+}
+
+/// A message that an agent has to answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TurnRow {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) agent: AgentId,
+    pub(crate) accepted_at: Timestamp,
+    /// Attempts that failed.
+    pub(crate) failed: u32,
+    /// Why the last one failed, for operators.
+    pub(crate) error: Option<Arc<str>>,
+    /// What a suspended turn waits for.
+    pub(crate) waiting: Option<Waiting>,
+    /// What it waited for.
+    pub(crate) resolution: Option<Resolution>,
+}
+
+/// A reply on its way out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReplyRow {
+    pub(crate) to: Conversation,
+    pub(crate) cause: Cause,
+    pub(crate) parts: Vec<PartRow>,
+    /// The platform's id of a streamed hint that the first part replaces.
+    pub(crate) replaces: Option<Arc<str>>,
+    /// Not before this date.
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// Why a message is sent: exactly one cause each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cause {
+    /// The turn of the message with the same id.
+    Turn,
+    /// An operator.
+    Operator(Arc<str>),
+}
+
+/// One platform request of a reply, and what is known of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PartRow {
+    pub(crate) part: Part,
+    pub(crate) state: EffectState,
+}
+
+/// A finished message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DoneRow {
+    pub(crate) at: Timestamp,
+    /// What was answered; `None` when there was nothing to say.
+    pub(crate) reply: Option<Content>,
+}
+
+impl Row for DoneRow {
+    const NAME: &'static str = "done messages";
+    const FORMAT: u8 = 1;
+}
+
+impl DoneRow {
+    /// The finished form of a reply.
+    pub(crate) fn of(reply: &ReplyRow, at: Timestamp) -> Self {
+        let mut contents = reply.parts.iter().map(|part| part.part.content.clone());
+        let reply = if reply.parts.len() > 1 {
+            Some(Content::Parts(contents.collect()))
+        } else {
+            contents.next()
+        };
+        Self { at, reply }
+    }
+}
+
+/// The answer that a done effect keeps: the output, or the receipt of a send.
+pub(crate) fn sent(receipt: &crate::channel::Receipt) -> SkillAnswer {
+    SkillAnswer::done(
+        receipt.message.as_deref().map_or(serde_json::Value::Null, serde_json::Value::from),
+    )
+}
+
+/// The key of a live row.
+pub(crate) fn live_key(tenant: &TenantId, id: MessageId) -> Key {
+    Key::of(tenant, "lv").id(id).build()
+}
+
+/// The key of a finished message.
+pub(crate) fn done_key(tenant: &TenantId, id: MessageId) -> Key {
+    Key::of(tenant, "dn").id(id).build()
+}
+
+/// All live rows of a tenant, in the order of admission.
+pub(crate) fn live_rows(tenant: &TenantId) -> Prefix {
+    Key::of(tenant, "lv").prefix()
+}
+
+/// The message id at the end of a key.
+pub(crate) fn id_behind(key: &Key, prefix: &Prefix) -> Option<MessageId> {
+    key.behind(prefix)?.try_into().ok().map(MessageId::from_bytes)
+}

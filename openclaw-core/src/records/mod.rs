@@ -1,0 +1,23 @@
+//! What the gateway keeps, written once over any [`StateStore`](crate::store::StateStore).
+//!
+//! Every row starts with a format number; a program that meets a newer one says so instead of
+//! guessing. Data rows name their tenant first.
+
+pub(crate) mod approvals;
+pub(crate) mod audit;
+pub(crate) mod commit;
+pub(crate) mod dead_letters;
+pub(crate) mod inbox;
+pub(crate) mod ledger;
+pub(crate) mod live;
+pub(crate) mod outbox;
+pub(crate) mod partitions;
+pub(crate) mod row;
+pub(crate) mod sessions;
+
+pub use self::{
+    approvals::{Approval, ApprovalState, Approvals},
+    audit::{Anchor, AuditAction, AuditEntry, AuditLog, AuditReport},
+    dead_letters::{DeadLetter, DeadLetters, ParkedLetter},
+    ledger::{EffectRecord, EffectState, Event, IllegalEvent, Ledger, Plan, plan},
+};

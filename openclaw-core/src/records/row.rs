@@ -1,0 +1,45 @@
+//! Rows as bytes: a format number, then the fields.
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Error, ErrorKind, Happened, Result};
+
+/// A record that knows its format number.
+///
+/// A changed field means a new number, and a reader that still knows the old one.
+pub(crate) trait Row: Serialize + DeserializeOwned {
+    /// Names the record in errors.
+    const NAME: &'static str;
+    /// The number that its rows start with.
+    const FORMAT: u8;
+
+    /// The row's bytes.
+    fn encode(&self) -> Result<Bytes> {
+        let start = Vec::with_capacity(256);
+        let mut bytes = start;
+        bytes.push(Self::FORMAT);
+        postcard::to_extend(self, bytes)
+            .map(Bytes::from)
+            .map_err(|e| damaged(Self::NAME, "can't be written").with_source(e))
+    }
+
+    /// Reads a row.
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        match bytes.split_first() {
+            Some((&format, rest)) if format == Self::FORMAT => postcard::from_bytes(rest)
+                .map_err(|e| damaged(Self::NAME, "is damaged").with_source(e)),
+            Some((&format, _)) => {
+                Err(damaged(Self::NAME, "has a format this program does not know")
+                    .with("format", format)
+                    .with("known", Self::FORMAT))
+            }
+            None => Err(damaged(Self::NAME, "is empty")),
+        }
+    }
+}
+
+fn damaged(name: &'static str, what: &str) -> Error {
+    Error::new(ErrorKind::ServerError, format!("a row of {name} {what}"))
+        .with_happened(Happened::No)
+}

@@ -1,0 +1,46 @@
+//! Sessions: what a conversation remembers between its turns.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::row::Row;
+use crate::{
+    Conversation, Result, TenantId,
+    traits::store::{Key, Op, StateStore, StateStoreExt},
+};
+
+/// A conversation's memory.
+#[derive(Debug, Serialize, Deserialize)]
+struct SessionRow {
+    #[serde(with = "crate::words::json::embedded")]
+    value: Arc<Value>,
+}
+
+impl Row for SessionRow {
+    const NAME: &'static str = "sessions";
+    const FORMAT: u8 = 1;
+}
+
+/// The key of a conversation's session; it names the conversation's lane, too.
+pub(crate) fn session_key(tenant: &TenantId, to: &Conversation) -> Key {
+    let key = Key::of(tenant, "se").text(to.channel.as_str()).text(&to.account).text(&to.id);
+    match &to.thread {
+        Some(thread) => key.text(thread).build(),
+        None => key.build(),
+    }
+}
+
+/// Reads a session; `null` when the conversation is new.
+pub(crate) async fn read(store: &dyn StateStore, key: &Key) -> Result<Arc<Value>> {
+    match store.get(key).await? {
+        Some(entry) => SessionRow::decode(&entry.value).map(|row| row.value),
+        None => Ok(Arc::new(Value::Null)),
+    }
+}
+
+/// The operation that writes a session.
+pub(crate) fn write(key: Key, value: Arc<Value>) -> Result<Op> {
+    Ok(Op::put(key, SessionRow { value }.encode()?))
+}
