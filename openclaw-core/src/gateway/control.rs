@@ -55,10 +55,10 @@ impl Gateway {
             .op(entry.append(tenant)?);
         match commit::commit(&*inner.store, txn).await? {
             commit::Known::Applied(applied) => {
-                enqueue_turn(inner, tenant, id, applied.version, row, true)
+                enqueue_turn(inner, tenant, id, applied.version, row, true);
             }
             commit::Known::Lost { guard: 1, .. } => return Err(busy()),
-            lost => return Err(inner.fenced(lost)),
+            lost @ commit::Known::Lost { .. } => return Err(inner.fenced(lost)),
         }
         Ok(())
     }

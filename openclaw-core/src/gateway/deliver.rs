@@ -103,6 +103,11 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Key, mut job: ReplyJob) {
 }
 
 async fn advance(inner: &Arc<Inner>, job: &mut ReplyJob) -> Result<Next> {
+    if let Some(wait) =
+        job.row.due.take().map(|due| due.since(inner.env.now())).filter(|wait| !wait.is_zero())
+    {
+        return Ok(Next::Pause(wait));
+    }
     let Some((at, part)) = job.row.next() else { return Ok(Next::Finish) };
     let Some(channel) = inner.channels.get(&job.row.to.channel) else {
         let e = Error::new(ErrorKind::NotFound, "the channel is not here any more")
@@ -154,8 +159,14 @@ async fn send(
     let call = call.with_context(context);
     move_part(job, at, Event::Dispatch { at: inner.env.now() })?;
     // A pure send may be repeated: nothing has to be known about it.
-    if call.effect() != Effect::Pure {
-        write(inner, job, "dispatch", None).await?;
+    if call.effect() != Effect::Pure
+        && let Err(e) = write(inner, job, "dispatch", None).await
+    {
+        // Nothing was sent: the part is what it was.
+        if let Some(part) = job.row.parts.get_mut(at) {
+            part.state = state.clone();
+        }
+        return Err(e);
     }
     let late = || {
         Error::new(ErrorKind::Timeout, "the channel did not answer in time")
@@ -293,15 +304,8 @@ async fn write(
     if let Some(entry) = entry {
         txn = txn.op(entry.append(&job.tenant)?);
     }
-    job.version = settle(inner, txn).await?;
+    job.version = inner.commit(txn).await?.version;
     Ok(())
-}
-
-async fn settle(inner: &Inner, txn: Txn) -> Result<Version> {
-    match commit::commit(&*inner.store, txn).await? {
-        commit::Known::Applied(applied) => Ok(applied.version),
-        lost => Err(inner.fenced(lost)),
-    }
 }
 
 /// The last commit of a reply, tried until the store takes it or the gateway stops.
@@ -309,14 +313,14 @@ async fn finish(inner: &Inner, job: &ReplyJob) {
     loop {
         let ops = job.row.store(&job.tenant, job.id, inner.env.now());
         let outcome = match ops {
-            Ok(ops) => settle(inner, job.txn(inner, "done").ops(ops)).await,
+            Ok(ops) => inner.commit(job.txn(inner, "done").ops(ops)).await,
             Err(e) => Err(e),
         };
         match outcome {
             Ok(_) => return,
             Err(_) if inner.is_fenced() => return,
             Err(e) => {
-                tracing::error!(message = %job.id, error = %e, "the store does not take a receipt")
+                tracing::error!(message = %job.id, error = %e, "the store does not take a receipt");
             }
         }
         if inner.pause(inner.config.send_pause).await {
@@ -335,7 +339,7 @@ async fn give_up(inner: &Inner, job: &ReplyJob, shelf: Shelf, error: &Error) -> 
         at: inner.env.now(),
     };
     let ops = shelve(shelf, &job.tenant, job.id, &letter, job.row.to.channel.as_str())?;
-    settle(inner, job.txn(inner, "shelve").ops(ops)).await?;
+    inner.commit(job.txn(inner, "shelve").ops(ops)).await?;
     Ok(Next::Gone)
 }
 
@@ -343,7 +347,11 @@ async fn give_up(inner: &Inner, job: &ReplyJob, shelf: Shelf, error: &Error) -> 
 async fn defer(inner: &Inner, job: &mut ReplyJob, span: Duration) -> Result<()> {
     let due = inner.env.now().after(span);
     job.row.due = Some(due);
-    write(inner, job, "defer", None).await?;
+    let written = write(inner, job, "defer", None).await;
+    if written.is_err() {
+        job.row.due = None;
+    }
+    written?;
     lock(&inner.due).insert((due, job.tenant.clone(), job.id));
     inner.due_changed.notify_one();
     Ok(())
@@ -376,8 +384,7 @@ async fn wake(inner: &Arc<Inner>, entry: &(Timestamp, TenantId, MessageId)) -> R
     let (_, tenant, id) = entry;
     let found = commit::read::<Live>(&*inner.store, &live_key(tenant, *id)).await?;
     lock(&inner.due).remove(entry);
-    if let Some((Live::Reply(mut row), version)) = found {
-        row.due = None;
+    if let Some((Live::Reply(row), version)) = found {
         let lane = session_key(tenant, &row.to);
         let partition = crate::records::partitions::partition_of(tenant, &row.to);
         let job = ReplyJob::new(tenant.clone(), *id, version, partition, row);

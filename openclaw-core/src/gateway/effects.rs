@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -34,6 +37,8 @@ pub(super) struct TurnSkills {
     fence: Guard,
     asked: Mutex<BTreeSet<Arc<str>>>,
     verdict: Mutex<Option<Arc<str>>>,
+    /// The store did not answer: the attempt is not the agent's fault.
+    stalled: AtomicBool,
 }
 
 /// An effect with its row's version.
@@ -45,7 +50,29 @@ struct Recorded {
 
 impl TurnSkills {
     pub(super) fn new(inner: Arc<Inner>, tenant: TenantId, turn: MessageId, fence: Guard) -> Self {
-        Self { inner, tenant, turn, fence, asked: Mutex::default(), verdict: Mutex::default() }
+        let stalled = AtomicBool::new(false);
+        Self {
+            inner,
+            tenant,
+            turn,
+            fence,
+            asked: Mutex::default(),
+            verdict: Mutex::default(),
+            stalled,
+        }
+    }
+
+    /// Did the store fail to answer in this attempt?
+    pub(super) fn stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Known> {
+        let known = commit::commit(&*self.inner.store, txn).await;
+        if known.is_err() {
+            self.stalled.store(true, Ordering::Relaxed);
+        }
+        known
     }
 
     /// Why the turn has to be parked, whatever the agent makes of the error.
@@ -121,7 +148,7 @@ impl TurnSkills {
         if let Some(slot) = slot {
             txn = txn.guard(slot.guard).op(slot.op);
         }
-        match commit::commit(&*self.inner.store, txn).await? {
+        match self.commit(txn).await? {
             Known::Applied(applied) => Ok(Recorded { key, record, version: applied.version }),
             Known::Lost { guard: 1, current: Some(row) } => Ok(Recorded {
                 key,
@@ -132,7 +159,7 @@ impl TurnSkills {
                 ErrorKind::ApprovalRequired,
                 "the approval was used by somebody else",
             )),
-            lost => Err(self.inner.fenced(lost)),
+            lost @ Known::Lost { .. } => Err(self.inner.fenced(lost)),
         }
     }
 
@@ -291,11 +318,11 @@ impl TurnSkills {
         if let Some(entry) = entry {
             txn = txn.op(entry.append(&self.tenant)?);
         }
-        match commit::commit(&*self.inner.store, txn).await? {
+        match self.commit(txn).await? {
             Known::Applied(applied) => {
                 Ok(Recorded { key: from.key, record, version: applied.version })
             }
-            lost => Err(self.inner.fenced(lost)),
+            lost @ Known::Lost { .. } => Err(self.inner.fenced(lost)),
         }
     }
 

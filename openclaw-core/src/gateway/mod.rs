@@ -46,9 +46,13 @@ use crate::{
     AgentId, ChannelId, Env, Error, ErrorKind, MessageId, Result, SkillId, TenantId, Timestamp,
     agent::Agent,
     channel::Channel,
-    records::{AuditLog, DeadLetters, Ledger, commit::Known, partitions::Fences},
+    records::{
+        AuditLog, DeadLetters, Ledger,
+        commit::{self, Known},
+        partitions::Fences,
+    },
     skill::Skill,
-    store::{Key, SharedStore, StateStore},
+    store::{Applied, Key, SharedStore, StateStore, Txn},
 };
 
 /// A running gateway. Cheap to clone; every clone is the same gateway.
@@ -239,6 +243,14 @@ impl Inner {
         self.fenced.load(Ordering::Relaxed)
     }
 
+    /// Commits a step that only a lost fence can refuse.
+    async fn commit(&self, txn: Txn) -> Result<Applied> {
+        match commit::commit(&*self.store, txn).await? {
+            Known::Applied(applied) => Ok(applied),
+            lost @ Known::Lost { .. } => Err(self.fenced(lost)),
+        }
+    }
+
     /// The error of a commit that lost where it must not: somebody else took over.
     fn fenced(&self, lost: Known) -> Error {
         if matches!(lost, Known::Lost { guard: 0, .. }) {
@@ -284,7 +296,10 @@ impl Inner {
 
     fn watch_end(&self, id: MessageId) -> watch::Receiver<()> {
         let mut finals = lock(&self.finals);
-        finals.retain(|_, sender| sender.receiver_count() > 0);
+        // Those who gave up waiting are cleared away now and then, not at each call.
+        if finals.len().is_power_of_two() {
+            finals.retain(|_, sender| sender.receiver_count() > 0);
+        }
         finals.entry(id).or_insert_with(|| watch::Sender::new(())).subscribe()
     }
 

@@ -70,12 +70,10 @@ fn put_back(
             let job = TurnJob::new(tenant.clone(), id, entry.version, partition, row, true);
             lock(&inner.turns).push(tenant, &lane, job);
         }
-        Live::Reply(mut row) => {
+        Live::Reply(row) => {
             recovered.replies += 1;
             recovered.in_doubt +=
                 usize::from(row.parts.iter().any(|part| part.state.is_in_doubt()));
-            // A date that has not come yet is met in the lane: the order is kept.
-            row.due = None;
             let lane = session_key(tenant, &row.to);
             let partition = partition_of(tenant, &row.to);
             let job = ReplyJob::new(tenant.clone(), id, entry.version, partition, row);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Inner;
 use crate::{
     Content, MessageId, Result, TenantId,
+    channel::Health,
     records::{
         dead_letters::{LetterRow, Shelf},
         live::{DoneRow, Live, done_key, live_key},
@@ -128,12 +129,9 @@ pub(super) async fn health(inner: &Inner) -> GatewayHealth {
     let store_ok = problems.is_empty();
     for channel in inner.channels.values() {
         match tokio::time::timeout(second, channel.health()).await {
-            Ok(crate::channel::Health::Up) => {}
-            Ok(crate::channel::Health::Degraded(why)) => {
-                problems.push(format!("channel {}: {why}", channel.id()))
-            }
-            Ok(crate::channel::Health::Down(why)) => {
-                problems.push(format!("channel {}: {why}", channel.id()))
+            Ok(Health::Up) => {}
+            Ok(Health::Degraded(why) | Health::Down(why)) => {
+                problems.push(format!("channel {}: {why}", channel.id()));
             }
             Err(_) => problems.push(format!("channel {}: no answer within a second", channel.id())),
         }

@@ -11,16 +11,15 @@ use crate::{
     agent::{Agent, Answer, Turn, TurnRequest},
     records::{
         audit::{AuditAction, AuditEntry},
-        commit::{self, unchanged},
+        commit::unchanged,
         dead_letters::{LetterRow, Shelf, shelve},
-        ledger::EffectState,
         live::{Cause, DoneRow, Live, ReplyRow, TurnRow, live_key},
         outbox::finish,
         row::Row,
         sessions::{self, session_key},
     },
     skill::SkillPort,
-    store::{Applied, Key, Op, Txn, Version},
+    store::{Key, Op, Txn, Version},
 };
 
 /// The longest pause between two attempts at a turn.
@@ -43,6 +42,16 @@ enum Attempt {
     Answered(Answer, Option<Arc<Value>>),
     Parked(Arc<str>),
     Failed(Error),
+    /// The store does not answer: nobody's attempt.
+    Stalled(Error),
+}
+
+/// What follows an attempt.
+enum Next {
+    /// The turn has ended; its reply, when there is one, is still to go out.
+    Ended(Option<ReplyJob>),
+    /// Another attempt, after this pause.
+    Again(Duration),
 }
 
 impl TurnJob {
@@ -85,35 +94,29 @@ async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> Option<Re
     loop {
         let outcome = match attempt(inner, lane, &job).await {
             Attempt::Answered(answer, session) => {
-                answered(inner, lane, &job, answer, session).await
+                answered(inner, lane, &mut job, answer, session).await
             }
             Attempt::Parked(reason) => {
                 let e = Error::new(ErrorKind::Conflict, &*reason);
                 shelved(inner, &job, Shelf::Parked, &e).await
             }
-            Attempt::Failed(e) => Err(e),
+            Attempt::Failed(e) => fail(inner, &mut job, e).await,
+            Attempt::Stalled(e) => Err(e),
         };
-        let error = match outcome {
-            Ok(next) => return next,
+        job.again = true;
+        let pause = match outcome {
+            Ok(Next::Ended(reply)) => return reply,
+            Ok(Next::Again(pause)) => pause,
             Err(_) if inner.is_fenced() => return None,
-            Err(e) => e,
-        };
-        match fail(inner, &mut job, error).await {
-            Ok(Some(pause)) => {
-                if inner.pause(pause).await {
-                    return None;
-                }
-            }
-            Ok(None) => return None,
             Err(e) => {
                 // The row stays as it is: the next attempt, or the next start, finds it.
-                tracing::error!(message = %job.id, error = %e, "the store does not take the end of a turn");
-                if inner.pause(LONGEST_PAUSE).await {
-                    return None;
-                }
+                tracing::error!(message = %job.id, error = %e, "the store does not take the state of a turn");
+                inner.config.turn_pause
             }
+        };
+        if inner.pause(pause).await {
+            return None;
         }
-        job.again = true;
     }
 }
 
@@ -124,7 +127,7 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
     };
     let session = match sessions::read(&*inner.store, lane).await {
         Ok(session) => session,
-        Err(e) => return Attempt::Failed(e),
+        Err(e) => return Attempt::Stalled(e),
     };
     let fence = inner.fences.guard(job.partition);
     let skills = Arc::new(TurnSkills::new(Arc::clone(inner), job.tenant.clone(), job.id, fence));
@@ -144,8 +147,9 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
         Ok(answer) => match orphan(inner, job, &skills).await {
             Ok(None) => Attempt::Answered(answer, write.take()),
             Ok(Some(reason)) => Attempt::Parked(reason),
-            Err(e) => Attempt::Failed(e),
+            Err(e) => Attempt::Stalled(e),
         },
+        Err(e) if skills.stalled() => Attempt::Stalled(e),
         Err(e) => Attempt::Failed(e),
     }
 }
@@ -183,8 +187,23 @@ async fn orphan(inner: &Inner, job: &TurnJob, skills: &TurnSkills) -> Result<Opt
     }))
 }
 
-/// The one commit of an answered turn. The reply, when there is one, is still to go out.
+/// The end of an answered turn. An answer that can't be kept is a failed attempt.
 async fn answered(
+    inner: &Arc<Inner>,
+    lane: &Key,
+    job: &mut TurnJob,
+    answer: Answer,
+    session: Option<Arc<Value>>,
+) -> Result<Next> {
+    match record(inner, lane, job, answer, session).await {
+        Ok(reply) => Ok(Next::Ended(reply)),
+        Err(e) if e.kind().is_transient() || inner.is_fenced() => Err(e),
+        Err(e) => fail(inner, job, e).await,
+    }
+}
+
+/// The one commit of an answered turn. The reply, when there is one, is still to go out.
+async fn record(
     inner: &Arc<Inner>,
     lane: &Key,
     job: &TurnJob,
@@ -215,7 +234,7 @@ async fn answered(
         ops.push(sessions::write(lane.clone(), value)?);
     }
     ops.push(job.entry(inner, action).append(&job.tenant)?);
-    let applied = settle(inner, job.txn(inner, "turn").ops(ops)).await?;
+    let applied = inner.commit(job.txn(inner, "turn").ops(ops)).await?;
     if silent {
         inner.finished(job.id);
     }
@@ -234,45 +253,39 @@ fn render(inner: &Inner, job: &TurnJob, content: &Content) -> Result<ReplyRow> {
     Ok(ReplyRow::new(to, Cause::Turn, parts, None))
 }
 
-/// Commits and tells a lost fence apart from other errors.
-async fn settle(inner: &Inner, txn: Txn) -> Result<Applied> {
-    match commit::commit(&*inner.store, txn).await? {
-        commit::Known::Applied(applied) => Ok(applied),
-        lost => Err(inner.fenced(lost)),
-    }
-}
-
-/// Counts a failed attempt. The pause before the next one, or `None` after the last.
-async fn fail(inner: &Inner, job: &mut TurnJob, error: Error) -> Result<Option<Duration>> {
+/// Counts a failed attempt; after the last one the message is a letter.
+async fn fail(inner: &Inner, job: &mut TurnJob, error: Error) -> Result<Next> {
     tracing::warn!(message = %job.id, agent = %job.row.agent, error = %error, "a turn failed");
+    let before = job.row.clone();
     job.row.failed += 1;
     job.row.error = Some(error.message().into());
-    if job.row.failed >= inner.config.turn_attempts || is_final(&error) {
+    let counted = count(inner, job, &error).await;
+    if counted.is_err() {
+        // What is not stored did not happen: the attempt is made again, not counted twice.
+        job.row = before;
+    }
+    counted
+}
+
+async fn count(inner: &Inner, job: &mut TurnJob, error: &Error) -> Result<Next> {
+    if job.row.failed >= inner.config.turn_attempts || is_final(error) {
         // An effect in doubt has to be seen by a person: such a message is parked instead.
         let ledger = crate::records::Ledger::new(Arc::clone(&inner.store), job.tenant.clone());
-        let doubt = |(_, e): &(Arc<str>, crate::records::EffectRecord)| match e.state {
-            EffectState::Claimed { .. } | EffectState::Done { .. } | EffectState::Failed { .. } => {
-                false
-            }
-            EffectState::Dispatching { .. }
-            | EffectState::Unknown { .. }
-            | EffectState::Parked { .. } => true,
-        };
-        let in_doubt = ledger.of_turn(job.id).await?.iter().any(doubt);
+        let in_doubt =
+            ledger.of_turn(job.id).await?.iter().any(|(_, effect)| effect.state.is_in_doubt());
         let shelf = if in_doubt { Shelf::Parked } else { Shelf::Dead };
-        shelved(inner, job, shelf, &error).await?;
-        return Ok(None);
+        return shelved(inner, job, shelf, error).await;
     }
     let row = Live::Turn(job.row.clone()).encode()?;
     let txn = job.txn(inner, "attempt").op(Op::put(live_key(&job.tenant, job.id), row));
-    job.version = settle(inner, txn).await?.version;
+    job.version = inner.commit(txn).await?.version;
     let doubled = inner
         .config
         .turn_pause
         .saturating_mul(1 << (job.row.failed - 1).min(16))
         .min(LONGEST_PAUSE);
     let asked = error.retry_after().unwrap_or_default().min(inner.config.defer);
-    Ok(Some(doubled.max(asked)))
+    Ok(Next::Again(doubled.max(asked)))
 }
 
 /// Is another attempt of no use?
@@ -283,12 +296,7 @@ fn is_final(error: &Error) -> bool {
     ) || error.is_exhausted()
 }
 
-async fn shelved(
-    inner: &Inner,
-    job: &TurnJob,
-    shelf: Shelf,
-    error: &Error,
-) -> Result<Option<ReplyJob>> {
+async fn shelved(inner: &Inner, job: &TurnJob, shelf: Shelf, error: &Error) -> Result<Next> {
     let letter = LetterRow {
         row: Some(Live::Turn(job.row.clone())),
         refused: None,
@@ -298,7 +306,7 @@ async fn shelved(
         at: inner.env.now(),
     };
     let ops = shelve(shelf, &job.tenant, job.id, &letter, job.row.agent.as_str())?;
-    settle(inner, job.txn(inner, "shelve").ops(ops)).await?;
+    inner.commit(job.txn(inner, "shelve").ops(ops)).await?;
     inner.finished(job.id);
-    Ok(None)
+    Ok(Next::Ended(None))
 }

@@ -1,6 +1,6 @@
 //! The audit trail: appended with each decision, sealed in ranges, verifiable.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,9 @@ pub struct AuditLog {
     tenant: TenantId,
 }
 
+/// Entries under one seal at most.
+const RANGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
 fn trail(tenant: &TenantId) -> Prefix {
     Key::of(tenant, "au").prefix()
 }
@@ -171,7 +174,7 @@ impl AuditLog {
         rows.iter().map(|(_, entry)| AuditEntry::decode(&entry.value)).collect()
     }
 
-    /// Seals the next range, at most 256 entries. `None` when nothing is open.
+    /// Seals the next range, at most 4,096 entries. `None` when nothing is open.
     ///
     /// Sealing is apart from appending, so that the chain never serialises the commits.
     ///
@@ -183,7 +186,8 @@ impl AuditLog {
             Some((n, seal)) => (n, seal.digest, Some(Key::from_bytes(seal.last))),
             None => (0, genesis(), None),
         };
-        let page = self.store.scan(ScanQuery::new(trail(&self.tenant)).after(after)).await?.value;
+        let query = ScanQuery::new(trail(&self.tenant)).after(after).limit(RANGE);
+        let page = self.store.scan(query).await?.value;
         let (Some((first, _)), Some((end, _))) = (page.rows.first(), page.rows.last()) else {
             return Ok(None);
         };
@@ -253,7 +257,7 @@ impl AuditLog {
 
     async fn last_seal(&self) -> Result<Option<(u64, SealRow)>> {
         let prefix = Key::of(&self.tenant, "as").prefix();
-        let query = ScanQuery::new(prefix.clone()).reversed().limit(std::num::NonZeroUsize::MIN);
+        let query = ScanQuery::new(prefix.clone()).reversed().limit(NonZeroUsize::MIN);
         let page = self.store.scan(query).await?.value;
         let Some((key, entry)) = page.rows.first() else { return Ok(None) };
         let number =

@@ -30,15 +30,6 @@ impl ReplyRow {
             .find(|(_, part)| !matches!(part.state, EffectState::Done { .. }))
     }
 
-    /// The reply with the part at this place in another state.
-    pub(crate) fn with(&self, at: usize, state: EffectState) -> Self {
-        let mut reply = self.clone();
-        if let Some(part) = reply.parts.get_mut(at) {
-            part.state = state;
-        }
-        reply
-    }
-
     /// The operations that store the reply: as a live row, or finished when every part is done.
     pub(crate) fn store(
         &self,

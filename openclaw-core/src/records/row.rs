@@ -16,8 +16,7 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
 
     /// The row's bytes.
     fn encode(&self) -> Result<Bytes> {
-        let start = Vec::with_capacity(256);
-        let mut bytes = start;
+        let mut bytes = Vec::with_capacity(256);
         bytes.push(Self::FORMAT);
         postcard::to_extend(self, bytes)
             .map(Bytes::from)

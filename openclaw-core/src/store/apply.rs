@@ -64,7 +64,7 @@ pub(super) fn apply(
     for op in txn.ops {
         match op {
             Op::Put { key, value, ttl } => {
-                table.put(key, Row { version, expires: until(now, ttl), value })?
+                table.put(key, Row { version, expires: until(now, ttl), value })?;
             }
             Op::Delete { key } => table.remove(&key)?,
             Op::Touch { key, ttl } => {

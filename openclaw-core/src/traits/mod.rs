@@ -7,4 +7,4 @@ pub mod http;
 pub mod model;
 pub(crate) mod render;
 pub mod skill;
-pub mod store;
+pub(crate) mod store;
