@@ -1,3 +1,4 @@
 //! Core's behaviour tests.
 
 mod tidy;
+mod words;
