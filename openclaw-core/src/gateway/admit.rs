@@ -1,6 +1,10 @@
 //! Admission: bounds, route, one durable commit, and only then the acknowledgement.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{AckPolicy, Inner, lanes::Full, lock, turns::TurnJob};
 use crate::{
@@ -26,13 +30,19 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Pulls from one channel for as long as the gateway takes messages.
 pub(super) async fn intake(inner: Arc<Inner>, channel: Arc<dyn Channel>) {
+    receive(&inner, channel).await;
+    inner.intakes.fetch_sub(1, Ordering::Relaxed);
+    inner.progress.notify_waiters();
+}
+
+async fn receive(inner: &Arc<Inner>, channel: Arc<dyn Channel>) {
     let mut pause = Duration::from_millis(100);
     loop {
         match channel.receive().await {
             Ok(None) => return,
             Ok(Some(source)) => {
                 pause = Duration::from_millis(100);
-                if pull(&inner, &*channel, source).await {
+                if pull(inner, &*channel, source).await {
                     return;
                 }
             }

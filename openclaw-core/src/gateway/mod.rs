@@ -10,6 +10,7 @@ mod builder;
 mod control;
 mod deliver;
 mod effects;
+mod hints;
 mod lanes;
 mod recover;
 mod router;
@@ -22,7 +23,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -101,6 +102,8 @@ pub(crate) struct Inner {
     progress: Notify,
     draining: watch::Sender<bool>,
     fenced: AtomicBool,
+    /// Channels that still have a source.
+    intakes: AtomicUsize,
     tasks: Tasks,
 }
 
@@ -144,10 +147,12 @@ impl Gateway {
             progress: Notify::new(),
             draining: watch::Sender::new(false),
             fenced: AtomicBool::new(false),
+            intakes: AtomicUsize::new(0),
             tasks: Tasks::default(),
         });
         let recovered = recover::recover(&inner).await?;
         for channel in inner.channels.values() {
+            inner.intakes.fetch_add(1, Ordering::Relaxed);
             inner.tasks.spawn(admit::intake(Arc::clone(&inner), Arc::clone(channel)));
         }
         inner.tasks.spawn(deliver::alarm(Arc::clone(&inner)));
@@ -187,6 +192,19 @@ impl Gateway {
             }
             // A closed channel is the end, too.
             let _ended = end.changed().await;
+        }
+    }
+
+    /// Waits until no channel has a source any more: a terminal at its end, a finished import.
+    ///
+    /// Never resolves while a channel listens, as an HTTP server does.
+    pub async fn ended(&self) {
+        loop {
+            let progress = self.inner.progress.notified();
+            if self.inner.intakes.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            progress.await;
         }
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Inner, deliver::ReplyJob, effects::TurnSkills, lock, tasks::caught};
+use super::{Inner, deliver::ReplyJob, effects::TurnSkills, hints::Hints, lock, tasks::caught};
 use crate::{
     Call, Content, Context, Error, ErrorKind, MessageId, Result, TenantId, Trust,
     agent::{Agent, Answer, Turn, TurnRequest},
@@ -39,11 +39,19 @@ pub(super) struct TurnJob {
 
 /// What an attempt came to.
 enum Attempt {
-    Answered(Answer, Option<Arc<Value>>),
+    Answered(Answered),
     Parked(Arc<str>),
     Failed(Error),
     /// The store does not answer: nobody's attempt.
     Stalled(Error),
+}
+
+/// An answer, with what goes into its commit.
+struct Answered {
+    answer: Answer,
+    session: Option<Arc<Value>>,
+    /// The platform's id of a hint that the reply replaces.
+    replaces: Option<Arc<str>>,
 }
 
 /// What follows an attempt.
@@ -93,9 +101,7 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Key, job: TurnJob) {
 async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> Option<ReplyJob> {
     loop {
         let outcome = match attempt(inner, lane, &job).await {
-            Attempt::Answered(answer, session) => {
-                answered(inner, lane, &mut job, answer, session).await
-            }
+            Attempt::Answered(given) => answered(inner, lane, &mut job, given).await,
             Attempt::Parked(reason) => {
                 let e = Error::new(ErrorKind::Conflict, &*reason);
                 shelved(inner, &job, Shelf::Parked, &e).await
@@ -133,24 +139,56 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
     let skills = Arc::new(TurnSkills::new(Arc::clone(inner), job.tenant.clone(), job.id, fence));
     let port: Arc<dyn SkillPort> = Arc::<TurnSkills>::clone(&skills);
     let call = request(inner, &**agent, job, session);
-    let (turn, write) = Turn::open(call, port, inner.config.budget);
+    let (mut turn, write) = Turn::open(call, port, inner.config.budget);
+    let hints = Hints::open(inner, &job.tenant, &job.row.envelope.conversation, job.id);
+    if let Some(hints) = &hints {
+        turn = turn.with_emit(Arc::new(Arc::clone(hints)));
+    }
     let limit = inner.config.turn_timeout;
     let handled = tokio::time::timeout(limit, caught("the agent", agent.handle(turn))).await;
-    if let Some(reason) = skills.verdict() {
-        return Attempt::Parked(reason);
-    }
     let late = || {
         Error::new(ErrorKind::Timeout, "the agent did not answer in time")
             .with("limit_ms", limit.as_millis())
     };
-    match handled.unwrap_or_else(|_| Err(late())) {
-        Ok(answer) => match orphan(inner, job, &skills).await {
-            Ok(None) => Attempt::Answered(answer, write.take()),
+    let mut attempt = judge(inner, job, &skills, handled.unwrap_or_else(|_| Err(late()))).await;
+    if let Attempt::Answered(given) = &mut attempt {
+        given.session = write.take();
+    }
+    if let Some(hints) = hints {
+        settle_hint(&hints, &mut attempt).await;
+    }
+    attempt
+}
+
+/// What an attempt came to, whatever the agent makes of the errors it saw.
+async fn judge(
+    inner: &Inner,
+    job: &TurnJob,
+    skills: &TurnSkills,
+    handled: Result<Answer>,
+) -> Attempt {
+    if let Some(reason) = skills.verdict() {
+        return Attempt::Parked(reason);
+    }
+    match handled {
+        Ok(answer) => match orphan(inner, job, skills).await {
+            Ok(None) => Attempt::Answered(Answered { answer, session: None, replaces: None }),
             Ok(Some(reason)) => Attempt::Parked(reason),
             Err(e) => Attempt::Stalled(e),
         },
         Err(e) if skills.stalled() => Attempt::Stalled(e),
         Err(e) => Attempt::Failed(e),
+    }
+}
+
+/// The reply replaces a hint that was shown; without a reply the hint is taken back.
+async fn settle_hint(hints: &Hints, attempt: &mut Attempt) {
+    let Some(shown) = hints.close().await else { return };
+    match attempt {
+        Attempt::Answered(Answered { answer: Answer::Reply(_), replaces, .. }) => {
+            *replaces = Some(shown);
+        }
+        _ => hints.withdraw(shown).await,
     }
 }
 
@@ -192,10 +230,9 @@ async fn answered(
     inner: &Arc<Inner>,
     lane: &Key,
     job: &mut TurnJob,
-    answer: Answer,
-    session: Option<Arc<Value>>,
+    given: Answered,
 ) -> Result<Next> {
-    match record(inner, lane, job, answer, session).await {
+    match record(inner, lane, job, given).await {
         Ok(reply) => Ok(Next::Ended(reply)),
         Err(e) if e.kind().is_transient() || inner.is_fenced() => Err(e),
         Err(e) => fail(inner, job, e).await,
@@ -207,14 +244,14 @@ async fn record(
     inner: &Arc<Inner>,
     lane: &Key,
     job: &TurnJob,
-    answer: Answer,
-    session: Option<Arc<Value>>,
+    given: Answered,
 ) -> Result<Option<ReplyJob>> {
+    let Answered { answer, session, replaces } = given;
     let mut ops: Vec<Op> = Vec::with_capacity(4);
     let mut reply = None;
     let action = match answer {
         Answer::Reply(content) => {
-            let row = render(inner, job, &content)?;
+            let row = render(inner, job, &content, replaces)?;
             ops.push(Op::put(live_key(&job.tenant, job.id), Live::Reply(row.clone()).encode()?));
             reply = Some(row);
             AuditAction::Replied
@@ -242,7 +279,12 @@ async fn record(
         .map(|row| ReplyJob::new(job.tenant.clone(), job.id, applied.version, job.partition, row)))
 }
 
-fn render(inner: &Inner, job: &TurnJob, content: &Content) -> Result<ReplyRow> {
+fn render(
+    inner: &Inner,
+    job: &TurnJob,
+    content: &Content,
+    replaces: Option<Arc<str>>,
+) -> Result<ReplyRow> {
     let to = job.row.envelope.conversation.clone();
     let gone = || {
         Error::new(ErrorKind::NotFound, "the channel is not here any more")
@@ -250,7 +292,7 @@ fn render(inner: &Inner, job: &TurnJob, content: &Content) -> Result<ReplyRow> {
     };
     let channel = inner.channels.get(&to.channel).ok_or_else(gone)?;
     let parts = channel.render(content);
-    Ok(ReplyRow::new(to, Cause::Turn, parts, None))
+    Ok(ReplyRow::new(to, Cause::Turn, parts, replaces))
 }
 
 /// Counts a failed attempt; after the last one the message is a letter.
