@@ -239,7 +239,7 @@ where
         let withheld = call.context().effects() == Effects::Withheld;
         if withheld && self.manifest.effect != Effect::Pure {
             let message = "effects are withheld: only pure skills run";
-            return Err(self.named(Error::new(ErrorKind::PermissionDenied, message)));
+            return Err(self.named(Error::new(ErrorKind::Unsupported, message)));
         }
         let input = self.read(call.payload())?;
         let output = (self.f)(SkillCx::of(&call), input).await?;
