@@ -1,20 +1,25 @@
 //! What an operator does to a running gateway: resolve, replay, drain.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{Gateway, Inner, deliver::ReplyJob, lock, turns::TurnJob};
 use crate::{
-    Error, ErrorKind, MessageId, Result, TenantId,
+    Conversation, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
     agent::Resolution,
     records::{
         AuditLog, DeadLetters,
         audit::{AuditAction, AuditEntry},
         commit::{self, unchanged},
+        ledger::{EffectRecord, Event, effect_key},
         live::{Live, TurnRow, live_key},
         partitions::partition_of,
         row::Row,
         sessions::session_key,
     },
+    skill::SkillAnswer,
     store::{Op, Txn, Version},
 };
 
@@ -34,6 +39,7 @@ impl Gateway {
         resolution: Resolution,
     ) -> Result<()> {
         let inner = &self.inner;
+        inner.open_for_orders()?;
         let key = live_key(tenant, id);
         let missing =
             || Error::new(ErrorKind::NotFound, "there is no such turn").with("message", id);
@@ -73,7 +79,9 @@ impl Gateway {
     pub async fn replay(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<()> {
         let inner = &self.inner;
         let letters = DeadLetters::new(Arc::clone(&inner.store), tenant.clone());
-        let (live, version) = letters.replay(id, by, inner.env.now()).await?;
+        inner.open_for_orders()?;
+        let fence = |to: &Conversation| inner.fences.guard(partition_of(tenant, to));
+        let (live, version) = letters.replay(id, by, inner.env.now(), fence).await?;
         match live {
             Live::Turn(row) => enqueue_turn(inner, tenant, id, version, row, false),
             Live::Reply(row) => {
@@ -92,7 +100,46 @@ impl Gateway {
     /// # Errors
     /// The store does not answer; `CONFLICT` when somebody else works on the letter.
     pub async fn purge(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<bool> {
+        self.inner.open_for_orders()?;
         self.dead_letters(tenant).purge(id, by, self.inner.env.now()).await
+    }
+
+    /// Says what became of a parked effect, after a person has looked.
+    ///
+    /// `Some(answer)`: it happened, with this answer. `None`: it did not, and may be done. Then
+    /// [`Gateway::replay`] the message: its agent goes on from there.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when the turn has no such effect, `CONFLICT` when it is not in doubt.
+    pub async fn decide(
+        &self,
+        tenant: &TenantId,
+        turn: MessageId,
+        operation: &str,
+        answer: Option<SkillAnswer>,
+        by: &str,
+    ) -> Result<()> {
+        let inner = &self.inner;
+        inner.open_for_orders()?;
+        let name = IdempotencyKey::of(turn, operation)
+            .map_err(|e| Error::new(ErrorKind::ValidationError, e.to_string()))?;
+        let key = effect_key(tenant, turn, &name);
+        let missing = || {
+            Error::new(ErrorKind::NotFound, "there is no such effect").with("operation", operation)
+        };
+        let found = commit::read::<EffectRecord>(&*inner.store, &key).await?;
+        let (record, version) = found.ok_or_else(missing)?;
+        let happened = if answer.is_some() { "it happened" } else { "it did not happen" };
+        let decided = record.after(Event::Decided(answer))?;
+        let entry = AuditEntry::new(inner.env.now(), AuditAction::EffectDecided, turn, by)
+            .because(happened);
+        let txn = Txn::new("decide")
+            // The effect does not name its conversation; all partitions are seized together.
+            .guard(inner.fences.guard(0))
+            .guard(unchanged(key.clone(), version))
+            .op(Op::put(key, decided.encode()?))
+            .op(entry.append(tenant)?);
+        inner.commit(txn).await.map(drop)
     }
 
     /// Takes no more messages, finishes what is on hand, and stops.
@@ -108,8 +155,8 @@ impl Gateway {
         let idle = tokio::time::timeout(deadline, inner.idle()).await;
         inner.tasks.stop().await;
         inner.seal_all().await;
-        let left = inner.depths();
-        if idle.is_err() || left.turns + left.replies > 0 {
+        if idle.is_err() || inner.left.load(Ordering::Relaxed) > 0 {
+            let left = inner.depths();
             let e = Error::new(ErrorKind::Timeout, "the drain left work for the next start");
             return Err(e.with("turns", left.turns).with("replies", left.replies));
         }
@@ -140,11 +187,21 @@ fn enqueue_turn(
 }
 
 impl Inner {
+    /// Refuses an operator's order to a gateway that stops: the next one takes it.
+    fn open_for_orders(&self) -> Result<()> {
+        if self.is_draining() {
+            let e = Error::new(ErrorKind::Unavailable, "the gateway is stopping");
+            return Err(e.with_happened(Happened::No));
+        }
+        Ok(())
+    }
+
     /// Waits until no message and no reply is on hand.
     async fn idle(&self) {
         loop {
             let progress = self.progress.notified();
-            if lock(&self.turns).is_idle() && lock(&self.replies).is_idle() {
+            let lanes = lock(&self.turns).is_idle() && lock(&self.replies).is_idle();
+            if lanes && self.closing.load(Ordering::Relaxed) == 0 {
                 return;
             }
             progress.await;

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Inner, lock, tasks::caught};
+use super::{Inner, due, tasks::caught};
 use crate::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
-    Timestamp,
     channel::{Channel, Intent, Outbound, Receipt, Reconciled},
     records::{
         audit::{AuditAction, AuditEntry},
@@ -16,7 +15,6 @@ use crate::{
         ledger::{EffectState, Event, Plan, plan},
         live::{Live, ReplyRow, live_key, sent},
         row::Row,
-        sessions::session_key,
     },
     skill::SkillAnswer,
     store::{Key, Op, Txn, Version},
@@ -28,8 +26,10 @@ pub(super) struct ReplyJob {
     pub(super) tenant: TenantId,
     pub(super) id: MessageId,
     pub(super) row: ReplyRow,
-    version: Version,
+    pub(super) version: Version,
     partition: u16,
+    /// How often the owner of a part in doubt was asked.
+    asked: u32,
 }
 
 /// What to do with a reply next.
@@ -52,7 +52,7 @@ impl ReplyJob {
         partition: u16,
         row: ReplyRow,
     ) -> Self {
-        Self { tenant, id, row, version, partition }
+        Self { tenant, id, row, version, partition, asked: 0 }
     }
 
     fn txn(&self, inner: &Inner, label: &'static str) -> Txn {
@@ -67,39 +67,66 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Key, mut job: ReplyJob) {
     loop {
         let next = match advance(&inner, &mut job).await {
             Ok(next) => next,
-            Err(_) if inner.is_fenced() => Next::Gone,
+            Err(_) if inner.is_fenced() => return inner.reply_left(&lane),
             Err(e) => {
                 tracing::error!(message = %job.id, error = %e, "the store does not take the state of a reply");
-                Next::Pause(inner.config.send_pause)
+                look_again(&inner, &mut job).await
             }
         };
         match next {
             Next::Again => {}
-            Next::Pause(span) if span > inner.config.defer => {
-                // The lane stays busy, so that no later reply overtakes this one.
-                if defer(&inner, &mut job, span).await.is_ok() {
-                    return;
-                }
-            }
-            Next::Pause(span) => {
-                if inner.pause(span).await {
-                    break;
-                }
-            }
+            Next::Pause(span) => match rest(&inner, &lane, &mut job, span).await {
+                Rested::GoOn => {}
+                Rested::Deferred => return,
+                Rested::Left => return inner.reply_left(&lane),
+            },
             Next::Finish => {
+                inner.begin_closing();
                 inner.reply_ended(&lane);
                 finish(&inner, &job).await;
                 inner.finished(job.id);
-                inner.progress.notify_waiters();
-                return;
+                return inner.end_closing();
             }
             Next::Gone => {
                 inner.finished(job.id);
-                break;
+                return inner.reply_ended(&lane);
             }
         }
     }
-    inner.reply_ended(&lane);
+}
+
+/// How a pause ended.
+enum Rested {
+    GoOn,
+    /// The reply is in the store until its date; its lane is held.
+    Deferred,
+    /// The gateway stops.
+    Left,
+}
+
+/// Waits: a short while in memory, a long one in the store.
+async fn rest(inner: &Arc<Inner>, lane: &Key, job: &mut ReplyJob, span: Duration) -> Rested {
+    let mut span = span;
+    if span > inner.config.defer {
+        if due::defer(inner, lane, job, span).await.is_ok() {
+            return Rested::Deferred;
+        }
+        span = inner.config.send_pause;
+    }
+    if inner.pause(span).await { Rested::Left } else { Rested::GoOn }
+}
+
+/// Reads the version again: a commit whose answer was lost may have been applied.
+///
+/// What was sent is known better here than in the row: the job keeps its state.
+async fn look_again(inner: &Inner, job: &mut ReplyJob) -> Next {
+    match commit::read::<Live>(&*inner.store, &live_key(&job.tenant, job.id)).await {
+        Ok(Some((_, version))) => job.version = version,
+        Ok(None) => return Next::Gone,
+        // The store is still away: the next commit finds out.
+        Err(_) => {}
+    }
+    Next::Pause(inner.config.send_pause)
 }
 
 async fn advance(inner: &Arc<Inner>, job: &mut ReplyJob) -> Result<Next> {
@@ -119,11 +146,7 @@ async fn advance(inner: &Arc<Inner>, job: &mut ReplyJob) -> Result<Next> {
     match plan(&state, call.effect(), inner.env.now()) {
         Plan::Dispatch => send(inner, job, &**channel, call, at, &state).await,
         Plan::Reconcile => reconcile(inner, job, &**channel, &call, at, &state).await,
-        Plan::Park(reason) => {
-            let e = Error::new(ErrorKind::Conflict, reason);
-            move_part(job, at, Event::Park(reason.into()))?;
-            give_up(inner, job, Shelf::Parked, &e).await
-        }
+        Plan::Park(reason) => stuck(inner, job, at, reason).await,
         Plan::Replay => {
             let e = Error::new(ErrorKind::Conflict, "a part of the reply is parked");
             give_up(inner, job, Shelf::Parked, &e).await
@@ -255,9 +278,7 @@ async fn reconcile(
         EffectState::Dispatching { first_at, .. } | EffectState::Unknown { first_at, .. },
     ) = (channel.reconcile(), call.key(), state)
     else {
-        move_part(job, at, Event::Park("nobody can tell whether it went out".into()))?;
-        let e = Error::new(ErrorKind::Conflict, "nobody can tell whether it went out");
-        return give_up(inner, job, Shelf::Parked, &e).await;
+        return stuck(inner, job, at, UNKNOWABLE).await;
     };
     let request = serde_json::to_value(call.payload()).unwrap_or_default();
     let intent = Intent::new(key.clone(), call.target(), Arc::new(request), *first_at);
@@ -274,14 +295,29 @@ async fn reconcile(
             write(inner, job, "reconcile", None).await?;
             Ok(Next::Again)
         }
-        Ok(Reconciled::NotYetKnown { retry_after }) => Ok(Next::Pause(retry_after)),
-        Err(e) => Ok(Next::Pause(pause(inner, tries(state), &e))),
-        Ok(Reconciled::CannotKnow) => {
-            move_part(job, at, Event::Park("nobody can tell whether it went out".into()))?;
-            let e = Error::new(ErrorKind::Conflict, "nobody can tell whether it went out");
-            give_up(inner, job, Shelf::Parked, &e).await
+        Ok(Reconciled::NotYetKnown { .. }) | Err(_)
+            if job.asked + 1 >= inner.config.send_attempts =>
+        {
+            stuck(inner, job, at, "its owner still does not know whether it went out").await
         }
+        Ok(Reconciled::NotYetKnown { retry_after }) => {
+            job.asked += 1;
+            Ok(Next::Pause(retry_after.max(inner.config.send_pause)))
+        }
+        Err(e) => {
+            job.asked += 1;
+            Ok(Next::Pause(pause(inner, tries(state), &e)))
+        }
+        Ok(Reconciled::CannotKnow) => stuck(inner, job, at, UNKNOWABLE).await,
     }
+}
+
+const UNKNOWABLE: &str = "nobody can tell whether it went out";
+
+/// Parks a reply whose part is in doubt.
+async fn stuck(inner: &Inner, job: &mut ReplyJob, at: usize, why: &str) -> Result<Next> {
+    move_part(job, at, Event::Park(why.into()))?;
+    give_up(inner, job, Shelf::Parked, &Error::new(ErrorKind::Conflict, why)).await
 }
 
 fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {
@@ -293,7 +329,7 @@ fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {
 }
 
 /// Stores the reply as it is now.
-async fn write(
+pub(super) async fn write(
     inner: &Inner,
     job: &mut ReplyJob,
     label: &'static str,
@@ -341,55 +377,4 @@ async fn give_up(inner: &Inner, job: &ReplyJob, shelf: Shelf, error: &Error) -> 
     let ops = shelve(shelf, &job.tenant, job.id, &letter, job.row.to.channel.as_str())?;
     inner.commit(job.txn(inner, "shelve").ops(ops)).await?;
     Ok(Next::Gone)
-}
-
-/// Keeps a reply in the store until a date.
-async fn defer(inner: &Inner, job: &mut ReplyJob, span: Duration) -> Result<()> {
-    let due = inner.env.now().after(span);
-    job.row.due = Some(due);
-    let written = write(inner, job, "defer", None).await;
-    if written.is_err() {
-        job.row.due = None;
-    }
-    written?;
-    lock(&inner.due).insert((due, job.tenant.clone(), job.id));
-    inner.due_changed.notify_one();
-    Ok(())
-}
-
-/// Wakes deferred replies when their date has come.
-pub(super) async fn alarm(inner: Arc<Inner>) {
-    let mut draining = inner.draining.subscribe();
-    loop {
-        let first = lock(&inner.due).first().cloned();
-        let wait =
-            first.as_ref().map_or(Duration::from_secs(3600), |(at, ..)| at.since(inner.env.now()));
-        tokio::select! {
-            biased;
-            _ = draining.wait_for(|yes| *yes) => return,
-            () = inner.due_changed.notified() => continue,
-            () = tokio::time::sleep(wait) => {}
-        }
-        let Some(entry) = first.filter(|(at, ..)| *at <= inner.env.now()) else { continue };
-        if let Err(e) = wake(&inner, &entry).await {
-            tracing::error!(message = %entry.2, error = %e, "a deferred reply can't be read");
-            if inner.pause(Duration::from_secs(1)).await {
-                return;
-            }
-        }
-    }
-}
-
-async fn wake(inner: &Arc<Inner>, entry: &(Timestamp, TenantId, MessageId)) -> Result<()> {
-    let (_, tenant, id) = entry;
-    let found = commit::read::<Live>(&*inner.store, &live_key(tenant, *id)).await?;
-    lock(&inner.due).remove(entry);
-    if let Some((Live::Reply(row), version)) = found {
-        let lane = session_key(tenant, &row.to);
-        let partition = crate::records::partitions::partition_of(tenant, &row.to);
-        let job = ReplyJob::new(tenant.clone(), *id, version, partition, row);
-        // Its lane is still busy with it: it goes on where it was.
-        inner.tasks.spawn(run(Arc::clone(inner), lane, job));
-    }
-    Ok(())
 }

@@ -39,6 +39,8 @@ pub(super) struct TurnSkills {
     verdict: Mutex<Option<Arc<str>>>,
     /// The store did not answer: the attempt is not the agent's fault.
     stalled: AtomicBool,
+    /// An effect of this attempt ended without anybody knowing whether it happened.
+    in_doubt: AtomicBool,
 }
 
 /// An effect with its row's version.
@@ -50,7 +52,6 @@ struct Recorded {
 
 impl TurnSkills {
     pub(super) fn new(inner: Arc<Inner>, tenant: TenantId, turn: MessageId, fence: Guard) -> Self {
-        let stalled = AtomicBool::new(false);
         Self {
             inner,
             tenant,
@@ -58,13 +59,19 @@ impl TurnSkills {
             fence,
             asked: Mutex::default(),
             verdict: Mutex::default(),
-            stalled,
+            stalled: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
         }
     }
 
     /// Did the store fail to answer in this attempt?
     pub(super) fn stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Did an effect of this attempt end in doubt?
+    pub(super) fn in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     async fn commit(&self, txn: Txn) -> Result<Known> {
@@ -203,7 +210,10 @@ impl TurnSkills {
                 let recorded = self.step("settle", recorded, Event::Lost, Some(entry)).await?;
                 match plan(&recorded.record.state, recorded.record.effect, self.inner.env.now()) {
                     Plan::Park(reason) => Err(self.park(recorded, reason).await?.with_source(e)),
-                    _ => Err(e),
+                    _ => {
+                        self.in_doubt.store(true, Ordering::Relaxed);
+                        Err(e)
+                    }
                 }
             }
             Err(e) if e.happened() == Happened::No && e.kind().is_transient() => {
@@ -278,6 +288,7 @@ impl TurnSkills {
                 Ok(None)
             }
             Reconciled::NotYetKnown { retry_after } => {
+                self.in_doubt.store(true, Ordering::Relaxed);
                 let e = Error::new(
                     ErrorKind::Unavailable,
                     "its owner does not know yet whether the effect happened",

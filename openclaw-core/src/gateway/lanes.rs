@@ -26,6 +26,8 @@ struct Lane<T> {
     items: VecDeque<T>,
     reserved: usize,
     busy: bool,
+    /// Its item waits elsewhere; nothing behind it may start.
+    held: bool,
 }
 
 /// Lanes of `T`, one a conversation.
@@ -39,6 +41,8 @@ pub(super) struct Lanes<T> {
     bounds: Bounds,
     queued: usize,
     running: usize,
+    /// Items in and behind held lanes.
+    held: usize,
 }
 
 impl<T> Lanes<T> {
@@ -50,16 +54,18 @@ impl<T> Lanes<T> {
             bounds,
             queued: 0,
             running: 0,
+            held: 0,
         }
     }
 
-    /// Items that wait or run, and rooms that are reserved.
+    /// Items that wait or run, held ones and reserved rooms included.
     pub(super) const fn depth(&self) -> usize {
-        self.queued + self.running
+        self.queued + self.running + self.held
     }
 
+    /// Is nothing running, and nothing that may start?
     pub(super) const fn is_idle(&self) -> bool {
-        self.depth() == 0
+        self.queued + self.running == 0
     }
 
     /// Keeps a room in a lane for an item that is being made durable.
@@ -99,11 +105,12 @@ impl<T> Lanes<T> {
     }
 
     fn add(&mut self, tenant: &TenantId, key: &Key, put: impl FnOnce(&mut VecDeque<T>)) {
-        self.queued += 1;
         let lane = self.lane(tenant, key);
-        let was_ready = !lane.items.is_empty();
+        let (was_ready, held) = (!lane.items.is_empty(), lane.held);
         put(&mut lane.items);
-        if !lane.busy && !was_ready {
+        let startable = !lane.busy && !was_ready;
+        *if held { &mut self.held } else { &mut self.queued } += 1;
+        if startable {
             self.make_ready(tenant.clone(), key.clone());
         }
     }
@@ -132,9 +139,10 @@ impl<T> Lanes<T> {
     /// The item of this lane has ended: the next one may start.
     pub(super) fn done(&mut self, key: &Key) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        if !std::mem::take(&mut lane.busy) {
+        if !lane.busy || lane.held {
             return;
         }
+        lane.busy = false;
         self.running = self.running.saturating_sub(1);
         if lane.items.is_empty() {
             self.forget_if_empty(key);
@@ -144,12 +152,35 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// The item of this lane waits elsewhere: it gives its place up, and nothing behind it starts.
+    pub(super) fn hold(&mut self, key: &Key) {
+        let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.busy && !lane.held) else {
+            return;
+        };
+        lane.held = true;
+        let behind = lane.items.len();
+        self.running = self.running.saturating_sub(1);
+        self.queued = self.queued.saturating_sub(behind);
+        self.held += behind + 1;
+    }
+
+    /// The item of a held lane goes on: `done` ends it.
+    pub(super) fn resume(&mut self, key: &Key) {
+        let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.held) else { return };
+        lane.held = false;
+        let behind = lane.items.len();
+        self.held = self.held.saturating_sub(behind + 1);
+        self.running += 1;
+        self.queued += behind;
+    }
+
     fn lane(&mut self, tenant: &TenantId, key: &Key) -> &mut Lane<T> {
         self.lanes.entry(key.clone()).or_insert_with(|| Lane {
             tenant: tenant.clone(),
             items: VecDeque::new(),
             reserved: 0,
             busy: false,
+            held: false,
         })
     }
 
@@ -247,6 +278,29 @@ mod tests {
         lanes.push(&t, &a, 1);
         lanes.push_front(&t, &a, 0);
         assert_eq!(lanes.take().map(|(_, n)| n), Some(0));
+    }
+
+    #[test]
+    fn a_held_lane_gives_its_place_up_and_keeps_its_order() {
+        let mut lanes = lanes(10, 1);
+        let t = tenant("t");
+        (1..=2).for_each(|n| lanes.push(&t, &key("a"), n));
+        assert_eq!(lanes.take().map(|(_, n)| n), Some(1));
+        lanes.hold(&key("a"));
+        lanes.push(&t, &key("a"), 3);
+        assert!(lanes.is_idle(), "nothing runs and nothing may start");
+        assert_eq!(lanes.depth(), 3, "but all of it is on hand");
+        lanes.push(&t, &key("b"), 9);
+        assert_eq!(lanes.take().map(|(_, n)| n), Some(9), "its place is free for others");
+        lanes.done(&key("b"));
+        lanes.resume(&key("a"));
+        assert_eq!(lanes.take(), None, "it runs again");
+        lanes.done(&key("a"));
+        for n in 2..=3 {
+            assert_eq!(lanes.take().map(|(_, n)| n), Some(n));
+            lanes.done(&key("a"));
+        }
+        assert_eq!(lanes.depth(), 0);
     }
 
     #[test]

@@ -9,14 +9,17 @@ mod admit;
 mod builder;
 mod control;
 mod deliver;
+mod due;
 mod effects;
 mod hints;
+mod intake;
 mod lanes;
 mod recover;
 mod router;
 mod status;
 mod tasks;
 mod turns;
+mod verdict;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -104,6 +107,10 @@ pub(crate) struct Inner {
     fenced: AtomicBool,
     /// Channels that still have a source.
     intakes: AtomicUsize,
+    /// Last commits and settlements that no lane waits for.
+    closing: AtomicUsize,
+    /// Items that a drain left for the next start.
+    left: AtomicUsize,
     tasks: Tasks,
 }
 
@@ -148,14 +155,16 @@ impl Gateway {
             draining: watch::Sender::new(false),
             fenced: AtomicBool::new(false),
             intakes: AtomicUsize::new(0),
+            closing: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
             tasks: Tasks::default(),
         });
         let recovered = recover::recover(&inner).await?;
         for channel in inner.channels.values() {
             inner.intakes.fetch_add(1, Ordering::Relaxed);
-            inner.tasks.spawn(admit::intake(Arc::clone(&inner), Arc::clone(channel)));
+            inner.tasks.spawn(intake::intake(Arc::clone(&inner), Arc::clone(channel)));
         }
-        inner.tasks.spawn(deliver::alarm(Arc::clone(&inner)));
+        inner.tasks.spawn(due::alarm(Arc::clone(&inner)));
         inner.tasks.spawn(control::sealer(Arc::clone(&inner)));
         Inner::start_turns(&inner);
         Inner::start_replies(&inner);
@@ -303,6 +312,36 @@ impl Inner {
     fn reply_ended(self: &Arc<Self>, lane: &Key) {
         lock(&self.replies).done(lane);
         self.start_replies();
+        self.progress.notify_waiters();
+    }
+
+    /// Gives a reserved room in a lane back.
+    fn give_back(&self, lane: &Key) {
+        lock(&self.turns).release(lane);
+        self.progress.notify_waiters();
+    }
+
+    /// A turn that the drain left: nothing behind it may overtake it.
+    fn turn_left(&self, lane: &Key) {
+        lock(&self.turns).hold(lane);
+        self.left.fetch_add(1, Ordering::Relaxed);
+        self.progress.notify_waiters();
+    }
+
+    /// A reply that the drain left: nothing behind it may overtake it.
+    fn reply_left(&self, lane: &Key) {
+        lock(&self.replies).hold(lane);
+        self.left.fetch_add(1, Ordering::Relaxed);
+        self.progress.notify_waiters();
+    }
+
+    /// Work that no lane waits for, but a drain does.
+    fn begin_closing(&self) {
+        self.closing.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end_closing(&self) {
+        self.closing.fetch_sub(1, Ordering::Relaxed);
         self.progress.notify_waiters();
     }
 

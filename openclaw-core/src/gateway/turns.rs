@@ -5,13 +5,20 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Inner, deliver::ReplyJob, effects::TurnSkills, hints::Hints, lock, tasks::caught};
+use super::{
+    Inner,
+    deliver::ReplyJob,
+    effects::TurnSkills,
+    hints::Hints,
+    lock,
+    tasks::{caught, caught_now},
+};
 use crate::{
     Call, Content, Context, Error, ErrorKind, MessageId, Result, TenantId, Trust,
     agent::{Agent, Answer, Turn, TurnRequest},
     records::{
         audit::{AuditAction, AuditEntry},
-        commit::unchanged,
+        commit::{self, unchanged},
         dead_letters::{LetterRow, Shelf, shelve},
         live::{Cause, DoneRow, Live, ReplyRow, TurnRow, live_key},
         outbox::finish,
@@ -86,19 +93,32 @@ impl TurnJob {
     }
 }
 
-/// Runs a message to its end: answered, suspended, dead or parked. Then its lane is free.
-pub(super) async fn run(inner: Arc<Inner>, lane: Key, job: TurnJob) {
-    let reply = conclude(&inner, &lane, job).await;
-    if let Some(reply) = reply {
-        // The reply is queued before the lane is free: the next reply can't overtake it.
-        let to = session_key(&reply.tenant, &reply.row.to);
-        lock(&inner.replies).push(&reply.tenant.clone(), &to, reply);
-        inner.start_replies();
-    }
-    inner.turn_ended(&lane);
+/// How a turn's task ends.
+enum End {
+    /// A reply is still to go out.
+    Reply(ReplyJob),
+    /// Nothing is left to do now.
+    Done,
+    /// The gateway stops first: the row is for the next start.
+    Left,
 }
 
-async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> Option<ReplyJob> {
+/// Runs a message to its end: answered, suspended, dead or parked. Then its lane is free.
+pub(super) async fn run(inner: Arc<Inner>, lane: Key, job: TurnJob) {
+    match conclude(&inner, &lane, job).await {
+        End::Reply(reply) => {
+            // The reply is queued before the lane is free: the next reply can't overtake it.
+            let (tenant, to) = (reply.tenant.clone(), session_key(&reply.tenant, &reply.row.to));
+            lock(&inner.replies).push(&tenant, &to, reply);
+            inner.start_replies();
+            inner.turn_ended(&lane);
+        }
+        End::Done => inner.turn_ended(&lane),
+        End::Left => inner.turn_left(&lane),
+    }
+}
+
+async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> End {
     loop {
         let outcome = match attempt(inner, lane, &job).await {
             Attempt::Answered(given) => answered(inner, lane, &mut job, given).await,
@@ -111,9 +131,9 @@ async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> Option<Re
         };
         job.again = true;
         let pause = match outcome {
-            Ok(Next::Ended(reply)) => return reply,
+            Ok(Next::Ended(reply)) => return reply.map_or(End::Done, End::Reply),
             Ok(Next::Again(pause)) => pause,
-            Err(_) if inner.is_fenced() => return None,
+            Err(_) if inner.is_fenced() => return End::Left,
             Err(e) => {
                 // The row stays as it is: the next attempt, or the next start, finds it.
                 tracing::error!(message = %job.id, error = %e, "the store does not take the state of a turn");
@@ -121,8 +141,32 @@ async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> Option<Re
             }
         };
         if inner.pause(pause).await {
-            return None;
+            return End::Left;
         }
+        if let Some(end) = look_again(inner, &mut job).await {
+            return end;
+        }
+    }
+}
+
+/// Reads the row again: a commit whose answer was lost may have been applied.
+async fn look_again(inner: &Inner, job: &mut TurnJob) -> Option<End> {
+    let key = live_key(&job.tenant, job.id);
+    match commit::read::<Live>(&*inner.store, &key).await {
+        Ok(Some((Live::Turn(row), version))) => {
+            job.version = version;
+            row.waiting.is_some().then_some(End::Done)
+        }
+        Ok(Some((Live::Reply(row), version))) => {
+            let reply = ReplyJob::new(job.tenant.clone(), job.id, version, job.partition, row);
+            Some(End::Reply(reply))
+        }
+        Ok(None) => {
+            inner.finished(job.id);
+            Some(End::Done)
+        }
+        // The store is still away: the next attempt finds out.
+        Err(_) => None,
     }
 }
 
@@ -171,6 +215,13 @@ async fn judge(
         return Attempt::Parked(reason);
     }
     match handled {
+        Ok(_) if skills.in_doubt() => {
+            // The agent made light of it: asked again, the effect is reconciled or parked.
+            Attempt::Failed(Error::new(
+                ErrorKind::Unavailable,
+                "the outcome of an effect is unknown",
+            ))
+        }
         Ok(answer) => match orphan(inner, job, skills).await {
             Ok(None) => Attempt::Answered(Answered { answer, session: None, replaces: None }),
             Ok(Some(reason)) => Attempt::Parked(reason),
@@ -291,7 +342,7 @@ fn render(
             .with("channel", &to.channel)
     };
     let channel = inner.channels.get(&to.channel).ok_or_else(gone)?;
-    let parts = channel.render(content);
+    let parts = caught_now("the channel's render", || channel.render(content))?;
     Ok(ReplyRow::new(to, Cause::Turn, parts, replaces))
 }
 

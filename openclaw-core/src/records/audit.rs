@@ -34,6 +34,8 @@ pub enum AuditAction {
     EffectFailed,
     /// Nobody knows whether an effect happened.
     EffectUnknown,
+    /// A person said whether a parked effect happened.
+    EffectDecided,
     /// A message or an effect is parked.
     Parked,
     /// A message is a dead letter.

@@ -3,7 +3,7 @@
 use crate::{
     Error, ErrorKind, Happened, Result,
     traits::store::{
-        Applied, Commit, Entry, Guard, Op, StateStore, StateStoreExt, StoreError, Txn,
+        Applied, Commit, Entry, Guard, Op, StateStore, StateStoreExt, StoreError, Txn, Version,
     },
 };
 
@@ -43,7 +43,7 @@ fn fenced(guard: usize) -> Error {
 /// Commits; an unknown outcome is read back and tried again until it is known.
 ///
 /// The first put of the transaction is the witness: its value is unique to this step, and a
-/// guard of the transaction keeps it from applying twice.
+/// guard of the transaction keeps it from applying twice. Without a put it is the first delete.
 pub(crate) async fn commit(store: &dyn StateStore, txn: Txn) -> Result<Known> {
     let witness = witness(&txn);
     let spare = txn.clone();
@@ -99,27 +99,32 @@ async fn resolve(
 
 /// The commit as its witness shows it; `None` when the witness is not there.
 async fn applied(store: &dyn StateStore, witness: Option<&Op>) -> Result<Option<Applied>> {
-    let Some(Op::Put { key, value, .. }) = witness else { return Ok(None) };
+    let Some(Op::Put { key, .. } | Op::Delete { key }) = witness else { return Ok(None) };
     let read = store.get_many(std::slice::from_ref(key)).await?;
     let found = read.value.into_iter().flatten().next();
-    let ours = found.filter(|entry| entry.value == *value);
-    Ok(ours.map(|entry| Applied::new(entry.version, read.as_of, Vec::new())))
+    let version = match (witness, found) {
+        (Some(Op::Put { value, .. }), Some(entry)) if entry.value == *value => entry.version,
+        (Some(Op::Delete { .. }), None) => Version::default(),
+        _ => return Ok(None),
+    };
+    Ok(Some(Applied::new(version, read.as_of, Vec::new())))
 }
 
 fn witness(txn: &Txn) -> Option<Op> {
-    txn.ops.iter().find(|op| matches!(op, Op::Put { .. })).cloned()
+    let put = txn.ops.iter().find(|op| matches!(op, Op::Put { .. }));
+    put.or_else(|| txn.ops.iter().find(|op| matches!(op, Op::Delete { .. }))).cloned()
 }
 
 /// Reads one row with its version.
 pub(crate) async fn read<R: super::row::Row>(
     store: &dyn StateStore,
     key: &crate::store::Key,
-) -> Result<Option<(R, crate::store::Version)>> {
+) -> Result<Option<(R, Version)>> {
     let Some(entry) = store.get(key).await? else { return Ok(None) };
     Ok(Some((R::decode(&entry.value)?, entry.version)))
 }
 
 /// A guard that the row is still as it was read.
-pub(crate) const fn unchanged(key: crate::store::Key, version: crate::store::Version) -> Guard {
+pub(crate) const fn unchanged(key: crate::store::Key, version: Version) -> Guard {
     Guard::VersionIs(key, version)
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Content, Conversation, Error, ErrorKind, MessageId, Result, TenantId, Timestamp,
-    store::{Key, Op, Prefix, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+    store::{Guard, Key, Op, Prefix, ScanQuery, SharedStore, StateStore as _, Txn, Version},
 };
 
 /// A message that the gateway stopped working on.
@@ -158,6 +158,7 @@ impl DeadLetters {
         id: MessageId,
         by: &str,
         now: Timestamp,
+        fence: impl FnOnce(&Conversation) -> Guard,
     ) -> Result<(Live, Version)> {
         let missing =
             || Error::new(ErrorKind::NotFound, "there is no such letter").with("message", id);
@@ -176,8 +177,13 @@ impl DeadLetters {
                 open.for_each(|part| part.state = EffectState::NEW);
             }
         }
+        let to = match &row {
+            Live::Turn(turn) => &turn.envelope.conversation,
+            Live::Reply(reply) => &reply.to,
+        };
         let entry = AuditEntry::new(now, AuditAction::Replayed, id, by);
         let txn = Txn::new("replay")
+            .guard(fence(to))
             .guard(commit::unchanged(found.key.clone(), found.version))
             .op(Op::put(live_key(&self.tenant, id), row.encode()?))
             .op(Op::delete(found.key))

@@ -1,7 +1,5 @@
 //! The inbox: one commit that dedupes a message and makes it durable.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +8,7 @@ use super::{
     row::Row,
 };
 use crate::{
-    AgentId, Content, Digest, Envelope, MessageId, Result, TenantId, Timestamp,
+    Content, Digest, Envelope, MessageId, Result, TenantId,
     channel::Nonce,
     traits::store::{Entry, Guard, Key, Op, Prefix, Txn},
 };
@@ -20,6 +18,8 @@ use crate::{
 /// Ids that are short and grow keep the index local: random keys cost redb a third of its
 /// throughput.
 const PLAIN_ID: usize = 64;
+/// The longest nonce, with its scope, that is kept as it is; a longer one is hashed.
+const PLAIN_NONCE: usize = 256;
 
 /// Which message a platform id became.
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,23 +61,14 @@ pub(crate) enum Refused {
 pub(crate) fn admit(
     fence: Guard,
     id: MessageId,
-    envelope: &Arc<Envelope>,
-    agent: &AgentId,
+    row: &TurnRow,
     nonce: Option<&Nonce>,
-    now: Timestamp,
 ) -> Result<Admission> {
+    let envelope = &row.envelope;
     let tenant = &envelope.tenant;
-    let row = Live::Turn(TurnRow {
-        envelope: Arc::clone(envelope),
-        agent: agent.clone(),
-        accepted_at: now,
-        failed: 0,
-        error: None,
-        waiting: None,
-        resolution: None,
-    });
+    let live = Live::Turn(row.clone());
     // The live row is the first put: it is what an unknown outcome is judged by.
-    let mut txn = Txn::new("admit").guard(fence).op(Op::put(live_key(tenant, id), row.encode()?));
+    let mut txn = Txn::new("admit").guard(fence).op(Op::put(live_key(tenant, id), live.encode()?));
     let mut fingerprint = [0; 16];
     let mut seen_at = None;
     if let Some(platform) = &envelope.id {
@@ -89,7 +80,7 @@ pub(crate) fn admit(
     }
     let mut nonce_at = None;
     if let Some(nonce) = nonce {
-        let key = Key::of(tenant, "nc").text(&nonce.scope).text(&nonce.token).build();
+        let key = nonce_key(tenant, nonce);
         nonce_at = Some(txn.guards.len());
         txn = txn.guard(Guard::Absent(key.clone())).op(Op::put_for(key, Bytes::new(), nonce.keep));
     }
@@ -113,12 +104,20 @@ impl Admission {
 }
 
 fn seen_key(tenant: &TenantId, envelope: &Envelope, platform: &str) -> Key {
+    let account = &*envelope.conversation.account;
     let key = Key::of(tenant, "dd").text(envelope.conversation.channel.as_str());
-    let key = key.text(&envelope.conversation.account);
-    if platform.len() <= PLAIN_ID {
-        return key.text(platform).build();
+    if account.len() + platform.len() <= PLAIN_ID {
+        return key.text(account).text(platform).build();
     }
-    key.bytes(&Digest::of("openclaw.seen", [platform]).short()).build()
+    key.bytes(&Digest::of("openclaw.seen", [account, platform]).short()).build()
+}
+
+fn nonce_key(tenant: &TenantId, nonce: &Nonce) -> Key {
+    let key = Key::of(tenant, "nc");
+    if nonce.scope.len() + nonce.token.len() <= PLAIN_NONCE {
+        return key.text(&nonce.scope).text(&nonce.token).build();
+    }
+    key.bytes(Digest::of("openclaw.nonce", [&*nonce.scope, &*nonce.token]).as_bytes()).build()
 }
 
 /// What makes two deliveries under one platform id the same message.

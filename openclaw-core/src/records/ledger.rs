@@ -85,6 +85,8 @@ pub enum Event {
     Lost,
     /// Nobody will ever know, or nobody may ask again.
     Park(Arc<str>),
+    /// A person looked: it happened with this answer, or it did not happen.
+    Decided(Option<SkillAnswer>),
 }
 
 /// The event does not fit the state.
@@ -105,8 +107,8 @@ impl EffectState {
     /// The state after this event.
     ///
     /// # Errors
-    /// [`IllegalEvent`]: a finished effect never moves, and nothing is done that was not
-    /// dispatched.
+    /// [`IllegalEvent`]: a finished effect never moves, a parked one only by a person's
+    /// decision, and nothing is done that was not dispatched.
     pub fn after(&self, event: Event) -> Result<Self, IllegalEvent> {
         let illegal = IllegalEvent { state: self.name(), event: event.name() };
         match (self, event) {
@@ -117,7 +119,8 @@ impl EffectState {
                 Self::Dispatching { tries, first_at } | Self::Unknown { tries, first_at },
                 Event::Dispatch { .. },
             ) => Ok(Self::Dispatching { tries: tries + 1, first_at: *first_at }),
-            (Self::Dispatching { .. } | Self::Unknown { .. }, Event::Succeeded(answer)) => {
+            (Self::Dispatching { .. } | Self::Unknown { .. }, Event::Succeeded(answer))
+            | (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(Some(answer))) => {
                 Ok(Self::Done { answer })
             }
             (
@@ -142,6 +145,7 @@ impl EffectState {
                 Self::Dispatching { first_at, .. } | Self::Unknown { first_at, .. },
                 Event::Park(reason),
             ) => Ok(Self::Parked { first_at: *first_at, reason }),
+            (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(None)) => Ok(Self::NEW),
             _ => Err(illegal),
         }
     }
@@ -181,6 +185,7 @@ impl Event {
             Self::Failed(_) => "failed",
             Self::Lost => "lost",
             Self::Park(_) => "parked",
+            Self::Decided(_) => "decided",
         }
     }
 }

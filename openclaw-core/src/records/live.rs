@@ -45,6 +45,25 @@ pub(crate) struct TurnRow {
     pub(crate) resolution: Option<Resolution>,
 }
 
+impl TurnRow {
+    /// A message that was just accepted.
+    pub(crate) const fn new(
+        envelope: Arc<Envelope>,
+        agent: AgentId,
+        accepted_at: Timestamp,
+    ) -> Self {
+        Self {
+            envelope,
+            agent,
+            accepted_at,
+            failed: 0,
+            error: None,
+            waiting: None,
+            resolution: None,
+        }
+    }
+}
+
 /// A reply on its way out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ReplyRow {

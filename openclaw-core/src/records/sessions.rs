@@ -7,9 +7,12 @@ use serde_json::Value;
 
 use super::row::Row;
 use crate::{
-    Conversation, Result, TenantId,
+    Conversation, Digest, Result, TenantId,
     traits::store::{Key, Op, StateStore, StateStoreExt},
 };
+
+/// The longest place that is kept as it is, in bytes; a longer one is hashed.
+const PLAIN_PLACE: usize = 128;
 
 /// A conversation's memory.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,11 +28,14 @@ impl Row for SessionRow {
 
 /// The key of a conversation's session; it names the conversation's lane, too.
 pub(crate) fn session_key(tenant: &TenantId, to: &Conversation) -> Key {
-    let key = Key::of(tenant, "se").text(to.channel.as_str()).text(&to.account).text(&to.id);
-    match &to.thread {
-        Some(thread) => key.text(thread).build(),
-        None => key.build(),
+    let key = Key::of(tenant, "se").text(to.channel.as_str());
+    let thread = to.thread.as_deref().unwrap_or_default();
+    if to.account.len() + to.id.len() + thread.len() > PLAIN_PLACE {
+        let place = [&*to.account, &*to.id, thread];
+        return key.bytes(Digest::of("openclaw.place", place).as_bytes()).build();
     }
+    let key = key.text(&to.account).text(&to.id);
+    if thread.is_empty() { key.build() } else { key.text(thread).build() }
 }
 
 /// Reads a session; `null` when the conversation is new.

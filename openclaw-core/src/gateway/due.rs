@@ -1,0 +1,78 @@
+//! Deferred replies: kept in the store until their date, their lanes held.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Inner,
+    deliver::{ReplyJob, run, write},
+    lock,
+};
+use crate::{
+    MessageId, Result, TenantId, Timestamp,
+    records::{
+        commit,
+        live::{Live, live_key},
+        partitions::partition_of,
+        sessions::session_key,
+    },
+    store::Key,
+};
+
+/// Keeps a reply in the store until a date.
+pub(super) async fn defer(
+    inner: &Inner,
+    lane: &Key,
+    job: &mut ReplyJob,
+    span: Duration,
+) -> Result<()> {
+    let due = inner.env.now().after(span);
+    job.row.due = Some(due);
+    let written = write(inner, job, "defer", None).await;
+    if written.is_err() {
+        job.row.due = None;
+    }
+    written?;
+    // The lane is held, so that no later reply overtakes this one.
+    lock(&inner.replies).hold(lane);
+    inner.progress.notify_waiters();
+    lock(&inner.due).insert((due, job.tenant.clone(), job.id));
+    inner.due_changed.notify_one();
+    Ok(())
+}
+
+/// Wakes deferred replies when their date has come.
+pub(super) async fn alarm(inner: Arc<Inner>) {
+    let mut draining = inner.draining.subscribe();
+    loop {
+        let first = lock(&inner.due).first().cloned();
+        let wait =
+            first.as_ref().map_or(Duration::from_secs(3600), |(at, ..)| at.since(inner.env.now()));
+        tokio::select! {
+            biased;
+            _ = draining.wait_for(|yes| *yes) => return,
+            () = inner.due_changed.notified() => continue,
+            () = tokio::time::sleep(wait) => {}
+        }
+        let Some(entry) = first.filter(|(at, ..)| *at <= inner.env.now()) else { continue };
+        if let Err(e) = wake(&inner, &entry).await {
+            tracing::error!(message = %entry.2, error = %e, "a deferred reply can't be read");
+            if inner.pause(Duration::from_secs(1)).await {
+                return;
+            }
+        }
+    }
+}
+
+async fn wake(inner: &Arc<Inner>, entry: &(Timestamp, TenantId, MessageId)) -> Result<()> {
+    let (_, tenant, id) = entry;
+    let found = commit::read::<Live>(&*inner.store, &live_key(tenant, *id)).await?;
+    lock(&inner.due).remove(entry);
+    if let Some((Live::Reply(row), version)) = found {
+        let lane = session_key(tenant, &row.to);
+        let partition = partition_of(tenant, &row.to);
+        let job = ReplyJob::new(tenant.clone(), *id, version, partition, row);
+        lock(&inner.replies).resume(&lane);
+        inner.tasks.spawn(run(Arc::clone(inner), lane, job));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Verdicts: what a sender is told of its message, and when.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{Inner, tasks::caught};
+use crate::{
+    Content, Envelope, Error, Result,
+    channel::{Ack, Settle},
+    records::{
+        audit::{AuditAction, AuditEntry},
+        dead_letters::{LetterRow, Shelf},
+        inbox,
+        partitions::partition_of,
+        row::Row,
+    },
+    store::{Guard, Op, Txn},
+};
+
+/// When a refused sender may try again, unless the refusal says so itself.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+/// How long a channel may take to hear a verdict.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A refused message over this size is kept without its content.
+const KEPT: usize = 64 << 10;
+
+/// What a sender is told, and when.
+pub(super) struct Verdict {
+    pub(super) settle: Settle,
+    pub(super) ack: Ack,
+    /// Only once the message is final.
+    pub(super) at_end: Option<watch::Receiver<()>>,
+}
+
+impl Verdict {
+    pub(super) const fn now(settle: Settle, ack: Ack) -> Self {
+        Self { settle, ack, at_end: None }
+    }
+
+    pub(super) fn retry(settle: Settle, error: Error) -> Self {
+        let after = error.retry_after().unwrap_or(SOON);
+        Self::now(settle, Ack::Retry { after, error })
+    }
+
+    /// Refuses for good. Where nobody would hear it, the refusal is a dead letter first.
+    pub(super) async fn refuse(
+        inner: &Inner,
+        tells: bool,
+        settle: Settle,
+        envelope: Arc<Envelope>,
+        reason: Error,
+    ) -> Self {
+        if !tells && let Err(e) = keep(inner, envelope, &reason).await {
+            return Self::retry(settle, e);
+        }
+        Self::now(settle, Ack::DeadLetter { reason })
+    }
+}
+
+/// Tells every sender of a batch, in order, without holding up anybody else.
+pub(super) fn tell_all(inner: &Arc<Inner>, verdicts: Vec<Verdict>) {
+    inner.begin_closing();
+    let closing = Arc::clone(inner);
+    inner.tasks.spawn(async move {
+        for Verdict { settle, ack, at_end } in verdicts {
+            let Some(mut end) = at_end else {
+                tell(settle, ack).await;
+                continue;
+            };
+            closing.tasks.spawn(async move {
+                // A closed channel is the end.
+                let _ended = end.changed().await;
+                tell(settle, ack).await;
+            });
+        }
+        closing.end_closing();
+    });
+}
+
+async fn tell(settle: Settle, ack: Ack) {
+    let heard = tokio::time::timeout(PATIENCE, caught("the acker", settle.settle(ack))).await;
+    if let Ok(Err(e)) = heard {
+        // The channel delivers again, and the dedupe row answers.
+        tracing::debug!(error = %e, "a settlement was not heard");
+    }
+}
+
+/// Keeps a refused message as a dead letter.
+async fn keep(inner: &Inner, envelope: Arc<Envelope>, reason: &Error) -> Result<()> {
+    let tenant = envelope.tenant.clone();
+    let (id, at) = (inner.env.next_id(), inner.env.now());
+    let fence = inner.fences.guard(partition_of(&tenant, &envelope.conversation));
+    let channel = envelope.conversation.channel.clone();
+    let letter = LetterRow {
+        row: None,
+        refused: Some(cut(envelope)),
+        kind: reason.kind(),
+        reason: reason.message().into(),
+        attempts: 0,
+        at,
+    };
+    let entry = AuditEntry::new(at, AuditAction::DeadLettered, id, channel.as_str())
+        .because(reason.kind().code());
+    let key = Shelf::Dead.key(&tenant, id);
+    let txn = Txn::new("refuse")
+        .guard(fence)
+        .guard(Guard::Absent(key.clone()))
+        .op(Op::put(key, letter.encode()?))
+        .op(inbox::tenant_mark(&tenant))
+        .op(entry.append(&tenant)?);
+    inner.commit(txn).await.map(drop)
+}
+
+/// The envelope, without what made it too large.
+fn cut(envelope: Arc<Envelope>) -> Arc<Envelope> {
+    let headers: usize =
+        envelope.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let size = envelope.content.len() + envelope.raw.len() + headers;
+    if size <= KEPT {
+        return envelope;
+    }
+    let mut kept = Arc::unwrap_or_clone(envelope);
+    kept.content = Content::text(format!("[{size} bytes, not kept]"));
+    kept.raw = bytes::Bytes::new();
+    kept.headers = Vec::new();
+    kept.attachments = Vec::new();
+    Arc::new(kept)
+}
