@@ -11,12 +11,12 @@ use std::{fmt, io};
 /// * [`sync`](Disk::sync) returns only when every write and length set before it would survive
 ///   power loss. After it failed, nothing may be assumed about any of them.
 /// * Between syncs, writes may reach the medium in any order, in part or not at all.
+#[expect(clippy::len_without_is_empty, reason = "a device is measured, not asked if empty")]
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Its length in bytes.
     ///
     /// # Errors
     /// The device's.
-    #[expect(clippy::len_without_is_empty, reason = "a device is measured, not asked if empty")]
     fn len(&self) -> io::Result<u64>;
 
     /// Fills `buf` with the bytes at `at`.

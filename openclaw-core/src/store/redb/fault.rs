@@ -78,3 +78,27 @@ pub(super) fn in_file(path: &Path, e: StoreError) -> StoreError {
 fn is_full(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operating_systems_no_becomes_one_line_that_says_what_to_do() {
+        use io::ErrorKind as Kind;
+        let said = |kind: Kind| cannot_use(Path::new("data/state.redb"), &kind.into()).to_string();
+        for (kind, todo) in [
+            (Kind::PermissionDenied, "give this user the right to write there"),
+            (Kind::ReadOnlyFilesystem, "choose another directory"),
+            (Kind::NotFound, "create it"),
+            (Kind::IsADirectory, "name a file in it"),
+            (Kind::StorageFull, "free some space"),
+            (Kind::InvalidData, "is not a store"),
+            (Kind::Other, "other error"),
+        ] {
+            let line = said(kind);
+            assert!(line.contains("data/state.redb") && line.contains(todo), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
+    }
+}

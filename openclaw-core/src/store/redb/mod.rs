@@ -17,14 +17,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use redb::ReadTransaction;
 
 use self::{queue::Queue, source::Source, view::View, writer::Writer};
 use super::Disk;
 use crate::{
-    Clock,
+    Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn,
+        Commit, Entry, Guard, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
+        StoreError, Txn, Version,
     },
 };
 
@@ -177,6 +178,35 @@ impl RedbStoreBuilder {
     }
 }
 
+impl Inner {
+    /// Reads from one snapshot.
+    ///
+    /// When the file has failed, the writer opens it again first, as it does for a commit.
+    async fn read<T>(
+        &self,
+        rows: impl Fn(&ReadTransaction, Timestamp) -> Result<T, StoreError> + Sync,
+    ) -> Result<Snapshot<T>, StoreError> {
+        let read = || {
+            let (txn, as_of) = self.view.read(self.clock.now())?;
+            Ok(Snapshot::new(rows(&txn, as_of)?, as_of))
+        };
+        match read() {
+            Err(StoreError::Unavailable(_) | StoreError::Full(_)) => {
+                // Its guard never holds, so it leaves no trace.
+                let nothing = Guard::VersionIs(Key::system("").build(), Version::default());
+                self.commit(Txn::new("read").guard(nothing)).await?;
+                read()
+            }
+            answer => answer,
+        }
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
+        let unknown = StoreError::OutcomeUnknown(txn.id);
+        self.queue.send(txn).await?.await.unwrap_or(Err(unknown))
+    }
+}
+
 impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStore").field("path", &self.0.path).finish_non_exhaustive()
@@ -202,19 +232,16 @@ impl StateStore for RedbStore {
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
-        let (txn, as_of) = self.0.view.read(self.0.clock.now())?;
-        Ok(Snapshot::new(rows::get_many(&txn, keys, as_of)?, as_of))
+        self.0.read(|txn, now| rows::get_many(txn, keys, now)).await
     }
 
     async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
-        let (txn, as_of) = self.0.view.read(self.0.clock.now())?;
-        Ok(Snapshot::new(rows::page(&txn, &query, as_of)?, as_of))
+        self.0.read(|txn, now| rows::page(txn, &query, now)).await
     }
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
         txn.check(&LIMITS)?;
-        let unknown = StoreError::OutcomeUnknown(txn.id);
-        self.0.queue.send(txn).await?.await.unwrap_or(Err(unknown))
+        self.0.commit(txn).await
     }
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {

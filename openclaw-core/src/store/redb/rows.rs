@@ -161,11 +161,10 @@ pub(super) fn page(
     Ok(page)
 }
 
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// The keys a query asks for; `None` when there can be none.
-fn bounds<'a>(
-    query: &'a ScanQuery,
-    end: Option<&'a [u8]>,
-) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+fn bounds<'a>(query: &'a ScanQuery, end: Option<&'a [u8]>) -> Option<Bounds<'a>> {
     let start = query.prefix.as_bytes();
     let after = query.after.as_ref().map(Key::as_bytes);
     let low = match after {
@@ -260,4 +259,60 @@ fn live(row: &[u8], now: Timestamp) -> Result<Option<Entry>, StoreError> {
 
 fn short() -> StoreError {
     StoreError::Corrupt("a row is shorter than its header".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::{Database, ReadableDatabase, ReadableTableMetadata, backends::InMemoryBackend};
+
+    use super::*;
+
+    fn write<T>(db: &Database, earliest: u64, work: impl FnOnce(Rows<'_>) -> T) -> T {
+        let txn = db.begin_write().unwrap();
+        let done = work(Rows::open(&txn, Timestamp::from_millis(earliest)).unwrap());
+        txn.commit().unwrap();
+        done
+    }
+
+    fn sizes(db: &Database) -> (u64, u64) {
+        let txn = db.begin_read().unwrap();
+        let (rows, expiry) = (txn.open_table(ROWS).unwrap(), txn.open_table(EXPIRY).unwrap());
+        (rows.len().unwrap(), expiry.len().unwrap())
+    }
+
+    fn put(rows: &mut Rows<'_>, n: u64, expires: u64) {
+        let (version, expires) = (Version::new(1), Timestamp::from_millis(expires));
+        let row = Row { version, expires, value: Bytes::new() };
+        rows.put(Key::system("t").number(n).build(), row).unwrap();
+    }
+
+    #[test]
+    fn a_sweep_takes_what_expired_bit_by_bit_and_nothing_else() {
+        let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        write(&db, u64::MAX, |mut rows| (0..200).for_each(|n| put(&mut rows, n, 10 + n)));
+        assert_eq!(sizes(&db), (200, 200));
+        let sweep = |now| {
+            write(&db, 10, |rows| rows.sweep(Timestamp::from_millis(now)).unwrap().as_millis())
+        };
+        assert_eq!(sweep(9), 10);
+        assert_eq!(sizes(&db), (200, 200));
+        assert!(sweep(109) <= 109, "more is left to do");
+        assert_eq!(sizes(&db), (200 - SWEEP as u64, 200 - SWEEP as u64));
+        assert!((0..3).all(|_| sweep(109) <= 109));
+        assert_eq!((sizes(&db), sweep(109)), ((100, 100), 110));
+        assert!((0..3).all(|_| sweep(1000) <= 1000));
+        assert_eq!((sizes(&db), sweep(1000)), ((0, 0), u64::MAX));
+    }
+
+    #[test]
+    fn the_index_follows_its_row() {
+        let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let never = Timestamp::MAX.as_millis();
+        for (expires, indexed) in [(10, 1), (20, 1), (20, 1), (never, 0), (never, 0), (30, 1)] {
+            write(&db, 0, |mut rows| put(&mut rows, 1, expires));
+            assert_eq!(sizes(&db), (1, indexed));
+        }
+        write(&db, 0, |mut rows| rows.remove(&Key::system("t").number(1).build()).unwrap());
+        assert_eq!(sizes(&db), (0, 0));
+    }
 }

@@ -64,7 +64,7 @@ impl Source {
             }
         };
         let db = opened.map_err(|e| cannot_open(&self.path, e))?;
-        let (meta, earliest) = self.prepare(&db).map_err(|e| in_file(&self.path, e))?;
+        let (meta, earliest) = prepare(&db).map_err(|e| in_file(&self.path, e))?;
         Ok(Opened { db, watch, meta, earliest })
     }
 
@@ -77,18 +77,18 @@ impl Source {
             .open(&self.path)
             .map_err(|e| cannot_use(&self.path, &e))
     }
+}
 
-    /// Reads what outlived the last process; an empty file gets its tables.
-    fn prepare(&self, db: &Database) -> Result<(Meta, Timestamp), StoreError> {
-        if let Some(found) = rows::load(&db.begin_read().map_err(fault)?)? {
-            return Ok(found);
-        }
-        let mut txn = db.begin_write().map_err(fault)?;
-        txn.set_quick_repair(true);
-        rows::init(&txn)?;
-        txn.commit().map_err(fault)?;
-        Ok((Meta::default(), Timestamp::MAX))
+/// Reads what outlived the last process; an empty file gets its tables.
+fn prepare(db: &Database) -> Result<(Meta, Timestamp), StoreError> {
+    if let Some(found) = rows::load(&db.begin_read().map_err(fault)?)? {
+        return Ok(found);
     }
+    let mut txn = db.begin_write().map_err(fault)?;
+    txn.set_quick_repair(true);
+    rows::init(&txn)?;
+    txn.commit().map_err(fault)?;
+    Ok((Meta::default(), Timestamp::MAX))
 }
 
 /// Makes the name of a new file survive power loss, not only its bytes.

@@ -21,6 +21,9 @@ use crate::{
 
 type Outcome = Result<Commit, StoreError>;
 
+/// What a batch changes in the writer once it is durable.
+type Keep = (Meta, Timestamp);
+
 /// How a batch ended without a commit.
 enum Failed {
     /// Nothing of it is in the file.
@@ -101,7 +104,7 @@ impl Writer {
 
     /// Applies a batch in order and makes it durable.
     fn batch(&mut self, txns: Vec<Txn>) -> Result<Vec<Outcome>, Failed> {
-        if self.view.is_down() {
+        if self.watch.failed() || self.view.is_down() {
             self.mend().map_err(Failed::Before)?;
         }
         let (txn, now) = self.view.begin(self.clock.now()).map_err(Failed::Before)?;
@@ -151,13 +154,12 @@ impl Writer {
     }
 
     /// Applies a batch; when anything applied, also tells what to keep once it is durable.
-    #[expect(clippy::type_complexity, reason = "used once, next door")]
     fn apply(
         &self,
         txn: &WriteTransaction,
         now: Timestamp,
         txns: Vec<Txn>,
-    ) -> Result<(Vec<Outcome>, Option<(Meta, Timestamp)>), StoreError> {
+    ) -> Result<(Vec<Outcome>, Option<Keep>), StoreError> {
         let mut rows = Rows::open(txn, self.earliest)?;
         let mut version = self.saved.version;
         let mut outcomes = Vec::with_capacity(txns.len());
@@ -208,7 +210,7 @@ impl Writer {
 
     /// Keeps the time that readers saw since the last batch.
     fn keep_time(&self) {
-        let Ok((mut txn, now)) = self.view.begin(self.clock.now()) else { return };
+        let Ok((mut txn, now)) = self.view.begin(Timestamp::default()) else { return };
         if now > self.saved.time {
             txn.set_quick_repair(true);
             let kept = rows::save(&txn, Meta { time: now, ..self.saved });

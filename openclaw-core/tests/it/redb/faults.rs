@@ -1,0 +1,135 @@
+//! A disk that fails: what is answered, what is tried again, what is there afterwards.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// Runs steps until the first that is not applied, then tells it and the ones before.
+async fn until_it_fails(
+    store: &RedbStore,
+    from: u64,
+) -> (BTreeSet<u64>, Option<(u64, StoreError)>) {
+    let mut done = BTreeSet::new();
+    for n in from..from + 40 {
+        match store.commit(admit(n)).await {
+            Ok(outcome) => {
+                applied(Ok(outcome));
+                done.insert(n);
+            }
+            Err(e) => return (done, Some((n, e))),
+        }
+    }
+    (done, None)
+}
+
+#[tokio::test]
+async fn a_failed_sync_closes_the_store_and_is_never_tried_again() {
+    for nth in 1..=30 {
+        let bench = Bench::new();
+        let store = bench.open();
+        bench.disk.fail_sync(nth);
+        let (done, failed) = until_it_fails(&store, 0).await;
+        let (n, error) = failed.expect("a sync failed");
+        assert!(
+            matches!(&error, StoreError::OutcomeUnknown(id) if *id == TxnId::new(n))
+                || matches!(error, StoreError::Closed(_)),
+            "sync {nth}: {error:?}"
+        );
+        let counts = bench.disk.counts();
+        for closed in [
+            store.commit(admit(99)).await.map(drop),
+            store.get_many(&[]).await.map(drop),
+            store.scan(ScanQuery::new(log())).await.map(drop),
+            store.commit_many(vec![admit(98)]).await.remove(0).map(drop),
+        ] {
+            let Err(StoreError::Closed(why)) = closed else { panic!("{closed:?}") };
+            assert!(why.starts_with("poisoned: test.redb: "), "{why}");
+        }
+        drop(store);
+        assert_eq!(bench.disk.counts(), counts, "sync {nth}: the disk was touched again");
+
+        let there = steps(&bench.cut(nth).open()).await;
+        assert!(there.is_superset(&done), "sync {nth}: an acknowledged step is lost");
+        assert!(there.range(n + 1..).next().is_none(), "sync {nth}: a refused step is there");
+    }
+}
+
+#[tokio::test]
+async fn callers_behind_a_failed_sync_are_told_too() {
+    let bench = Bench::new();
+    let store = bench.open();
+    applied(store.commit(admit(1000)).await);
+    bench.disk.fail_sync(1);
+    let outcomes = together(&store, (0..600).map(admit)).await;
+    let unknown = |e: &Outcome| matches!(e, Err(StoreError::OutcomeUnknown(_)));
+    let closed = |e: &Outcome| matches!(e, Err(StoreError::Closed(_)));
+    assert!(outcomes.iter().any(unknown));
+    assert!(outcomes.iter().all(|outcome| unknown(outcome) || closed(outcome)));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_serves_again_when_there_is_space() {
+    for nth in 1..=60 {
+        let bench = Bench::new();
+        let store = bench.open();
+        let (mut done, _) = until_it_fails(&store, 100).await;
+        bench.disk.fill_up(nth);
+        let (more, failed) = until_it_fails(&store, 0).await;
+        let (n, error) = failed.expect("the disk is full");
+        done.extend(more);
+        if let StoreError::OutcomeUnknown(_) = error {
+            // The second of the two phases failed: nothing may be guessed.
+            assert!(matches!(store.commit(admit(n)).await, Err(StoreError::Closed(_))));
+        } else {
+            assert!(matches!(error, StoreError::Full(_)), "write {nth}: {error:?}");
+            assert!(matches!(store.commit(admit(n)).await, Err(StoreError::Full(_))));
+            bench.disk.free();
+            assert_eq!(steps(&store).await, done, "write {nth}: a refused step left a trace");
+            applied(store.commit(admit(n)).await);
+            done.insert(n);
+        }
+        let there = steps(&bench.cut(nth).open()).await;
+        assert!(there.is_superset(&done), "write {nth}: an acknowledged step is lost");
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_from_the_start_is_named() {
+    for nth in 1..=12 {
+        let bench = Bench::new();
+        bench.disk.fill_up(nth);
+        let Err(error) = bench.try_open() else { continue };
+        let StoreError::Full(why) = error else { panic!("{error:?}") };
+        assert!(why.contains("test.redb"), "{why}");
+        bench.disk.free();
+        applied(bench.open().commit(admit(1)).await);
+    }
+}
+
+#[tokio::test]
+async fn power_loss_while_the_file_is_made_leaves_one_that_opens() {
+    for operation in 1..=20 {
+        for seed in 0..8 {
+            let bench = Bench::new();
+            bench.disk.lose_power(operation);
+            let Err(_) = bench.try_open() else { continue };
+            let store = bench.cut(seed).open();
+            applied(store.commit(admit(1)).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn power_loss_at_any_operation_keeps_what_was_acknowledged() {
+    for operation in 1..=120 {
+        let bench = Bench::new();
+        let store = bench.open();
+        bench.disk.lose_power(operation);
+        let (done, _) = until_it_fails(&store, 0).await;
+        let store = bench.cut(operation).open();
+        let there = steps(&store).await;
+        assert!(there.is_superset(&done), "operation {operation}: an acknowledged step is lost");
+        assert!(there.len() <= done.len() + 1, "operation {operation}: too much is there");
+        applied(store.commit(admit(99)).await);
+    }
+}
