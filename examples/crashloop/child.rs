@@ -1,0 +1,153 @@
+//! The child: a gateway on redb, behind every wrapper, until the parent kills it.
+
+use std::{error::Error as StdError, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+
+use openclaw_core::{
+    Env, TenantId,
+    gateway::{Gateway, GatewayConfig},
+    records::{DeadLetters, EffectState, Ledger},
+    store::{RedbStore, SharedStore, StateStore},
+};
+use openclaw_testkit::env::SeededRng;
+use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
+
+use crate::{
+    broken::{self, Break, BrokenChannel},
+    channel::{Delivered, LinkChannel},
+    link::Link,
+    skills::{Clerk, LinkSkill},
+    traps::{TrapChannel, TrapSkill, TrapStore, Traps},
+    wire::{Down, Line, Name, Remote, TENANT, Up, named},
+};
+
+/// What the parent tells a child on its command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Birth {
+    pub(crate) port: u16,
+    pub(crate) store: PathBuf,
+    pub(crate) seed: u64,
+    pub(crate) broken: Option<Break>,
+}
+
+type Outcome<T> = Result<T, Box<dyn StdError + Send + Sync>>;
+
+/// A running gateway and the ends that the parent's orders go to.
+struct Child {
+    gateway: Gateway,
+    tenant: TenantId,
+    link: Arc<Link>,
+    traps: Arc<Traps>,
+    plain: mpsc::Sender<Delivered>,
+    keyed: mpsc::Sender<Delivered>,
+}
+
+/// Runs until the parent is gone, or has seen the end of the drain.
+pub(crate) async fn run(birth: Birth) -> Outcome<()> {
+    let (link, mut orders) = Link::connect(birth.port).await?;
+    let env = Env::system();
+    let tenant = TenantId::new(TENANT)?;
+    let redb = RedbStore::open(&birth.store, env.clock())?;
+    let effects = left_dispatching(Arc::new(redb.clone()), &tenant).await?;
+    let child = Child::start(&birth, env, redb, tenant, link).await?;
+    let in_doubt = effects + child.gateway.recovered().in_doubt;
+    child.link.say(Up::Hello { in_doubt }).await;
+
+    let mut drain = JoinSet::new();
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shown = 0;
+    loop {
+        tokio::select! {
+            order = orders.next() => match order {
+                Some(order) => child.obey(order, &mut drain).await,
+                None => return Ok(()),
+            },
+            _ = look.tick() => {
+                let messages = letters(&child.gateway.dead_letters(&child.tenant)).await?;
+                if messages.len() != shown {
+                    shown = messages.len();
+                    child.link.say(Up::Letters { messages }).await;
+                }
+            }
+            Some(ended) = drain.join_next() => {
+                child.link.say(Up::Drained { problem: ended? }).await;
+            }
+        }
+    }
+}
+
+impl Child {
+    async fn start(
+        birth: &Birth,
+        env: Env,
+        redb: RedbStore,
+        tenant: TenantId,
+        link: Arc<Link>,
+    ) -> Outcome<Self> {
+        let traps = Traps::new(Arc::clone(&link));
+        let dice = SeededRng::new(birth.seed);
+        let store = TrapStore::new(redb, Arc::clone(&traps), dice);
+        let store: Arc<dyn StateStore> = broken::store(store, birth.broken);
+        let mut builder = Gateway::builder(env.clone(), store).agent(Clerk::new(env)?);
+        for remote in Remote::ALL {
+            let skill = LinkSkill::new(remote, Arc::clone(&link))?;
+            builder = builder.skill(TrapSkill::new(skill, Arc::clone(&traps)));
+        }
+        let [plain, keyed] = Line::BOTH.map(|line| LinkChannel::new(line, Arc::clone(&link)));
+        let ((plain_channel, plain), (keyed_channel, keyed)) = (plain?, keyed?);
+        for channel in [plain_channel, keyed_channel] {
+            let channel = TrapChannel::new(channel, Arc::clone(&traps));
+            builder = builder.channel(BrokenChannel::new(channel, birth.broken));
+        }
+        let mut config = GatewayConfig::default();
+        config.turn_pause = Duration::from_millis(50);
+        config.send_pause = Duration::from_millis(50);
+        config.seal_every = Duration::from_millis(300);
+        let gateway = builder.config(config).start().await?;
+        Ok(Self { gateway, tenant, link, traps, plain, keyed })
+    }
+
+    async fn obey(&self, order: Down, drain: &mut JoinSet<Option<String>>) {
+        match order {
+            Down::Deliver { message, text } => {
+                let inbox = match message.line() {
+                    Line::Plain => &self.plain,
+                    Line::Keyed => &self.keyed,
+                };
+                // A closed inbox is a draining gateway's: the message is not acknowledged.
+                drop(inbox.send((message, text)).await);
+            }
+            Down::Answer { number, serial } => self.link.answer(number, serial),
+            Down::Set { trap } => self.traps.set(trap),
+            Down::Drain => {
+                let gateway = self.gateway.clone();
+                drain.spawn(async move {
+                    let drained = gateway.drain(Duration::from_secs(20)).await;
+                    drained.err().map(|e| e.to_string())
+                });
+            }
+        }
+    }
+}
+
+/// Effects that the run before left on their way, of messages that still have to end.
+async fn left_dispatching(store: SharedStore, tenant: &TenantId) -> Outcome<usize> {
+    let letters = DeadLetters::new(Arc::clone(&store), tenant.clone());
+    let parked = letters.parked(None, ALL).await?;
+    let effects = Ledger::new(store, tenant.clone()).all().await?;
+    let open = effects.iter().filter(|(turn, _, effect)| {
+        matches!(effect.state, EffectState::Dispatching { .. })
+            && !parked.iter().any(|letter| letter.id == *turn)
+    });
+    Ok(open.count())
+}
+
+/// More letters than there are messages.
+pub(crate) const ALL: NonZeroUsize = NonZeroUsize::MAX;
+
+/// The messages of all letters.
+async fn letters(letters: &DeadLetters) -> Outcome<Vec<Name>> {
+    let mut all = letters.parked(None, ALL).await?;
+    all.extend(letters.list(None, ALL).await?);
+    Ok(all.iter().filter_map(|letter| named(&letter.content.to_text())).collect())
+}

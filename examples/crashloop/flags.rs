@@ -1,0 +1,126 @@
+//! The command line.
+
+use std::str::FromStr;
+
+use crate::{broken::Break, child::Birth, parent::Options};
+
+/// What the program is for, in one line.
+const USAGE: &str = "usage: crashloop --kills N [--seed S] \
+                     [--break dedupe|ledger|ack_before_write|order] | --power-cuts N [--seed S] [--break sync]";
+
+/// What the program is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Kill children.
+    Kills(Options),
+    /// Cut the power of a fault disk.
+    PowerCuts { cuts: usize, seed: u64, break_sync: bool },
+    /// Be a child.
+    Child(Birth),
+}
+
+/// The flags as they were given, each at most once.
+#[derive(Default)]
+struct Given {
+    kills: Option<usize>,
+    cuts: Option<usize>,
+    seed: Option<u64>,
+    broken: Option<String>,
+    port: Option<u16>,
+    store: Option<String>,
+}
+
+/// Reads the arguments behind the program's name; the error is one line for people.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Job, String> {
+    let mut arguments = arguments.into_iter().peekable();
+    let child = arguments.next_if(|first| first == "child").is_some();
+    let mut given = Given::default();
+    while let Some(flag) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{flag} needs a value; {USAGE}"))?;
+        match flag.as_str() {
+            "--kills" => set(&mut given.kills, &flag, &value)?,
+            "--power-cuts" => set(&mut given.cuts, &flag, &value)?,
+            "--seed" => set(&mut given.seed, &flag, &value)?,
+            "--break" => set(&mut given.broken, &flag, &value)?,
+            "--port" if child => set(&mut given.port, &flag, &value)?,
+            "--store" if child => set(&mut given.store, &flag, &value)?,
+            _ => return Err(format!("there is no flag {flag}; {USAGE}")),
+        }
+    }
+    given.job(child)
+}
+
+fn set<T: FromStr>(slot: &mut Option<T>, flag: &str, value: &str) -> Result<(), String> {
+    let read = value.parse().map_err(|_| format!("{flag} can't be {value:?}; {USAGE}"))?;
+    match slot.replace(read) {
+        None => Ok(()),
+        Some(_) => Err(format!("{flag} is there twice; {USAGE}")),
+    }
+}
+
+impl Given {
+    fn job(self, child: bool) -> Result<Job, String> {
+        let seed = self.seed.unwrap_or(1);
+        match (self.kills, self.cuts, self.port, self.store) {
+            (None, None, Some(port), Some(store)) if child => {
+                let broken = known(self.broken.as_deref())?;
+                Ok(Job::Child(Birth { port, store: store.into(), seed, broken }))
+            }
+            (Some(0), None, ..) | (None, Some(0), ..) => {
+                Err(format!("none at all proves nothing; {USAGE}"))
+            }
+            (Some(kills), None, None, None) if !child => {
+                let broken = known(self.broken.as_deref())?;
+                Ok(Job::Kills(Options { kills, seed, broken }))
+            }
+            (None, Some(cuts), None, None) if !child => match self.broken.as_deref() {
+                None => Ok(Job::PowerCuts { cuts, seed, break_sync: false }),
+                Some("sync") => Ok(Job::PowerCuts { cuts, seed, break_sync: true }),
+                Some(other) => Err(format!("a power cut can't break {other:?}; {USAGE}")),
+            },
+            _ => Err(format!("either kills or power cuts; {USAGE}")),
+        }
+    }
+}
+
+fn known(broken: Option<&str>) -> Result<Option<Break>, String> {
+    let unknown = |word| format!("kills can't break {word:?}; {USAGE}");
+    broken.map(|word| Break::named(word).ok_or_else(|| unknown(word))).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Job, String> {
+        parse(line.split(' ').map(str::to_owned))
+    }
+
+    #[test]
+    fn the_two_jobs() {
+        let broken = Some(Break::Dedupe);
+        let kills = Job::Kills(Options { kills: 5, seed: 7, broken });
+        assert_eq!(read("--kills 5 --seed 7 --break dedupe"), Ok(kills));
+        let cuts = Job::PowerCuts { cuts: 3, seed: 1, break_sync: true };
+        assert_eq!(read("--power-cuts 3 --break sync"), Ok(cuts));
+    }
+
+    #[test]
+    fn every_wrong_line_is_told_in_one() {
+        for wrong in [
+            "--kill 5",
+            "--kills",
+            "--kills five",
+            "--kills 0",
+            "--kills 1 --kills 2",
+            "--kills 1 --power-cuts 1",
+            "--kills 1 --break sync",
+            "--power-cuts 1 --break order",
+            "--seed 1",
+            "--kills 1 --port 80",
+        ] {
+            let told = read(wrong).expect_err(wrong);
+            assert!(told.contains("usage") && !told.contains('\n'), "{told}");
+        }
+    }
+}

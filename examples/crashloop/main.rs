@@ -1,0 +1,63 @@
+//! Kills a gateway over and over, and compares what everybody counted.
+//!
+//! The parent is the platform and the remotes; the child is a gateway on redb. The parent sends
+//! messages, kills the child with SIGKILL at random moments and at every named crash point,
+//! starts it again, and sends again what was not acknowledged. At the end acknowledgements,
+//! replies, the remotes' books, the ledger, the sessions and the audit trail must agree.
+//!
+//! `cargo run --release --example crashloop -- --kills 50`
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program tells what it found")]
+
+mod broken;
+mod channel;
+mod child;
+mod evidence;
+mod flags;
+mod life;
+mod link;
+mod parent;
+mod plan;
+mod platform;
+mod remotes;
+mod skills;
+mod table;
+mod trail;
+mod traps;
+mod verdict;
+mod wire;
+
+use std::process::ExitCode;
+
+use self::{flags::Job, life::Outcome};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let job = match flags::parse(std::env::args().skip(1)) {
+        Ok(job) => job,
+        Err(told) => {
+            eprintln!("{told}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match job {
+        Job::Child(birth) => child::run(birth).await.map(|()| true),
+        Job::Kills(options) => kills(options).await,
+        Job::PowerCuts { .. } => Ok(false),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("crashloop: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn kills(options: parent::Options) -> Outcome<bool> {
+    let verdict = parent::run(options).await?;
+    print!("{verdict}");
+    println!("{}", verdict.to_json());
+    Ok(verdict.holds())
+}
