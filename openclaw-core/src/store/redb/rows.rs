@@ -298,9 +298,10 @@ mod tests {
         assert_eq!(sizes(&db), (200, 200));
         assert!(sweep(109) <= 109, "more is left to do");
         assert_eq!(sizes(&db), (200 - SWEEP as u64, 200 - SWEEP as u64));
-        assert!((0..3).all(|_| sweep(109) <= 109));
+        let again = |now| (0..3).fold(0, |_, _| sweep(now));
+        assert_eq!(again(109), 110);
         assert_eq!((sizes(&db), sweep(109)), ((100, 100), 110));
-        assert!((0..3).all(|_| sweep(1000) <= 1000));
+        again(1000);
         assert_eq!((sizes(&db), sweep(1000)), ((0, 0), u64::MAX));
     }
 
