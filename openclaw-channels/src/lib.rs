@@ -1,9 +1,12 @@
 //! Channels for OpenClaw: where messages come from and where replies go.
 //!
 //! * [`memory`]: in this process, for tests, benchmarks and embedding.
+//! * [`terminal`] (feature `terminal`): a person types, the gateway answers.
 //! * [`http`] (feature `http`): `POST /v1/messages`, signed hooks, probes.
 
 #[cfg(feature = "http")]
 pub mod http;
 pub mod memory;
 mod redelivery;
+#[cfg(feature = "terminal")]
+pub mod terminal;

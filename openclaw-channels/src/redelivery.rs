@@ -40,6 +40,14 @@ pub(crate) struct Ticket {
     attempt: u32,
 }
 
+impl Ticket {
+    /// Was the message never handed out before?
+    #[cfg(feature = "terminal")]
+    pub(crate) const fn is_first(self) -> bool {
+        self.attempt == 1
+    }
+}
+
 /// A message that was handed out: what its delivery is made of.
 #[derive(Debug)]
 pub(crate) struct Handed {

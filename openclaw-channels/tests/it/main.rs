@@ -8,3 +8,5 @@
 #[cfg(feature = "http")]
 mod http;
 mod memory;
+#[cfg(feature = "terminal")]
+mod terminal;
