@@ -8,5 +8,8 @@
 )]
 
 mod agents;
+mod broken_stores;
 mod env;
+mod flaws;
+mod naive_store;
 mod remote;

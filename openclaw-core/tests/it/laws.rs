@@ -1,0 +1,116 @@
+//! The laws of stores, run on every engine and on every pointer to one.
+
+use openclaw_core::store::{MemoryStore, StateStore};
+use openclaw_testkit::conformance::store::{LAWS, check_all, on};
+
+mod memory {
+    use openclaw_core::store::MemoryStore;
+    use openclaw_testkit::{conformance::store::on, store_laws};
+
+    store_laws!(on(MemoryStore::new));
+}
+
+mod shared {
+    use std::sync::Arc;
+
+    use openclaw_core::store::MemoryStore;
+    use openclaw_testkit::{conformance::store::on, store_laws};
+
+    store_laws!(on(|clock| Arc::new(MemoryStore::new(clock))));
+}
+
+mod boxed {
+    use openclaw_core::store::{MemoryStore, StateStore};
+    use openclaw_testkit::{conformance::store::on, store_laws};
+
+    store_laws!(on(|clock| Box::new(MemoryStore::new(clock)) as Box<dyn StateStore>));
+}
+
+#[cfg(feature = "redb")]
+mod redb {
+    use std::{
+        path::PathBuf,
+        sync::{
+            Arc, Mutex, PoisonError,
+            atomic::{AtomicU32, Ordering},
+        },
+    };
+
+    use openclaw_core::store::{RedbStore, StateStore};
+    use openclaw_testkit::{
+        conformance::store::{StoreHarness, check_all},
+        env::ManualClock,
+        store_laws,
+    };
+    use tempfile::TempDir;
+
+    /// Each store in a file of its own; the last one is opened again.
+    struct Files {
+        folder: TempDir,
+        clock: ManualClock,
+        made: AtomicU32,
+        last: Mutex<PathBuf>,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().expect("a folder"),
+                clock: ManualClock::default(),
+                made: AtomicU32::new(0),
+                last: Mutex::default(),
+            }
+        }
+
+        fn open(&self, path: &PathBuf) -> Box<dyn StateStore> {
+            let clock = Arc::new(self.clock.clone());
+            Box::new(RedbStore::open(path, clock).expect("a store"))
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl StoreHarness for Files {
+        async fn fresh(&self) -> Box<dyn StateStore> {
+            let name = format!("{}.redb", self.made.fetch_add(1, Ordering::SeqCst));
+            let path = self.folder.path().join(name);
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&path);
+            self.open(&path)
+        }
+
+        fn clock(&self) -> Option<&ManualClock> {
+            Some(&self.clock)
+        }
+
+        async fn reopen(&self, store: Box<dyn StateStore>) -> Option<Box<dyn StateStore>> {
+            drop(store);
+            let path = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Some(self.open(&path))
+        }
+
+        fn real_time(&self) -> bool {
+            true
+        }
+    }
+
+    store_laws!(Files::new());
+
+    #[test]
+    fn no_law_is_left_out() {
+        assert_eq!(check_all(&Files::new()).not_declared, []);
+    }
+}
+
+#[test]
+fn the_memory_store_leaves_out_only_what_needs_a_file() {
+    let report = check_all(&on(MemoryStore::new));
+    let left_out: Vec<&str> = report.not_declared.iter().map(|(_, what)| *what).collect();
+    assert_eq!(left_out, ["durable"; 4]);
+    assert_eq!(report.held.len() + 4, LAWS.len());
+}
+
+#[test]
+fn a_wrapper_declares_what_it_wraps() {
+    let clock = openclaw_core::Env::system().clock();
+    let store: Box<dyn StateStore> = Box::new(MemoryStore::new(clock.clone()));
+    assert_eq!(store.capabilities(), MemoryStore::new(clock).capabilities());
+}

@@ -1,0 +1,68 @@
+//! Running a law to its end, on a runtime of its own.
+
+use std::{future::poll_fn, task::Poll, time::Duration};
+
+/// What came of a law that was not broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It holds.
+    Held,
+    /// It asks for something that this type does not declare.
+    NotDeclared(&'static str),
+}
+
+/// Which laws were run against one implementation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The laws that hold.
+    pub held: Vec<&'static str>,
+    /// The laws that don't apply, with what is not declared.
+    pub not_declared: Vec<(&'static str, &'static str)>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, law: &'static str, verdict: Verdict) {
+        match verdict {
+            Verdict::Held => self.held.push(law),
+            Verdict::NotDeclared(what) => self.not_declared.push((law, what)),
+        }
+    }
+}
+
+/// Runs a law on one thread, in paused time unless the type lives in real time.
+pub(super) fn block_on<T>(law: &str, real_time: bool, running: impl Future<Output = T>) -> T {
+    // Paused time costs nothing to wait for; some laws wait for hours of it.
+    let limit = Duration::from_secs(if real_time { 120 } else { 7 * 24 * 3_600 });
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(!real_time).build().expect("a runtime");
+    runtime.block_on(async {
+        let ended = tokio::time::timeout(limit, running).await;
+        ended.unwrap_or_else(|_| {
+            panic!(
+                "{law} did not end. (Something with threads or sockets of its own needs a harness \
+                 whose `real_time` is true.)"
+            )
+        })
+    })
+}
+
+/// Runs all futures side by side on this task, and gives their outputs in order.
+pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
+    poll_fn(|cx| {
+        let mut open = false;
+        for (future, output) in &mut running {
+            if output.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(value) => *output = Some(value),
+                    Poll::Pending => open = true,
+                }
+            }
+        }
+        if open { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, output)| output).collect()
+}

@@ -1,0 +1,118 @@
+//! The one list of laws: tests, table and counts are made from it.
+
+/// Runs every law of a store, each as a test of its own.
+///
+/// Takes an expression that makes a [`StoreHarness`](crate::conformance::store::StoreHarness).
+/// Two stores in one file need a module each.
+///
+/// ```
+/// # mod tests {
+/// mod my_store {
+///     use openclaw_core::store::MemoryStore;
+///     use openclaw_testkit::conformance::store::on;
+///
+///     openclaw_testkit::store_laws!(on(MemoryStore::new));
+/// }
+/// # }
+/// ```
+#[macro_export]
+macro_rules! store_laws {
+    ($harness:expr $(,)?) => {
+        $crate::__store_laws! { __store_tests { $harness } }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_tests {
+    ({ $harness:expr } $($room:ident: $shape:ident $law:ident,)*) => {$(
+        #[test]
+        fn $law() {
+            $crate::conformance::store::check(stringify!($law), &$harness);
+        }
+    )*};
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_laws {
+    ($then:ident $head:tt) => {
+        $crate::$then! {
+            $head
+            guards: plain absent_guard_loses_against_a_row,
+            guards: plain exists_guard_needs_a_row,
+            guards: plain version_guard_holds_for_one_version,
+            guards: plain a_conflict_tells_which_guard_lost_against_what,
+            guards: plain guards_look_before_the_operations,
+            guards: plain guards_alone_are_checked,
+            guards: plain one_of_many_claims_wins,
+            guards: plain compare_and_swap_loses_no_update,
+            guards: shared compare_and_swap_holds_between_threads,
+            guards: plain transfers_keep_the_sum,
+            versions: plain versions_grow_with_every_write,
+            versions: plain a_version_is_never_used_twice,
+            versions: plain a_row_replaced_in_one_commit_has_a_new_version,
+            versions: plain touch_keeps_the_version,
+            versions: plain touch_and_delete_make_no_row,
+            versions: plain one_commit_has_one_version,
+            atomic: plain a_failing_last_guard_changes_nothing,
+            atomic: plain a_full_batch_applies_whole,
+            atomic: plain operations_apply_in_order,
+            atomic: plain readers_never_see_half_a_commit,
+            atomic: plain a_dropped_commit_is_whole_or_nothing,
+            atomic: plain commit_many_answers_each_in_order,
+            atomic: plain commit_many_of_many_loses_none,
+            append: plain appended_keys_are_prefix_version_and_place,
+            append: plain a_log_is_in_the_order_of_its_commits,
+            append: plain a_log_grows_only_at_its_end,
+            append: shared a_log_grows_only_at_its_end_between_threads,
+            add: plain adds_sum_up_from_zero,
+            add: plain a_sum_outside_its_bound_is_a_conflict,
+            add: plain an_add_that_makes_no_number_is_a_conflict,
+            add: plain adds_from_many_lose_nothing,
+            scans: plain scans_are_in_bytewise_order,
+            scans: plain pages_join_to_the_whole,
+            scans: plain a_cursor_needs_no_row,
+            scans: plain a_cursor_may_stand_outside_the_prefix,
+            scans: plain a_scan_stays_inside_its_prefix,
+            scans: plain a_prefix_of_ff_bytes_has_an_end,
+            scans: plain paging_under_writers_keeps_the_stable_rows,
+            scans: plain get_many_answers_in_order,
+            scans: plain tenants_never_see_each_other,
+            limits: plain a_key_over_480_bytes_is_refused,
+            limits: plain an_appended_key_over_480_bytes_is_refused,
+            limits: plain a_value_over_the_limit_is_refused,
+            limits: plain a_batch_over_the_limit_is_refused,
+            limits: plain an_empty_value_is_a_row,
+            limits: plain values_are_any_bytes,
+            limits: plain capabilities_are_facts,
+            expiry: timed a_row_lives_until_its_instant,
+            expiry: timed an_expired_row_is_not_read,
+            expiry: timed an_expired_row_is_absent_for_guards,
+            expiry: timed an_expired_row_is_absent_for_operations,
+            expiry: timed touch_sets_the_time_from_now,
+            expiry: timed a_write_forgets_the_old_expiry,
+            expiry: timed the_longest_time_is_for_ever,
+            expiry: plain no_time_is_over_at_once,
+            expiry: timed the_time_of_a_store_never_goes_back,
+            expiry: timed an_expired_row_never_comes_back,
+            model: plain random_transactions_agree_with_the_model,
+            model: timed expiring_rows_agree_with_the_model,
+            reopen: durable a_reopened_store_has_every_row,
+            reopen: durable versions_go_on_after_a_reopening,
+            reopen: durable a_log_goes_on_after_a_reopening,
+            reopen: clocked time_goes_on_after_a_reopening,
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_table {
+    ({} $($room:ident: $shape:ident $law:ident,)*) => {
+        /// Every law of a store.
+        pub const LAWS: &[Law] = &[$(Law { name: stringify!($law), run: shape!($shape, $law) },)*];
+
+        $(pub use self::$room::$law;)*
+    };
+}
