@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Gateway, Inner, deliver::ReplyJob, lock, turns::TurnJob};
+use super::{Gateway, Inner, lock, reply_job::ReplyJob, turns::TurnJob};
 use crate::{
     Conversation, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
     agent::Resolution,

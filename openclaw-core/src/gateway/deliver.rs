@@ -4,33 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Inner, due, tasks::caught};
+use super::{Inner, reply_job::ReplyJob, tasks::caught};
 use crate::{
-    Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
+    Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, Result,
     channel::{Channel, Intent, Outbound, Receipt, Reconciled},
     records::{
         audit::{AuditAction, AuditEntry},
-        commit::{self, unchanged},
+        commit,
         dead_letters::{LetterRow, Shelf, shelve},
         ledger::{EffectState, Event, Plan, plan},
-        live::{Live, ReplyRow, live_key, sent},
-        row::Row,
+        live::{Live, live_key, sent},
     },
     skill::SkillAnswer,
-    store::{Key, Op, Txn, Version},
+    store::Key,
 };
-
-/// A reply on its way out.
-#[derive(Debug)]
-pub(super) struct ReplyJob {
-    pub(super) tenant: TenantId,
-    pub(super) id: MessageId,
-    pub(super) row: ReplyRow,
-    pub(super) version: Version,
-    partition: u16,
-    /// How often the owner of a part in doubt was asked.
-    asked: u32,
-}
 
 /// What to do with a reply next.
 enum Next {
@@ -42,24 +29,6 @@ enum Next {
     Finish,
     /// It left the outbox.
     Gone,
-}
-
-impl ReplyJob {
-    pub(super) const fn new(
-        tenant: TenantId,
-        id: MessageId,
-        version: Version,
-        partition: u16,
-        row: ReplyRow,
-    ) -> Self {
-        Self { tenant, id, row, version, partition, asked: 0 }
-    }
-
-    fn txn(&self, inner: &Inner, label: &'static str) -> Txn {
-        Txn::new(label)
-            .guard(inner.fences.guard(self.partition))
-            .guard(unchanged(live_key(&self.tenant, self.id), self.version))
-    }
 }
 
 /// Sends a reply part by part, then frees its lane.
@@ -108,7 +77,7 @@ enum Rested {
 async fn rest(inner: &Arc<Inner>, lane: &Key, job: &mut ReplyJob, span: Duration) -> Rested {
     let mut span = span;
     if span > inner.config.defer {
-        if due::defer(inner, lane, job, span).await.is_ok() {
+        if job.defer(inner, lane, span).await.is_ok() {
             return Rested::Deferred;
         }
         span = inner.config.send_pause;
@@ -183,7 +152,7 @@ async fn send(
     move_part(job, at, Event::Dispatch { at: inner.env.now() })?;
     // A pure send may be repeated: nothing has to be known about it.
     if call.effect() != Effect::Pure
-        && let Err(e) = write(inner, job, "dispatch", None).await
+        && let Err(e) = job.write(inner, "dispatch", None).await
     {
         // Nothing was sent: the part is what it was.
         if let Some(part) = job.row.parts.get_mut(at) {
@@ -227,7 +196,7 @@ async fn failed(
             if last || !e.kind().is_transient() {
                 return give_up(inner, job, Shelf::Dead, &e).await;
             }
-            write(inner, job, "attempt", None).await?;
+            job.write(inner, "attempt", None).await?;
             Ok(Next::Pause(pause(inner, tries, &e)))
         }
         Happened::Maybe => {
@@ -241,7 +210,7 @@ async fn failed(
             if last {
                 return give_up(inner, job, Shelf::Parked, &e).await;
             }
-            write(inner, job, "attempt", Some(entry.because(e.kind().code()))).await?;
+            job.write(inner, "attempt", Some(entry.because(e.kind().code()))).await?;
             let at_most_once = inner
                 .channels
                 .get(&job.row.to.channel)
@@ -292,7 +261,7 @@ async fn reconcile(
         }
         Ok(Reconciled::DidNotHappen) => {
             move_part(job, at, Event::NotSent)?;
-            write(inner, job, "reconcile", None).await?;
+            job.write(inner, "reconcile", None).await?;
             Ok(Next::Again)
         }
         Ok(Reconciled::NotYetKnown { .. }) | Err(_)
@@ -325,22 +294,6 @@ fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {
     let part = job.row.parts.get_mut(at).ok_or_else(missing)?;
     part.state =
         part.state.after(event).map_err(|e| Error::new(ErrorKind::Conflict, e.to_string()))?;
-    Ok(())
-}
-
-/// Stores the reply as it is now.
-pub(super) async fn write(
-    inner: &Inner,
-    job: &mut ReplyJob,
-    label: &'static str,
-    entry: Option<AuditEntry>,
-) -> Result<()> {
-    let row = Live::Reply(job.row.clone()).encode()?;
-    let mut txn = job.txn(inner, label).op(Op::put(live_key(&job.tenant, job.id), row));
-    if let Some(entry) = entry {
-        txn = txn.op(entry.append(&job.tenant)?);
-    }
-    job.version = inner.commit(txn).await?.version;
     Ok(())
 }
 

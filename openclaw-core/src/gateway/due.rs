@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Inner,
-    deliver::{ReplyJob, run, write},
-    lock,
-};
+use super::{Inner, deliver::run, lock, reply_job::ReplyJob};
 use crate::{
     MessageId, Result, TenantId, Timestamp,
     records::{
@@ -15,30 +11,7 @@ use crate::{
         partitions::partition_of,
         sessions::session_key,
     },
-    store::Key,
 };
-
-/// Keeps a reply in the store until a date.
-pub(super) async fn defer(
-    inner: &Inner,
-    lane: &Key,
-    job: &mut ReplyJob,
-    span: Duration,
-) -> Result<()> {
-    let due = inner.env.now().after(span);
-    job.row.due = Some(due);
-    let written = write(inner, job, "defer", None).await;
-    if written.is_err() {
-        job.row.due = None;
-    }
-    written?;
-    // The lane is held, so that no later reply overtakes this one.
-    lock(&inner.replies).hold(lane);
-    inner.progress.notify_waiters();
-    lock(&inner.due).insert((due, job.tenant.clone(), job.id));
-    inner.due_changed.notify_one();
-    Ok(())
-}
 
 /// Wakes deferred replies when their date has come.
 pub(super) async fn alarm(inner: Arc<Inner>) {

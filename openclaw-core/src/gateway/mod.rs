@@ -15,6 +15,7 @@ mod hints;
 mod intake;
 mod lanes;
 mod recover;
+mod reply_job;
 mod router;
 mod status;
 mod tasks;
@@ -35,8 +36,8 @@ use tokio::sync::{Notify, watch};
 
 use self::{
     builder::Parts,
-    deliver::ReplyJob,
     lanes::{Bounds, Lanes},
+    reply_job::ReplyJob,
     tasks::Tasks,
     turns::TurnJob,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Inner, deliver::ReplyJob, lock, turns::TurnJob};
+use super::{Inner, lock, reply_job::ReplyJob, turns::TurnJob};
 use crate::{
     MessageId, Result, TenantId,
     records::{

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::{
     Inner,
-    deliver::ReplyJob,
     effects::TurnSkills,
     hints::Hints,
     lock,
+    reply_job::ReplyJob,
     tasks::{caught, caught_now},
 };
 use crate::{
