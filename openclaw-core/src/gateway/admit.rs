@@ -1,6 +1,6 @@
 //! Admission: bounds, route, one durable commit, and only then the acknowledgement.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -8,6 +8,7 @@ use super::{
     AckPolicy, Inner,
     lanes::Full,
     lock,
+    refusals::Manners,
     turns::TurnJob,
     verdict::{SOON, Verdict, tell_all},
 };
@@ -38,13 +39,29 @@ struct Candidate {
     marks_tenant: bool,
 }
 
+impl Candidate {
+    /// Comes in only if the message before it in its conversation did.
+    fn follow(&mut self, before: &mut BTreeMap<Key, Key>) {
+        let live = live_key(&self.envelope.tenant, self.admission.id);
+        if let Some(previous) = before.insert(self.lane.clone(), live) {
+            self.admission.behind(previous);
+        }
+    }
+}
+
 /// Admits a batch: independent outcomes, one commit.
-pub(super) async fn admit(inner: &Arc<Inner>, tells: bool, batch: Vec<Delivery>) {
+pub(super) async fn admit(inner: &Arc<Inner>, manners: Manners, batch: Vec<Delivery>) {
     let mut candidates = Vec::with_capacity(batch.len());
     let mut verdicts = Vec::with_capacity(batch.len());
+    let mut before = BTreeMap::new();
     for delivery in batch {
-        match consider(inner, tells, delivery).await {
-            Ok(candidate) => candidates.push(candidate),
+        match consider(inner, manners, delivery).await {
+            Ok(mut candidate) => {
+                if manners.ordered {
+                    candidate.follow(&mut before);
+                }
+                candidates.push(candidate);
+            }
             Err(verdict) => verdicts.push(verdict),
         }
     }
@@ -52,7 +69,7 @@ pub(super) async fn admit(inner: &Arc<Inner>, tells: bool, batch: Vec<Delivery>)
     let outcomes = if txns.is_empty() { Vec::new() } else { inner.store.commit_many(txns).await };
     for (candidate, outcome) in candidates.into_iter().zip(outcomes) {
         let known = commit::resolve_one(&*inner.store, &candidate.admission.txn, outcome).await;
-        verdicts.push(conclude(inner, tells, candidate, known).await);
+        verdicts.push(conclude(inner, manners, candidate, known).await);
     }
     inner.start_turns();
     tell_all(inner, verdicts);
@@ -61,7 +78,7 @@ pub(super) async fn admit(inner: &Arc<Inner>, tells: bool, batch: Vec<Delivery>)
 /// Everything that can be said before the commit.
 async fn consider(
     inner: &Arc<Inner>,
-    tells: bool,
+    manners: Manners,
     delivery: Delivery,
 ) -> Result<Candidate, Verdict> {
     let nonce = delivery.nonce().cloned();
@@ -82,20 +99,33 @@ async fn consider(
     });
     let (row, mut admission) = match made {
         Ok(made) => made,
-        Err(e) => return Err(Verdict::refuse(inner, tells, settle, envelope, e).await),
+        Err(e) => return Err(Verdict::refuse(inner, manners.tells, settle, envelope, e).await),
     };
     let marks_tenant = !lock(&inner.tenants).contains(&envelope.tenant);
     if marks_tenant {
         admission.txn = admission.txn.op(inbox::tenant_mark(&envelope.tenant));
     }
     let lane = session_key(&envelope.tenant, &envelope.conversation);
-    if inner.credits() == 0 || lock(&inner.turns).reserve(&envelope.tenant, &lane) == Err(Full) {
-        return Err(Verdict::retry(
-            settle,
-            Error::new(ErrorKind::Overloaded, "the lanes are full"),
-        ));
+    if let Err(e) = enter(inner, manners, &envelope, &lane) {
+        return Err(Verdict::retry(settle, e));
     }
     Ok(Candidate { envelope, lane, partition, settle, row, admission, marks_tenant })
+}
+
+/// Reserves a room in the message's lane.
+fn enter(inner: &Inner, manners: Manners, envelope: &Envelope, lane: &Key) -> Result<()> {
+    let now = inner.env.now();
+    if manners.ordered && !lock(&inner.refusals).may_pass(lane, envelope, now) {
+        return Err(Error::new(
+            ErrorKind::Overloaded,
+            "an earlier message of the conversation comes first",
+        ));
+    }
+    if inner.credits() == 0 || lock(&inner.turns).reserve(&envelope.tenant, lane) == Err(Full) {
+        inner.comes_again(manners, lane, envelope);
+        return Err(Error::new(ErrorKind::Overloaded, "the lanes are full"));
+    }
+    Ok(())
 }
 
 /// The agent for a message, if the message is within the limits and somebody is meant.
@@ -130,19 +160,27 @@ fn route(inner: &Inner, envelope: &Envelope) -> Result<AgentId> {
 /// What a commit means for its message.
 async fn conclude(
     inner: &Arc<Inner>,
-    tells: bool,
+    manners: Manners,
     candidate: Candidate,
     known: Result<Known>,
 ) -> Verdict {
     let (guard, current) = match known {
         Ok(Known::Applied(applied)) => return admitted(inner, candidate, applied.version),
         Ok(Known::Lost { guard, current }) => (guard, current),
-        Err(e) => return failed(inner, tells, candidate, e).await,
+        Err(e) => return failed(inner, manners, candidate, e).await,
     };
     inner.give_back(&candidate.lane);
-    let Candidate { envelope, settle, admission, .. } = candidate;
+    let Candidate { envelope, lane, settle, admission, .. } = candidate;
     match admission.refused(guard, current.as_ref()) {
+        Ok(Refused::Behind) => {
+            inner.comes_again(manners, &lane, &envelope);
+            Verdict::retry(
+                settle,
+                Error::new(ErrorKind::Unavailable, "an earlier message comes first"),
+            )
+        }
         Ok(Refused::Duplicate(message)) => {
+            lock(&inner.refusals).admitted(&lane, &envelope);
             let wait = inner.acks.get(&envelope.conversation.channel) == Some(&AckPolicy::Replied);
             let at_end = if wait { still_open(inner, &envelope, message).await } else { None };
             Verdict { settle, ack: Ack::Accept(Admitted::new(message, true)), at_end }
@@ -150,12 +188,12 @@ async fn conclude(
         Ok(Refused::Reused) => {
             let e = Error::new(ErrorKind::Conflict, "this id was used for another message")
                 .with_public("this key was used before with another body");
-            Verdict::refuse(inner, tells, settle, envelope, e).await
+            Verdict::refuse(inner, manners.tells, settle, envelope, e).await
         }
         Ok(Refused::Replayed) => {
             let e = Error::new(ErrorKind::AuthenticationFailed, "the nonce was seen before")
                 .with_public("this request was received before");
-            Verdict::refuse(inner, tells, settle, envelope, e).await
+            Verdict::refuse(inner, manners.tells, settle, envelope, e).await
         }
         Ok(Refused::Fenced) => Verdict::retry(settle, inner.fenced(Known::Lost { guard, current })),
         Err(e) => Verdict::retry(settle, e),
@@ -166,6 +204,7 @@ async fn conclude(
 fn admitted(inner: &Arc<Inner>, candidate: Candidate, version: Version) -> Verdict {
     let Candidate { envelope, lane, partition, settle, row, admission, marks_tenant } = candidate;
     let id = admission.id;
+    lock(&inner.refusals).admitted(&lane, &envelope);
     if marks_tenant {
         lock(&inner.tenants).insert(envelope.tenant.clone());
     }
@@ -178,13 +217,22 @@ fn admitted(inner: &Arc<Inner>, candidate: Candidate, version: Version) -> Verdi
 }
 
 /// The store did not take the message, or nobody knows whether it did.
-async fn failed(inner: &Arc<Inner>, tells: bool, candidate: Candidate, error: Error) -> Verdict {
+async fn failed(
+    inner: &Arc<Inner>,
+    manners: Manners,
+    candidate: Candidate,
+    error: Error,
+) -> Verdict {
+    if error.kind() != ErrorKind::ValidationError {
+        inner.comes_again(manners, &candidate.lane, &candidate.envelope);
+    }
     if error.happened() == Happened::Maybe {
         return unknown(inner, candidate, error);
     }
     inner.give_back(&candidate.lane);
     if error.kind() == ErrorKind::ValidationError {
-        return Verdict::refuse(inner, tells, candidate.settle, candidate.envelope, error).await;
+        return Verdict::refuse(inner, manners.tells, candidate.settle, candidate.envelope, error)
+            .await;
     }
     Verdict::retry(candidate.settle, error)
 }

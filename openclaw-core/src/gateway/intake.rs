@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Inner, admit::admit, tasks::caught};
+use super::{Inner, admit::admit, refusals::Manners, tasks::caught};
 use crate::channel::{Channel, Source};
 
 /// How many messages one commit admits at most.
@@ -50,22 +50,22 @@ async fn pull(
     mut source: Box<dyn Source>,
     pause: &mut Duration,
 ) -> bool {
-    let tells = channel.capabilities().tells_refusals;
+    let manners = Manners::of(channel.capabilities());
     let mut draining = inner.draining.subscribe();
     loop {
         // A sender who is told may be refused at once; everybody else waits for credits.
-        let max = if tells { BATCH } else { credits(inner).await.min(BATCH) };
+        let max = if manners.tells { BATCH } else { credits(inner).await.min(BATCH) };
         let max = NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
         let next = tokio::select! {
             biased;
-            _ = draining.wait_for(|yes| *yes), if !tells => break,
+            _ = draining.wait_for(|yes| *yes), if !manners.tells => break,
             next = caught("the source", source.next(max)) => next,
         };
         match next {
             Ok(batch) if batch.is_empty() => return true,
             Ok(batch) => {
                 *pause = PAUSES.0;
-                admit(inner, tells, batch).await;
+                admit(inner, manners, batch).await;
             }
             Err(e) => {
                 tracing::warn!(channel = %channel.id(), error = %e, "the source failed");

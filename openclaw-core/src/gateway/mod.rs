@@ -15,6 +15,7 @@ mod hints;
 mod intake;
 mod lanes;
 mod recover;
+mod refusals;
 mod reply_job;
 mod router;
 mod status;
@@ -37,6 +38,7 @@ use tokio::sync::{Notify, watch};
 use self::{
     builder::Parts,
     lanes::{Bounds, Lanes},
+    refusals::{Manners, Refusals},
     reply_job::ReplyJob,
     tasks::Tasks,
     turns::TurnJob,
@@ -48,7 +50,8 @@ pub use self::{
     status::{Depths, GatewayHealth, MessageState, MessageStatus},
 };
 use crate::{
-    AgentId, ChannelId, Env, Error, ErrorKind, MessageId, Result, SkillId, TenantId, Timestamp,
+    AgentId, ChannelId, Env, Envelope, Error, ErrorKind, MessageId, Result, SkillId, TenantId,
+    Timestamp,
     agent::Agent,
     channel::Channel,
     records::{
@@ -102,6 +105,7 @@ pub(crate) struct Inner {
     /// Who wants to hear that a message is final.
     finals: Mutex<BTreeMap<MessageId, watch::Sender<()>>>,
     tenants: Mutex<BTreeSet<TenantId>>,
+    refusals: Mutex<Refusals>,
     /// Told whenever a lane ends: credits may be there again, or all may be idle.
     progress: Notify,
     draining: watch::Sender<bool>,
@@ -152,6 +156,7 @@ impl Gateway {
             due_changed: Notify::new(),
             finals: Mutex::default(),
             tenants: Mutex::default(),
+            refusals: Mutex::default(),
             progress: Notify::new(),
             draining: watch::Sender::new(false),
             fenced: AtomicBool::new(false),
@@ -320,6 +325,13 @@ impl Inner {
     fn give_back(&self, lane: &Key) {
         lock(&self.turns).release(lane);
         self.progress.notify_waiters();
+    }
+
+    /// A refused message comes again: what is behind it in its conversation waits.
+    fn comes_again(&self, manners: Manners, lane: &Key, envelope: &Envelope) {
+        if manners.ordered {
+            lock(&self.refusals).refused(lane, envelope, self.env.now());
+        }
     }
 
     /// A turn that the drain left: nothing behind it may overtake it.

@@ -42,6 +42,7 @@ pub(crate) struct Admission {
     /// Where the dedupe guard stands, when the platform gave an id.
     seen_at: Option<usize>,
     nonce_at: Option<usize>,
+    behind_at: Option<usize>,
 }
 
 /// What a lost guard says about the message.
@@ -53,6 +54,8 @@ pub(crate) enum Refused {
     Reused,
     /// The nonce was seen before.
     Replayed,
+    /// The message before it did not come in.
+    Behind,
     /// Another gateway has taken over.
     Fenced,
 }
@@ -84,10 +87,16 @@ pub(crate) fn admit(
         nonce_at = Some(txn.guards.len());
         txn = txn.guard(Guard::Absent(key.clone())).op(Op::put_for(key, Bytes::new(), nonce.keep));
     }
-    Ok(Admission { id, txn, fingerprint, seen_at, nonce_at })
+    Ok(Admission { id, txn, fingerprint, seen_at, nonce_at, behind_at: None })
 }
 
 impl Admission {
+    /// Lets it in only if the message with this live row came in, in the same batch.
+    pub(crate) fn behind(&mut self, previous: Key) {
+        self.behind_at = Some(self.txn.guards.len());
+        self.txn.guards.push(Guard::Exists(previous));
+    }
+
     /// What it means that the guard at this place did not hold.
     pub(crate) fn refused(&self, guard: usize, current: Option<&Entry>) -> Result<Refused> {
         if Some(guard) == self.seen_at {
@@ -99,7 +108,12 @@ impl Admission {
                 _ => Refused::Reused,
             });
         }
-        Ok(if Some(guard) == self.nonce_at { Refused::Replayed } else { Refused::Fenced })
+        let at = Some(guard);
+        Ok(match at {
+            _ if at == self.nonce_at => Refused::Replayed,
+            _ if at == self.behind_at => Refused::Behind,
+            _ => Refused::Fenced,
+        })
     }
 }
 
