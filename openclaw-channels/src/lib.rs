@@ -3,7 +3,10 @@
 //! * [`memory`]: in this process, for tests, benchmarks and embedding.
 //! * [`terminal`] (feature `terminal`): a person types, the gateway answers.
 //! * [`http`] (feature `http`): `POST /v1/messages`, signed hooks, probes.
+//! * [`guarded_http`] (feature `http-client`): the `Http` port, with limits.
 
+#[cfg(feature = "http-client")]
+pub mod guarded_http;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod memory;

@@ -5,6 +5,8 @@
     reason = "a test that can't go on has failed"
 )]
 
+#[cfg(feature = "http-client")]
+mod guarded_http;
 #[cfg(feature = "http")]
 mod http;
 mod memory;
