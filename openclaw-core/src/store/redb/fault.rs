@@ -1,10 +1,23 @@
 //! redb's errors in the words of the store.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use redb::{DatabaseError, StorageError};
 
 use crate::traits::store::StoreError;
+
+/// Runs what reads or writes the file.
+///
+/// redb panics over some damaged pages. A damaged file is an answer: it takes neither the
+/// caller's task nor the writer with it.
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, StoreError> {
+    let damaged = |_| StoreError::Corrupt("the engine can't make sense of the file".to_owned());
+    catch_unwind(AssertUnwindSafe(work)).map_err(damaged)
+}
 
 /// What an error of a running store means to its caller.
 pub(super) fn fault(e: impl Into<redb::Error>) -> StoreError {

@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use redb::ReadTransaction;
 
-use self::{queue::Queue, source::Source, view::View, writer::Writer};
+use self::{fault::guarded, queue::Queue, source::Source, view::View, writer::Writer};
 use super::Disk;
 use crate::{
     Clock, Timestamp,
@@ -187,8 +187,10 @@ impl Inner {
         rows: impl Fn(&ReadTransaction, Timestamp) -> Result<T, StoreError> + Sync,
     ) -> Result<Snapshot<T>, StoreError> {
         let read = || {
-            let (txn, as_of) = self.view.read(self.clock.now())?;
-            Ok(Snapshot::new(rows(&txn, as_of)?, as_of))
+            guarded(|| {
+                let (txn, as_of) = self.view.read(self.clock.now())?;
+                Ok(Snapshot::new(rows(&txn, as_of)?, as_of))
+            })?
         };
         match read() {
             Err(StoreError::Unavailable(_) | StoreError::Full(_)) => {

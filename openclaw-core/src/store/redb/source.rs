@@ -11,7 +11,7 @@ use redb::{Database, ReadableDatabase, backends::FileBackend};
 
 use super::{
     backend::{OnDisk, Watch, Watched},
-    fault::{cannot_open, cannot_use, fault, in_file},
+    fault::{cannot_open, cannot_use, fault, guarded, in_file},
     rows::{self, Meta},
 };
 use crate::{Timestamp, store::Disk, traits::store::StoreError};
@@ -36,7 +36,7 @@ pub(super) struct Opened {
 impl Source {
     /// Opens it for the first time, and makes it when there is none.
     pub(super) fn open(&self) -> Result<Opened, StoreError> {
-        let opened = self.with(true)?;
+        let opened = self.guarded(true)?;
         if self.disk.is_none() {
             sync_directory(&self.path).map_err(|e| cannot_use(&self.path, &e))?;
         }
@@ -45,7 +45,11 @@ impl Source {
 
     /// Opens it again, after an error that lost nothing.
     pub(super) fn reopen(&self) -> Result<Opened, StoreError> {
-        self.with(false)
+        self.guarded(false)
+    }
+
+    fn guarded(&self, create: bool) -> Result<Opened, StoreError> {
+        guarded(|| self.with(create)).unwrap_or_else(|e| Err(in_file(&self.path, e)))
     }
 
     fn with(&self, create: bool) -> Result<Opened, StoreError> {

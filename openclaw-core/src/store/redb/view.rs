@@ -7,7 +7,7 @@ use std::{
 
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use super::fault::fault;
+use super::fault::{fault, guarded};
 use crate::{Timestamp, traits::store::StoreError};
 
 /// The engine and the time, behind one short lock.
@@ -88,8 +88,9 @@ impl View {
 
     fn replace(&self, engine: Engine) {
         let before = mem::replace(&mut self.lock().engine, engine);
-        // Closing a database writes to its file: not under the lock.
-        drop(before);
+        // Closing a database writes to its file: not under the lock. What it can't write any
+        // more, the next opening makes up for.
+        drop(guarded(|| drop(before)));
     }
 }
 

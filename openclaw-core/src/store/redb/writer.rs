@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{
     backend::Watch,
-    fault::fault,
+    fault::{fault, guarded},
     queue::{Queue, Ticket},
     rows::{self, Meta, Rows},
     source::{Opened, Source},
@@ -75,7 +75,7 @@ impl Writer {
             woken = tickets.len();
             self.serve(tickets);
         }
-        self.keep_time();
+        drop(guarded(|| self.keep_time()));
     }
 
     fn serve(&mut self, tickets: Vec<Ticket>) {
@@ -85,7 +85,7 @@ impl Writer {
             answers.push((txn.id, answer));
             txns.push(txn);
         }
-        match self.batch(txns) {
+        match guarded(|| self.batch(txns)).unwrap_or_else(|e| Err(Failed::After(e))) {
             Ok(outcomes) => {
                 for ((_, answer), outcome) in answers.into_iter().zip(outcomes) {
                     drop(answer.send(outcome));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use openclaw_core::{Rng, store::Disk};
+
 use super::*;
 
 /// Runs steps until the first that is not applied, then tells it and the ones before.
@@ -131,5 +133,24 @@ async fn power_loss_at_any_operation_keeps_what_was_acknowledged() {
         assert!(there.is_superset(&done), "operation {operation}: an acknowledged step is lost");
         assert!(there.len() <= done.len() + 1, "operation {operation}: too much is there");
         applied(store.commit(admit(99)).await);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_an_answer_and_no_panic() {
+    let bench = Bench::new();
+    let store = bench.open();
+    together(&store, (0..300).map(admit)).await;
+    drop(store);
+    let len = bench.disk.cut(0).len().unwrap();
+    for seed in 0..60 {
+        let damaged = bench.cut(seed);
+        let rng = SeededRng::new(seed);
+        let junk: Vec<u8> = (0..512).map(|_| rng.next_u64().to_be_bytes()[0]).collect();
+        damaged.disk.write(rng.below(len / 512) * 512, &junk).unwrap();
+        let Ok(store) = damaged.try_open() else { continue };
+        drop(store.get_many(&[key(7)]).await);
+        drop(store.scan_all(log()).await);
+        drop(store.commit(admit(1000 + seed)).await);
     }
 }
