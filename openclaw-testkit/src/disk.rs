@@ -52,6 +52,8 @@ pub struct Counts {
     pub syncs_begun: u64,
     /// Syncs that were answered with success.
     pub syncs: u64,
+    /// Reads, failed ones included.
+    pub reads: u64,
     /// Writes, failed ones included.
     pub writes: u64,
     /// Writes, syncs and length sets, failed ones included.
@@ -61,6 +63,7 @@ pub struct Counts {
 /// Places, counted as in [`Counts`], at which the disk fails.
 #[derive(Debug, Default)]
 struct Faults {
+    read: Option<u64>,
     sync: Option<u64>,
     full: Option<u64>,
     dark: Option<u64>,
@@ -86,6 +89,12 @@ impl FaultDisk {
     pub fn fail_sync(&self, n: u64) {
         let mut state = self.lock();
         state.faults.sync = Some(state.counts.syncs_begun + n);
+    }
+
+    /// Fails the `n`-th read from now with an I/O error, once.
+    pub fn fail_read(&self, n: u64) {
+        let mut state = self.lock();
+        state.faults.read = Some(state.counts.reads + n);
     }
 
     /// Has no space left from the `n`-th write from now on, until [`FaultDisk::free`].
@@ -181,7 +190,11 @@ impl Disk for FaultDisk {
     }
 
     fn read(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.counts.reads += 1;
+        if state.faults.read == Some(state.counts.reads) {
+            return Err(io::Error::other("the disk failed while it read"));
+        }
         let from = index(at);
         let found = state.seen.get(from..from.saturating_add(buf.len()));
         buf.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);

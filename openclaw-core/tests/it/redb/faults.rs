@@ -96,6 +96,37 @@ async fn a_full_disk_refuses_and_serves_again_when_there_is_space() {
 }
 
 #[tokio::test]
+async fn a_failed_read_opens_the_file_again_and_costs_no_row() {
+    for nth in 1..=40 {
+        let bench = Bench::new();
+        // Nothing is kept in memory: every read is one of the disk.
+        let builder = RedbStore::builder().cache(0).disk(bench.disk.clone());
+        let store = builder.open("test.redb", bench.clock()).unwrap();
+        let (mut done, _) = until_it_fails(&store, 100).await;
+        bench.disk.fail_read(nth);
+        for n in 0..10 {
+            let row = store.get(&key(100 + n)).await;
+            assert!(matches!(row, Ok(Some(_))), "read {nth}: {row:?}");
+        }
+        let (more, failed) = until_it_fails(&store, 0).await;
+        done.extend(more);
+        match failed {
+            None => assert_eq!(steps(&store).await, done),
+            Some((n, StoreError::Unavailable(_))) => {
+                assert_eq!(steps(&store).await, done, "read {nth}: a refused step left a trace");
+                applied(store.commit(admit(n)).await);
+            }
+            Some((_, StoreError::OutcomeUnknown(_))) => {
+                assert!(matches!(store.get(&key(1)).await, Err(StoreError::Closed(_))));
+            }
+            other => panic!("read {nth}: {other:?}"),
+        }
+        assert!(bench.disk.counts().reads >= nth, "nothing failed");
+        assert!(steps(&bench.cut(nth).open()).await.is_superset(&done));
+    }
+}
+
+#[tokio::test]
 async fn a_disk_that_is_full_from_the_start_is_named() {
     for nth in 1..=12 {
         let bench = Bench::new();
