@@ -20,6 +20,7 @@
     reason = "a broken law panics: that is its answer"
 )]
 
+pub mod channel;
 mod run;
 pub mod store;
 

@@ -8,8 +8,10 @@
 )]
 
 mod agents;
+mod broken_channels;
 mod broken_stores;
 mod env;
 mod flaws;
+mod naive_channel;
 mod naive_store;
 mod remote;
