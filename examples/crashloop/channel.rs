@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use openclaw_core::{
-    Call, ChannelId, Content, Conversation, Effect, Envelope, Error, ErrorKind, Result, Sender,
-    TenantId,
+    Call, ChannelId, Content, Conversation, Effect, Envelope, Error, ErrorKind, OrFail as _,
+    Result, Sender, TenantId,
     channel::{Ack, Acker, Capabilities, Channel, Delivery, Outbound, Receipt, Source},
 };
 use tokio::sync::mpsc;
@@ -75,8 +75,7 @@ impl Channel for LinkChannel {
         let Outbound::Post { to, part, .. } = call.into_payload() else {
             return Err(Error::new(ErrorKind::Unsupported, "posts only"));
         };
-        let chat: usize =
-            to.id.parse().map_err(|_| Error::new(ErrorKind::NotFound, "no such conversation"))?;
+        let chat: usize = to.id.parse().before_send(ErrorKind::NotFound)?;
         let text = part.content.to_text().into_owned();
         let serial = self.link.ask(Ask::Post { line: self.line, key, chat, text }).await?;
         Ok(serial.map_or_else(Receipt::default, |serial| Receipt::new(serial.to_string())))

@@ -5,7 +5,11 @@
 //! starts it again, and sends again what was not acknowledged. At the end acknowledgements,
 //! replies, the remotes' books, the ledger, the sessions and the audit trail must agree.
 //!
+//! A SIGKILL says nothing about syncs: `--power-cuts` runs the store on a disk that drops what was
+//! not synced. `--break` takes a protection away, and the program must then fail.
+//!
 //! `cargo run --release --example crashloop -- --kills 50`
+//! `cargo run --release --example crashloop -- --power-cuts 200`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program tells what it found")]
 
@@ -19,6 +23,7 @@ mod link;
 mod parent;
 mod plan;
 mod platform;
+mod power_cuts;
 mod remotes;
 mod skills;
 mod table;
@@ -43,7 +48,7 @@ async fn main() -> ExitCode {
     let done = match job {
         Job::Child(birth) => child::run(birth).await.map(|()| true),
         Job::Kills(options) => kills(options).await,
-        Job::PowerCuts { .. } => Ok(false),
+        Job::PowerCuts { cuts, break_sync, seed } => Ok(power_cuts(cuts, break_sync, seed).await),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -60,4 +65,11 @@ async fn kills(options: parent::Options) -> Outcome<bool> {
     print!("{verdict}");
     println!("{}", verdict.to_json());
     Ok(verdict.holds())
+}
+
+async fn power_cuts(cuts: u64, break_sync: bool, seed: u64) -> bool {
+    let report = power_cuts::run(cuts, break_sync, seed).await;
+    print!("{report}");
+    println!("{}", report.to_json());
+    report.holds()
 }

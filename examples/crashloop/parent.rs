@@ -1,11 +1,15 @@
 //! The parent: platform, remotes and murderer of its children, life after life.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use openclaw_core::Rng;
 use openclaw_testkit::env::SeededRng;
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     broken::Break,
@@ -46,6 +50,8 @@ struct Parent {
     problems: Vec<String>,
     /// No new messages: what is there comes to its end.
     closing: bool,
+    /// Conversations that wait before they come again.
+    holds: BTreeSet<(Instant, usize)>,
 }
 
 /// Kills so many children, lets the last one finish, and compares what everybody counted.
@@ -63,6 +69,7 @@ pub(crate) async fn run(options: Options) -> Outcome<Verdict> {
         unheard: false,
         problems: Vec::new(),
         closing: false,
+        holds: BTreeSet::new(),
     };
     while parent.kills < options.kills {
         let kill = plan.next();
@@ -139,6 +146,7 @@ impl Parent {
 
     async fn connect(&mut self, life: &mut Life) -> Outcome<()> {
         life.connect().await?;
+        self.holds.clear();
         for down in self.platform.again() {
             life.say(down).await;
         }
@@ -173,11 +181,21 @@ impl Parent {
     /// Hears one line and does what follows from it.
     async fn step(&mut self, life: &mut Life) -> Outcome<Heard> {
         let gone = "the child ended by itself: it was not killed yet";
-        let up = life.next().await?.ok_or(gone)?;
+        let due = self.holds.iter().min().copied();
+        let up = tokio::select! {
+            up = life.next() => up?.ok_or(gone)?,
+            () = at(due) => {
+                self.resume(life).await;
+                return Ok(Heard::Nothing);
+            }
+        };
         let heard = self.platform.hear(up);
         match &heard {
             Heard::Answer(down) => {
                 life.say_later(down.clone(), Duration::from_micros(self.dice.below(WORK)));
+            }
+            Heard::Hold(chat, after) => {
+                self.holds.insert((Instant::now() + *after, *chat));
             }
             Heard::Hello(in_doubt) => self.hello(*in_doubt),
             Heard::Nothing | Heard::At(_) | Heard::Drained(_) => {}
@@ -188,6 +206,14 @@ impl Parent {
             }
         }
         Ok(heard)
+    }
+
+    /// Delivers a conversation again that has waited for it.
+    async fn resume(&mut self, life: &mut Life) {
+        let Some((_, chat)) = self.holds.pop_first() else { return };
+        for down in self.platform.resume(chat) {
+            life.say(down).await;
+        }
     }
 
     /// A child says what the one before left as on its way: that one died there.
@@ -229,5 +255,13 @@ impl Parent {
             self.problems.push(format!("the last child ended with {status}"));
         }
         Ok(())
+    }
+}
+
+/// Waits until the first conversation is due; for ever when none waits.
+async fn at(due: Option<(Instant, usize)>) {
+    match due {
+        Some((due, _)) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

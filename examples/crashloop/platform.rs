@@ -1,6 +1,9 @@
 //! The platform: sends messages, believes acknowledgements, shows replies, counts everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use openclaw_core::MessageId;
 use openclaw_testkit::env::SeededRng;
@@ -23,6 +26,10 @@ pub(crate) struct Chat {
     /// The message that asked for the session, once there is one.
     pub(crate) report: Option<u32>,
     unacknowledged: BTreeSet<u32>,
+    /// Deliveries that have to come again, acknowledged or not.
+    refused: BTreeSet<u32>,
+    /// It waits before it comes again.
+    held: bool,
     /// Neither answered nor on a shelf.
     open: BTreeSet<u32>,
     /// Everything that was shown, in order.
@@ -37,6 +44,8 @@ pub(crate) enum Heard {
     Nothing,
     /// An answer that takes its time.
     Answer(Down),
+    /// A refusal: this conversation waits so long, and then comes again.
+    Hold(usize, Duration),
     /// The child works, and found so much in doubt.
     Hello(usize),
     At(Point),
@@ -53,6 +62,10 @@ pub(crate) struct Platform {
     pub(crate) ids: BTreeMap<MessageId, Name>,
     /// What must never be, in words.
     pub(crate) problems: Vec<String>,
+    /// Commits whose answer got lost: not applied, and applied.
+    pub(crate) unknown_commits: [u64; 2],
+    /// Deliveries that were to come again.
+    pub(crate) refusals: u64,
     shown: u64,
     dice: SeededRng,
 }
@@ -65,6 +78,8 @@ impl Platform {
             acknowledged: BTreeSet::new(),
             ids: BTreeMap::new(),
             problems: Vec::new(),
+            unknown_commits: [0; 2],
+            refusals: 0,
             shown: 0,
             dice,
         }
@@ -83,10 +98,11 @@ impl Platform {
                     chat.unacknowledged.remove(&message.number);
                 }
             }
-            Up::Nack { message, .. } if !self.acknowledged.contains(&message) => {
-                return Heard::Answer(self.delivery(message));
+            Up::Nack { message, after_ms } => return self.refused(message, after_ms),
+            Up::Lost { applied } => {
+                let [not_applied, was_applied] = &mut self.unknown_commits;
+                *(if applied { was_applied } else { not_applied }) += 1;
             }
-            Up::Nack { .. } => {}
             Up::Refused { message, why } => {
                 self.problems.push(format!("{message} was refused: {why}"));
             }
@@ -103,6 +119,26 @@ impl Platform {
             }
         }
         Heard::Nothing
+    }
+
+    /// What is refused comes again, and what is behind it in its conversation comes behind it.
+    fn refused(&mut self, message: Name, after_ms: u64) -> Heard {
+        self.refusals += 1;
+        let Some(chat) = self.chats.get_mut(message.chat) else { return Heard::Nothing };
+        chat.refused.insert(message.number);
+        if std::mem::replace(&mut chat.held, true) {
+            return Heard::Nothing;
+        }
+        Heard::Hold(message.chat, Duration::from_millis(after_ms))
+    }
+
+    /// A conversation has waited: everything that is not acknowledged, in order.
+    pub(crate) fn resume(&mut self, chat: usize) -> Vec<Down> {
+        let Some(there) = self.chats.get_mut(chat) else { return Vec::new() };
+        there.held = false;
+        let mut numbers = std::mem::take(&mut there.refused);
+        numbers.extend(&there.unacknowledged);
+        numbers.into_iter().map(|number| self.delivery(Name { chat, number })).collect()
     }
 
     /// Remembers whose id this is; an id of 0 is nobody's.
@@ -157,11 +193,11 @@ impl Platform {
     }
 
     /// What a new connection gets first: everything that was not acknowledged, in order.
-    pub(crate) fn again(&self) -> Vec<Down> {
-        let names = self.chats.iter().enumerate().flat_map(|(chat, there)| {
-            there.unacknowledged.iter().map(move |number| Name { chat, number: *number })
-        });
-        names.map(|name| self.delivery(name)).collect()
+    pub(crate) fn again(&mut self) -> Vec<Down> {
+        for chat in &mut self.chats {
+            chat.refused.clear();
+        }
+        (0..self.chats.len()).flat_map(|chat| self.resume(chat)).collect()
     }
 
     /// New messages wherever there is room, and now and then an old one a second time.
@@ -212,6 +248,6 @@ impl Chat {
     }
 
     fn next(&mut self) -> Option<u32> {
-        (self.open.len() < WINDOW).then(|| self.add())
+        (self.open.len() < WINDOW && !self.held).then(|| self.add())
     }
 }

@@ -65,20 +65,3 @@ impl Books {
         self.refused
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_keyed_remote_honours_a_key() {
-        let (mut books, message) = (Books::default(), Name { chat: 0, number: 1 });
-        for remote in Remote::ALL {
-            books.effect(remote, "k".into(), message, "a".into());
-            books.effect(remote, "k".into(), message, "a".into());
-        }
-        assert_eq!(Remote::ALL.map(|remote| books.done(remote, message).len()), [1, 2, 2]);
-        assert_eq!((books.duplicated(), books.refused()), (2, 0));
-        assert_eq!(books.effect(Remote::Keyed, "k".into(), message, "b".into()), None);
-    }
-}

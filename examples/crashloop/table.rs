@@ -18,6 +18,7 @@ impl fmt::Display for Verdict {
         let replies = self.evidence.parked.iter().filter(|letter| letter.is_reply).count();
         let mut row = |name: &str, value: &dyn fmt::Display| writeln!(f, "  {name:<34}{value:>8}");
         row("messages sent", &sent)?;
+        row("deliveries refused for a while", &platform.refusals)?;
         row("acknowledged", &platform.acknowledged.len())?;
         row("replies shown", &shown)?;
         row("parked turns", &(self.evidence.parked.len() - replies))?;
@@ -29,6 +30,9 @@ impl fmt::Display for Verdict {
         }
         row("effects in the ledger", &self.evidence.effects.len())?;
         row("entries in the audit trail", &self.evidence.trail.len())?;
+        let [not_applied, applied] = platform.unknown_commits;
+        row("answers lost of applied commits", &applied)?;
+        row("  and of commits not applied", &not_applied)?;
         row("kills", &self.run.kills)?;
         for point in Point::ALL {
             let times = self.run.points.get(&point).copied().unwrap_or_default();

@@ -29,6 +29,8 @@ pub(crate) fn problems(evidence: &Evidence) -> Vec<String> {
     if evidence.report.open > 0 {
         wrong.push(format!("{} entries of the trail are under no seal", evidence.report.open));
     }
+    let strangers = evidence.trail.iter().filter(|entry| evidence.name(entry.message).is_none());
+    wrong.extend(strangers.map(|entry| format!("{entry:?} is about nobody")));
     wrong.extend(outcomes(evidence));
     wrong.extend(effects(evidence));
     wrong
@@ -37,7 +39,7 @@ pub(crate) fn problems(evidence: &Evidence) -> Vec<String> {
 /// A message is answered once or parked once; an answered one may have its reply parked once.
 fn outcomes(evidence: &Evidence) -> Vec<String> {
     let (replied, parked) =
-        (count(evidence, AuditAction::Replied), count(evidence, AuditAction::Parked));
+        (count(evidence, &AuditAction::Replied), count(evidence, &AuditAction::Parked));
     let of = |counts: &Counts, id, subject: &str| {
         counts.get(&(id, subject.to_owned())).copied().unwrap_or_default()
     };
@@ -60,8 +62,8 @@ fn outcomes(evidence: &Evidence) -> Vec<String> {
 
 /// A claim an effect, and one word that it is done, exactly when it is.
 fn effects(evidence: &Evidence) -> Vec<String> {
-    let claimed = count(evidence, AuditAction::EffectClaimed);
-    let done = count(evidence, AuditAction::EffectDone);
+    let claimed = count(evidence, &AuditAction::EffectClaimed);
+    let done = count(evidence, &AuditAction::EffectDone);
     let mut wrong = Vec::new();
     for (id, operation, effect) in &evidence.effects {
         let key = (*id, operation.to_string());
@@ -79,9 +81,9 @@ fn effects(evidence: &Evidence) -> Vec<String> {
 }
 
 /// Entries of this action by message and by the first part of their subject.
-fn count(evidence: &Evidence, action: AuditAction) -> Counts {
+fn count(evidence: &Evidence, action: &AuditAction) -> Counts {
     let mut counts = Counts::new();
-    for entry in evidence.trail.iter().filter(|entry| entry.action == action) {
+    for entry in evidence.trail.iter().filter(|entry| entry.action == *action) {
         let subject = entry.subject.split('/').next().unwrap_or_default().to_owned();
         *counts.entry((entry.message, subject)).or_default() += 1;
     }

@@ -70,7 +70,7 @@ impl Traps {
 
     async fn stand(&self, point: Point) {
         self.link.say(Up::At { point }).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -121,7 +121,7 @@ impl<S: StateStore> TrapStore<S> {
     /// Is the answer of this commit to be lost?
     fn loss(&self) -> Option<Loss> {
         if let Some(trap) = self.traps.springs(Point::C7, None) {
-            return Some(Loss { applied: trap.other, stand: true });
+            return Some(Loss { applied: !trap.other, stand: true });
         }
         let loses = self.dice.below(LOST_ONE_IN) == 0;
         loses.then(|| Loss { applied: self.dice.chance(0.5), stand: false })
@@ -129,6 +129,7 @@ impl<S: StateStore> TrapStore<S> {
 
     /// The answer that was lost.
     fn lose(&self, txn: &Txn, loss: Loss) -> StoreError {
+        self.traps.link.try_say(Up::Lost { applied: loss.applied });
         if loss.stand {
             let row = |op: &Op| match op {
                 Op::Put { key, .. } => Some(key.clone()),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use openclaw_core::records::EffectState;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{
     evidence::Evidence,
@@ -80,6 +80,11 @@ impl Verdict {
         let parked = self.parked();
         let gone = |name: &&Name| !shown.contains(name) && !parked.contains(name);
         self.lost += self.run.platform.acknowledged.iter().filter(gone).count() as u64;
+        let known: BTreeSet<Name> = self.evidence.ids.values().copied().collect();
+        let strangers = self.run.platform.acknowledged.difference(&known).count();
+        if strangers > 0 {
+            self.problems.push(format!("{strangers} acknowledged messages have no id"));
+        }
         let replies: usize = self.chats().map(|chat| chat.shown.len()).sum();
         self.duplicated += (replies - shown.len()) as u64;
     }
@@ -236,25 +241,35 @@ impl Verdict {
     }
 
     /// The last line of the output.
-    pub(crate) fn to_json(&self) -> Value {
-        let count = |point: &Point| {
-            let times = self.run.points.get(point).copied().unwrap_or_default();
-            (format!("{point:?}"), Value::from(times))
+    pub(crate) fn to_json(&self) -> String {
+        let times = |point: &Point| self.run.points.get(point).copied().unwrap_or_default();
+        let line = LastLine {
+            kills: self.run.kills,
+            acknowledged: self.run.platform.acknowledged.len(),
+            lost: self.lost,
+            duplicated: self.duplicated,
+            order_violations: self.order_violations,
+            unknown_visible: self.unknown_visible,
+            parked: self.evidence.parked.len(),
+            kill_points: Point::ALL.iter().map(|point| (*point, times(point))).collect(),
+            kills_in_dispatching: self.run.in_dispatching,
+            audit_ok: self.audit_ok,
         };
-        let mut points: Vec<_> = Point::ALL.to_vec();
-        points.sort_unstable();
-        let points: serde_json::Map<String, Value> = points.iter().map(count).collect();
-        json!({
-            "kills": self.run.kills,
-            "acknowledged": self.run.platform.acknowledged.len(),
-            "lost": self.lost,
-            "duplicated": self.duplicated,
-            "order_violations": self.order_violations,
-            "unknown_visible": self.unknown_visible,
-            "parked": self.evidence.parked.len(),
-            "kill_points": points,
-            "kills_in_dispatching": self.run.in_dispatching,
-            "audit_ok": self.audit_ok,
-        })
+        serde_json::to_string(&line).unwrap_or_default()
     }
+}
+
+/// What a program reads of a run.
+#[derive(Serialize)]
+struct LastLine {
+    kills: usize,
+    acknowledged: usize,
+    lost: u64,
+    duplicated: u64,
+    order_violations: u64,
+    unknown_visible: u64,
+    parked: usize,
+    kill_points: BTreeMap<Point, usize>,
+    kills_in_dispatching: usize,
+    audit_ok: bool,
 }

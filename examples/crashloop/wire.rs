@@ -144,7 +144,7 @@ pub(crate) struct Trap {
     pub(crate) point: Point,
     /// How often it passes first.
     pub(crate) skip: u32,
-    /// C4: at a skill's record and not at an admission. C7: the lost commit was applied.
+    /// C4: at a skill's record and not at an admission. C7: the lost commit was not applied.
     pub(crate) other: bool,
 }
 
@@ -176,6 +176,8 @@ pub(crate) enum Up {
     Asks { number: u64, question: Ask },
     /// All parked and dead letters.
     Letters { messages: Vec<Name> },
+    /// The answer of a commit got lost.
+    Lost { applied: bool },
     /// I stand at this point: kill me.
     At { point: Point },
     /// The drain has ended.
