@@ -7,7 +7,8 @@ use std::{
 
 use openclaw_core::{
     AgentId, ChannelId, Digest, Effect, Env, Error, ErrorKind, Limits, OrFail as _, Principal,
-    Result, Secret, TenantId, channel::Capabilities,
+    Result, Secret, TenantId,
+    channel::{Capabilities, Ordering},
 };
 
 use super::{
@@ -202,6 +203,8 @@ impl HttpChannelBuilder {
 fn capabilities() -> Capabilities {
     let mut capabilities = Capabilities::default();
     capabilities.tells_refusals = true;
+    // Connections race: only a client that waits for each answer has its order.
+    capabilities.ordering = Ordering::None;
     // The reply is read from the gateway: sending it changes nothing.
     capabilities.post = Effect::Pure;
     capabilities

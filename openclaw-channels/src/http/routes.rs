@@ -1,6 +1,6 @@
 //! The routes: each checks in order, asks the gateway, and answers in JSON.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -27,6 +27,9 @@ use super::{
     problem::{Problem, answer},
     signature::{Presented, WINDOW},
 };
+
+/// How long the gateway has for its verdict.
+const VERDICT: Duration = Duration::from_secs(30);
 
 /// What every request needs.
 #[derive(Clone, Debug)]
@@ -98,7 +101,7 @@ impl App {
     async fn admit(&self, envelope: Envelope, nonce: Option<Nonce>) -> Result<MessageId, Problem> {
         let verdict = self.inner().intake.ask(envelope, nonce)?;
         let unknown = "no verdict yet: ask again, under the same key";
-        let verdict = time::timeout(self.inner().limits.read, verdict).await;
+        let verdict = time::timeout(VERDICT, verdict).await;
         match verdict.map_err(|_late| Problem::unavailable(unknown))? {
             Ok(Ack::Accept(admitted)) => Ok(admitted.message),
             Ok(Ack::DeadLetter { reason }) => Err(Problem::refused(&reason)),
@@ -224,7 +227,7 @@ async fn get_message(
     match app.desk.status(&caller.tenant, id).await {
         Ok(Some(found)) => Ok(standing(id, &found)),
         Ok(None) => Err(Problem::not_found("no such message")),
-        Err(e) => Err(Problem::later(&e, std::time::Duration::ZERO)),
+        Err(e) => Err(Problem::later(&e, Duration::ZERO)),
     }
 }
 
@@ -281,7 +284,7 @@ async fn healthz(State(app): State<App>) -> Response {
     answer(status, &json!({ "ok": condition.live, "status": word }))
 }
 
-async fn readyz(State(app): State<App>) -> Response {
+async fn readyz(State(app): State<App>, headers: HeaderMap) -> Response {
     let condition = app.desk.condition().await;
     let word = match (condition.ready, condition.draining) {
         (_, true) => "draining",
@@ -290,5 +293,10 @@ async fn readyz(State(app): State<App>) -> Response {
     };
     let ok = word == "ready";
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer(status, &json!({ "ok": ok, "status": word, "problems": condition.problems }))
+    // The problems are in words for operators: with API keys set, only who has one reads them.
+    let body = match app.caller(&headers) {
+        Ok(_) => json!({ "ok": ok, "status": word, "problems": condition.problems }),
+        Err(_) => json!({ "ok": ok, "status": word }),
+    };
+    answer(status, &body)
 }

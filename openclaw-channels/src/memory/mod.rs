@@ -8,7 +8,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use async_trait::async_trait;
 use openclaw_core::{
-    Call, ChannelId, Error, ErrorKind, Result, TenantId,
+    Call, ChannelId, Env, Error, ErrorKind, Result, TenantId,
     channel::{Capabilities, Channel, Health, Outbound, Part, Receipt, Source},
 };
 
@@ -66,6 +66,7 @@ pub struct MemoryChannelBuilder {
     tenant: TenantId,
     capabilities: Capabilities,
     capacity: NonZeroUsize,
+    env: Option<Env>,
 }
 
 impl MemoryChannelBuilder {
@@ -83,11 +84,19 @@ impl MemoryChannelBuilder {
         self
     }
 
+    /// Where the ids of what the peer says come from. The machine by default.
+    #[must_use]
+    pub fn env(mut self, env: Env) -> Self {
+        self.env = Some(env);
+        self
+    }
+
     /// The channel, and its other side.
     #[must_use]
     pub fn build(self) -> (MemoryChannel, MemoryPeer) {
         let hub = Arc::new(Hub::new(&self.capabilities, self.capacity.get()));
-        let peer = MemoryPeer::new(self.id.clone(), self.tenant, Arc::clone(&hub));
+        let run = self.env.unwrap_or_else(Env::system).next_id();
+        let peer = MemoryPeer::new(self.id.clone(), self.tenant, run, Arc::clone(&hub));
         let capabilities = Arc::new(self.capabilities);
         (MemoryChannel { id: self.id, capabilities, hub }, peer)
     }
@@ -111,7 +120,7 @@ impl MemoryChannel {
         capabilities.delete = true;
         capabilities.react = true;
         capabilities.typing = true;
-        MemoryChannelBuilder { id, tenant, capabilities, capacity: CAPACITY }
+        MemoryChannelBuilder { id, tenant, capabilities, capacity: CAPACITY, env: None }
     }
 
     fn fits(&self, part: &Part) -> Result<()> {

@@ -1,9 +1,13 @@
 //! The platform's side of a memory channel.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use openclaw_core::{
-    ChannelId, Content, Conversation, Envelope, Error, ErrorKind, Result, Sender, TenantId,
+    ChannelId, Content, Conversation, Envelope, Error, ErrorKind, MessageId, Result, Sender,
+    TenantId,
     channel::{Admitted, Nonce},
 };
 use tokio::sync::oneshot;
@@ -18,19 +22,25 @@ use crate::redelivery::Posted;
 pub struct MemoryPeer {
     channel: ChannelId,
     tenant: TenantId,
+    /// Names this run: a message's id is never that of a message of another run.
+    run: MessageId,
+    said: Arc<AtomicU64>,
     hub: Arc<Hub>,
 }
 
 impl MemoryPeer {
-    pub(super) const fn new(channel: ChannelId, tenant: TenantId, hub: Arc<Hub>) -> Self {
-        Self { channel, tenant, hub }
+    pub(super) fn new(channel: ChannelId, tenant: TenantId, run: MessageId, hub: Arc<Hub>) -> Self {
+        Self { channel, tenant, run, said: Arc::default(), hub }
     }
 
-    /// An envelope of this peer's channel and tenant, to be changed and injected.
+    /// An envelope of this peer's channel and tenant, with an id of its own, to be changed and
+    /// injected.
     #[must_use]
     pub fn envelope(&self, conversation: &str, content: impl Into<Content>) -> Envelope {
         let conversation = Conversation::new(self.channel.clone(), conversation);
+        let number = self.said.fetch_add(1, Ordering::Relaxed);
         Envelope::new(self.tenant.clone(), conversation, Sender::new("peer"), content.into())
+            .with_id(format!("{}-{number}", self.run))
     }
 
     /// Says something in a conversation.

@@ -9,6 +9,7 @@
 mod guarded_http;
 #[cfg(feature = "http")]
 mod http;
+mod laws;
 mod memory;
 #[cfg(feature = "terminal")]
 mod terminal;

@@ -228,6 +228,7 @@ async fn with_api_keys_nobody_gets_in_without_one() {
     let twice = "authorization: Bearer a-key-of-ann-8fK2mQz0sVb7LxT4\r\n".repeat(2);
     served.request("POST", "/v1/messages", &twice, body).await.refuses(400, "VALIDATION_ERROR");
     assert_eq!(served.get("/healthz").await.status, 200, "probes need no key");
+    assert_eq!(served.get("/readyz").await.body, json!({"ok": true, "status": "ready"}));
     assert!(served.desk.admitted().is_empty());
 }
 
