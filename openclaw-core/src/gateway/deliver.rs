@@ -194,7 +194,10 @@ async fn failed(
         Happened::No => {
             move_part(job, at, Event::NotSent)?;
             if last || !e.kind().is_transient() {
-                return give_up(inner, job, Shelf::Dead, &e).await;
+                // An earlier try may have gone out.
+                let doubt = job.row.parts.get(at).is_some_and(|part| part.state.is_in_doubt());
+                let shelf = if doubt { Shelf::Parked } else { Shelf::Dead };
+                return give_up(inner, job, shelf, &e).await;
             }
             job.write(inner, "attempt", None).await?;
             Ok(Next::Pause(pause(inner, tries, &e)))
@@ -260,7 +263,7 @@ async fn reconcile(
             Ok(Next::Again)
         }
         Ok(Reconciled::DidNotHappen) => {
-            move_part(job, at, Event::NotSent)?;
+            move_part(job, at, Event::DidNotHappen)?;
             job.write(inner, "reconcile", None).await?;
             Ok(Next::Again)
         }

@@ -204,29 +204,36 @@ impl TurnSkills {
                     .await?;
                 Ok(answer)
             }
-            Err(e) if e.happened() == Happened::Maybe => {
-                let entry =
-                    self.entry(AuditAction::EffectUnknown, &subject).because(e.kind().code());
-                let recorded = self.step("settle", recorded, Event::Lost, Some(entry)).await?;
-                match plan(&recorded.record.state, recorded.record.effect, self.inner.env.now()) {
-                    Plan::Park(reason) => Err(self.park(recorded, reason).await?.with_source(e)),
-                    _ => {
-                        self.in_doubt.store(true, Ordering::Relaxed);
-                        Err(e)
-                    }
-                }
-            }
-            Err(e) if e.happened() == Happened::No && e.kind().is_transient() => {
-                self.step("settle", recorded, Event::NotSent, None).await?;
-                Err(e)
-            }
-            Err(e) => {
-                let e = Arc::new(e);
-                let entry =
-                    self.entry(AuditAction::EffectFailed, &subject).because(e.kind().code());
-                self.step("settle", recorded, Event::Failed(Arc::clone(&e)), Some(entry)).await?;
-                Err(Arc::into_inner(e)
-                    .unwrap_or_else(|| Error::new(ErrorKind::Unclassified, "the effect failed")))
+            Err(e) => Err(self.unanswered(recorded, e, &subject).await?),
+        }
+    }
+
+    /// Records an effect without an answer: not done for now, failed for good, or in doubt.
+    async fn unanswered(&self, recorded: Recorded, e: Error, subject: &str) -> Result<Error> {
+        let e = Arc::new(e);
+        let event = match e.happened() {
+            Happened::Maybe => Event::Lost,
+            Happened::No if e.kind().is_transient() => Event::NotSent,
+            Happened::No | Happened::Yes => Event::Failed(Arc::clone(&e)),
+        };
+        // An early try in doubt outweighs a later one that surely failed.
+        let action = match recorded.record.after(event.clone())?.state {
+            EffectState::Unknown { .. } => Some(AuditAction::EffectUnknown),
+            EffectState::Failed { .. } => Some(AuditAction::EffectFailed),
+            _ => None,
+        };
+        let entry = action.map(|action| self.entry(action, subject).because(e.kind().code()));
+        let recorded = self.step("settle", recorded, event, entry).await?;
+        let e = Arc::into_inner(e)
+            .unwrap_or_else(|| Error::new(ErrorKind::Unclassified, "the effect failed"));
+        if !recorded.record.state.is_in_doubt() {
+            return Ok(e);
+        }
+        match plan(&recorded.record.state, recorded.record.effect, self.inner.env.now()) {
+            Plan::Park(reason) => Ok(self.park(recorded, reason).await?.with_source(e)),
+            Plan::Dispatch | Plan::Replay | Plan::Reconcile => {
+                self.in_doubt.store(true, Ordering::Relaxed);
+                Ok(e.with_happened(Happened::Maybe))
             }
         }
     }
@@ -284,7 +291,7 @@ impl TurnSkills {
                 Ok(Some(answer))
             }
             Reconciled::DidNotHappen => {
-                *recorded = self.step("reconcile", here, Event::NotSent, None).await?;
+                *recorded = self.step("reconcile", here, Event::DidNotHappen, None).await?;
                 Ok(None)
             }
             Reconciled::NotYetKnown { retry_after } => {

@@ -19,7 +19,7 @@ use crate::{
 /// ```
 ///
 /// `Claimed` is surely not sent. `Dispatching` may be sent: found after a crash, nobody knows,
-/// so it counts as `Unknown`.
+/// so it counts as `Unknown`. Doubt about an early try outlives a later one that surely failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -35,6 +35,8 @@ pub enum EffectState {
         tries: u32,
         /// When it was first sent.
         first_at: Timestamp,
+        /// An earlier try may have happened.
+        doubt: bool,
     },
     /// Happened, with this answer.
     Done {
@@ -77,8 +79,10 @@ pub enum Event {
     },
     /// It happened, with this answer.
     Succeeded(SkillAnswer),
-    /// It surely did not happen, and may be tried again.
+    /// This try surely did nothing. What an earlier one did is another question.
     NotSent,
+    /// Its owner says that no try did anything, and none will.
+    DidNotHappen,
     /// It ended without success, for good.
     Failed(Arc<Error>),
     /// The answer was lost.
@@ -113,22 +117,37 @@ impl EffectState {
         let illegal = IllegalEvent { state: self.name(), event: event.name() };
         match (self, event) {
             (Self::Claimed { tries }, Event::Dispatch { at }) => {
-                Ok(Self::Dispatching { tries: *tries, first_at: at })
+                Ok(Self::Dispatching { tries: *tries, first_at: at, doubt: false })
             }
             (
-                Self::Dispatching { tries, first_at } | Self::Unknown { tries, first_at },
+                Self::Dispatching { tries, first_at, .. } | Self::Unknown { tries, first_at },
                 Event::Dispatch { .. },
-            ) => Ok(Self::Dispatching { tries: tries + 1, first_at: *first_at }),
+            ) => Ok(Self::Dispatching { tries: tries + 1, first_at: *first_at, doubt: true }),
             (Self::Dispatching { .. } | Self::Unknown { .. }, Event::Succeeded(answer))
             | (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(Some(answer))) => {
                 Ok(Self::Done { answer })
             }
+            (Self::Dispatching { tries, first_at, doubt: true }, Event::NotSent | Event::Lost)
+            | (
+                Self::Dispatching { tries, first_at, doubt: false }
+                | Self::Unknown { tries, first_at },
+                Event::Lost,
+            ) => Ok(Self::Unknown { tries: *tries, first_at: *first_at }),
             (
-                Self::Claimed { tries }
-                | Self::Dispatching { tries, .. }
-                | Self::Unknown { tries, .. },
+                Self::Claimed { tries } | Self::Dispatching { tries, doubt: false, .. },
                 Event::NotSent,
+            )
+            | (
+                Self::Dispatching { tries, .. } | Self::Unknown { tries, .. },
+                Event::DidNotHappen,
             ) => Ok(Self::Claimed { tries: tries + 1 }),
+            (
+                Self::Dispatching { tries, first_at, doubt: true }
+                | Self::Unknown { tries, first_at },
+                Event::Failed(e),
+            ) if e.happened() != Happened::Yes => {
+                Ok(Self::Unknown { tries: *tries, first_at: *first_at })
+            }
             (
                 Self::Claimed { .. } | Self::Dispatching { .. } | Self::Unknown { .. },
                 Event::Failed(e),
@@ -137,10 +156,6 @@ impl EffectState {
                 message: e.message().into(),
                 happened: e.happened(),
             }),
-            (
-                Self::Dispatching { tries, first_at } | Self::Unknown { tries, first_at },
-                Event::Lost,
-            ) => Ok(Self::Unknown { tries: *tries, first_at: *first_at }),
             (
                 Self::Dispatching { first_at, .. } | Self::Unknown { first_at, .. },
                 Event::Park(reason),
@@ -182,6 +197,7 @@ impl Event {
             Self::Dispatch { .. } => "dispatched",
             Self::Succeeded(_) => "done",
             Self::NotSent => "given back",
+            Self::DidNotHappen => "ruled out",
             Self::Failed(_) => "failed",
             Self::Lost => "lost",
             Self::Park(_) => "parked",
@@ -210,14 +226,15 @@ pub enum Plan {
 ///
 /// ```
 /// use std::time::Duration;
-/// use openclaw_core::{Effect, Timestamp, records::{EffectState, Plan, plan}};
+/// use openclaw_core::{Effect, Timestamp, records::{EffectState, Event, Plan, plan}};
 ///
 /// let t = Timestamp::from_millis;
-/// let sent = EffectState::Dispatching { tries: 0, first_at: t(0) };
+/// let sent = EffectState::NEW.after(Event::Dispatch { at: t(0) })?;
 /// let keyed = Effect::Keyed { retention: Duration::from_secs(60) };
 /// assert_eq!(plan(&sent, keyed, t(59_999)), Plan::Dispatch, "the remote still knows the key");
 /// assert!(matches!(plan(&sent, keyed, t(60_000)), Plan::Park(_)));
 /// assert!(matches!(plan(&sent, Effect::AtMostOnce, t(1)), Plan::Park(_)));
+/// # Ok::<(), openclaw_core::records::IllegalEvent>(())
 /// ```
 #[must_use]
 pub fn plan(state: &EffectState, effect: Effect, now: Timestamp) -> Plan {

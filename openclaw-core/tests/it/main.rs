@@ -2,6 +2,7 @@
 
 mod gateway;
 mod laws;
+mod records;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
