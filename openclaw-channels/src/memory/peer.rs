@@ -108,8 +108,6 @@ impl MemoryPeer {
     pub async fn counts_when(&self, enough: impl Fn(&MemoryCounts) -> bool + Send) -> MemoryCounts {
         loop {
             let settled = self.hub.settled().notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
             let counts = self.hub.counts();
             if enough(&counts) {
                 return counts;

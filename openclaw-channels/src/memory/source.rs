@@ -38,10 +38,8 @@ impl MemorySource {
 impl Source for MemorySource {
     async fn next(&mut self, max: NonZeroUsize) -> Result<Vec<Delivery>> {
         loop {
+            // Made before the look: what comes in between wakes it.
             let arrived = self.hub.arrived().notified();
-            tokio::pin!(arrived);
-            // Enabled before the look: what comes in between wakes it.
-            arrived.as_mut().enable();
             match self.hub.look(self.connection, max.get()) {
                 Found::Messages(handed) => {
                     return Ok(handed.into_iter().map(|handed| self.deliver(handed)).collect());

@@ -45,11 +45,11 @@ async fn a_declared_length_over_the_limit_is_refused_before_a_byte_is_read() {
 #[tokio::test]
 async fn an_answer_reaches_a_client_that_is_still_sending() {
     let served = serve(builder().limits(small())).await;
-    let mut request = head("content-length: 8000000\r\n").into_bytes();
-    request.resize(request.len() + 8_000_000, b'x');
+    let mut request = head("content-length: 4000000\r\n").into_bytes();
+    request.resize(request.len() + 4_000_000, b'x');
     let mut stream = served.connect().await;
-    // The server may stop to read before everything is out.
-    stream.write_all(&request).await.ok();
+    // The server reads on for a moment: it does not reset the connection.
+    stream.write_all(&request).await.unwrap();
     answer(&mut stream).await.refuses(413, "VALIDATION_ERROR");
 }
 
