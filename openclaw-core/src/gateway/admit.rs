@@ -1,6 +1,9 @@
 //! Admission: bounds, route, one durable commit, and only then the acknowledgement.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::sync::watch;
 
@@ -67,9 +70,22 @@ pub(super) async fn admit(inner: &Arc<Inner>, manners: Manners, batch: Vec<Deliv
     }
     let txns: Vec<Txn> = candidates.iter().map(|c| c.admission.txn.clone()).collect();
     let outcomes = if txns.is_empty() { Vec::new() } else { inner.store.commit_many(txns).await };
-    for (candidate, outcome) in candidates.into_iter().zip(outcomes) {
-        let known = commit::resolve_one(&*inner.store, &candidate.admission.txn, outcome).await;
-        verdicts.push(conclude(inner, manners, candidate, known).await);
+    let mut inside = BTreeSet::new();
+    for (mut candidate, outcome) in candidates.into_iter().zip(outcomes) {
+        let mut known = commit::resolve_one(&*inner.store, &candidate.admission.txn, outcome).await;
+        if candidate.admission.is_behind(&known) && inside.contains(&candidate.lane) {
+            // The message before it is in: it was here already, under another row.
+            let txn = candidate.admission.alone();
+            known = commit::commit(&*inner.store, txn).await;
+        }
+        let lane = manners.ordered.then(|| candidate.lane.clone());
+        let verdict = conclude(inner, manners, candidate, known).await;
+        match (lane, &verdict.ack) {
+            (Some(lane), Ack::Accept(_)) => drop(inside.insert(lane)),
+            (Some(lane), _) => drop(inside.remove(&lane)),
+            (None, _) => {}
+        }
+        verdicts.push(verdict);
     }
     inner.start_turns();
     tell_all(inner, verdicts);

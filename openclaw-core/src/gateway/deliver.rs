@@ -52,8 +52,7 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Key, mut job: ReplyJob) {
             Next::Finish => {
                 inner.begin_closing();
                 inner.reply_ended(&lane);
-                finish(&inner, &job).await;
-                inner.finished(job.id);
+                finish(&inner, job).await;
                 return inner.end_closing();
             }
             Next::Gone => {
@@ -146,6 +145,11 @@ async fn send(
     state: &EffectState,
 ) -> Result<Next> {
     let tries = tries(state);
+    if tries >= inner.config.send_attempts {
+        // The letter of the last attempt could not be written.
+        let e = Error::new(ErrorKind::Unavailable, "the attempts are spent");
+        return give_up(inner, job, Shelf::Dead, &e).await;
+    }
     let deadline = Instant::now() + inner.config.send_timeout;
     let context = call.context().clone().with_deadline(deadline).at_attempt(tries + 1);
     let call = call.with_context(context);
@@ -268,16 +272,16 @@ async fn reconcile(
             Ok(Next::Again)
         }
         Ok(Reconciled::NotYetKnown { .. }) | Err(_)
-            if job.asked + 1 >= inner.config.send_attempts =>
+            if tries(state) >= inner.config.send_attempts =>
         {
             stuck(inner, job, at, "its owner still does not know whether it went out").await
         }
         Ok(Reconciled::NotYetKnown { retry_after }) => {
-            job.asked += 1;
+            move_part(job, at, Event::Lost)?;
             Ok(Next::Pause(retry_after.max(inner.config.send_pause)))
         }
         Err(e) => {
-            job.asked += 1;
+            move_part(job, at, Event::Lost)?;
             Ok(Next::Pause(pause(inner, tries(state), &e)))
         }
         Ok(Reconciled::CannotKnow) => stuck(inner, job, at, UNKNOWABLE).await,
@@ -301,7 +305,7 @@ fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {
 }
 
 /// The last commit of a reply, tried until the store takes it or the gateway stops.
-async fn finish(inner: &Inner, job: &ReplyJob) {
+async fn finish(inner: &Inner, mut job: ReplyJob) {
     loop {
         let ops = job.row.store(&job.tenant, job.id, inner.env.now());
         let outcome = match ops {
@@ -309,14 +313,17 @@ async fn finish(inner: &Inner, job: &ReplyJob) {
             Err(e) => Err(e),
         };
         match outcome {
-            Ok(_) => return,
+            Ok(_) => return inner.finished(job.id),
             Err(_) if inner.is_fenced() => return,
             Err(e) => {
                 tracing::error!(message = %job.id, error = %e, "the store does not take a receipt");
             }
         }
         if inner.pause(inner.config.send_pause).await {
-            return;
+            return inner.leave_one();
+        }
+        if matches!(look_again(inner, &mut job).await, Next::Gone) {
+            return inner.finished(job.id);
         }
     }
 }

@@ -75,11 +75,15 @@ impl TurnSkills {
     }
 
     async fn commit(&self, txn: Txn) -> Result<Known> {
-        let known = commit::commit(&*self.inner.store, txn).await;
-        if known.is_err() {
+        self.noted(commit::commit(&*self.inner.store, txn).await)
+    }
+
+    /// An answer of the store; a failure makes this attempt nobody's.
+    fn noted<T>(&self, answer: Result<T>) -> Result<T> {
+        if answer.is_err() {
             self.stalled.store(true, Ordering::Relaxed);
         }
-        known
+        answer
     }
 
     /// Why the turn has to be parked, whatever the agent makes of the error.
@@ -178,12 +182,17 @@ impl TurnSkills {
         key: &Key,
     ) -> Result<Option<Slot>> {
         let Some(id) = &request.approval else { return Ok(None) };
-        if commit::read::<EffectRecord>(&*self.inner.store, key).await?.is_some() {
+        let known = commit::read::<EffectRecord>(&*self.inner.store, key).await;
+        if self.noted(known)?.is_some() {
             return Ok(None);
         }
         let digest = Approval::digest_of(manifest.id.as_str(), &manifest.version, &request.input);
         let approvals = Approvals::new(Arc::clone(&self.inner.store), self.tenant.clone());
-        approvals.slot(id, &digest, self.inner.env.now()).await.map(Some)
+        let slot = approvals.slot(id, &digest, self.inner.env.now()).await;
+        match slot {
+            Err(e) if e.kind() == ErrorKind::ApprovalRequired => Err(e),
+            slot => self.noted(slot).map(Some),
+        }
     }
 
     async fn dispatch(

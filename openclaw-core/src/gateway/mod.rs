@@ -335,15 +335,21 @@ impl Inner {
     }
 
     /// A turn that the drain left: nothing behind it may overtake it.
-    fn turn_left(&self, lane: &Key) {
+    fn turn_left(self: &Arc<Self>, lane: &Key) {
         lock(&self.turns).hold(lane);
-        self.left.fetch_add(1, Ordering::Relaxed);
-        self.progress.notify_waiters();
+        self.start_turns();
+        self.leave_one();
     }
 
     /// A reply that the drain left: nothing behind it may overtake it.
-    fn reply_left(&self, lane: &Key) {
+    fn reply_left(self: &Arc<Self>, lane: &Key) {
         lock(&self.replies).hold(lane);
+        self.start_replies();
+        self.leave_one();
+    }
+
+    /// Counts an item that the drain left for the next start.
+    fn leave_one(&self) {
         self.left.fetch_add(1, Ordering::Relaxed);
         self.progress.notify_waiters();
     }

@@ -1,6 +1,6 @@
 //! A reply on its way out, and how its row is written.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Inner, lock};
 use crate::{
@@ -22,8 +22,6 @@ pub(super) struct ReplyJob {
     pub(super) row: ReplyRow,
     pub(super) version: Version,
     partition: u16,
-    /// How often the owner of a part in doubt was asked.
-    pub(super) asked: u32,
 }
 
 impl ReplyJob {
@@ -34,7 +32,7 @@ impl ReplyJob {
         partition: u16,
         row: ReplyRow,
     ) -> Self {
-        Self { tenant, id, row, version, partition, asked: 0 }
+        Self { tenant, id, row, version, partition }
     }
 
     pub(super) fn txn(&self, inner: &Inner, label: &'static str) -> Txn {
@@ -60,7 +58,12 @@ impl ReplyJob {
     }
 
     /// Keeps the reply in the store until a date; its lane is held, so that nothing overtakes.
-    pub(super) async fn defer(&mut self, inner: &Inner, lane: &Key, span: Duration) -> Result<()> {
+    pub(super) async fn defer(
+        &mut self,
+        inner: &Arc<Inner>,
+        lane: &Key,
+        span: Duration,
+    ) -> Result<()> {
         let due = inner.env.now().after(span);
         self.row.due = Some(due);
         let written = self.write(inner, "defer", None).await;
@@ -69,6 +72,8 @@ impl ReplyJob {
         }
         written?;
         lock(&inner.replies).hold(lane);
+        // Its place is free for another conversation.
+        inner.start_replies();
         inner.progress.notify_waiters();
         lock(&inner.due).insert((due, self.tenant.clone(), self.id));
         inner.due_changed.notify_one();

@@ -215,6 +215,10 @@ async fn judge(
         return Attempt::Parked(reason);
     }
     match handled {
+        // An effect's record could not be written: the answer may rest on it.
+        Ok(_) if skills.stalled() => {
+            Attempt::Stalled(Error::new(ErrorKind::Unavailable, "the ledger could not be written"))
+        }
         Ok(_) if skills.in_doubt() => {
             // The agent made light of it: asked again, the effect is reconciled or parked.
             Attempt::Failed(Error::new(

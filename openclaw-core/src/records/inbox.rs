@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    commit::Known,
     live::{Live, TurnRow, live_key},
     row::Row,
 };
@@ -95,6 +96,19 @@ impl Admission {
     pub(crate) fn behind(&mut self, previous: Key) {
         self.behind_at = Some(self.txn.guards.len());
         self.txn.guards.push(Guard::Exists(previous));
+    }
+
+    /// Did the commit lose because the message before it did not come in?
+    pub(crate) fn is_behind(&self, known: &Result<Known>) -> bool {
+        matches!(known, Ok(Known::Lost { guard, .. }) if Some(*guard) == self.behind_at)
+    }
+
+    /// The commit, whatever became of the message before it.
+    pub(crate) fn alone(&mut self) -> Txn {
+        if let Some(at) = self.behind_at.take() {
+            self.txn.guards.remove(at);
+        }
+        self.txn.clone()
     }
 
     /// What it means that the guard at this place did not hold.

@@ -127,12 +127,14 @@ impl EffectState {
             | (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(Some(answer))) => {
                 Ok(Self::Done { answer })
             }
-            (Self::Dispatching { tries, first_at, doubt: true }, Event::NotSent | Event::Lost)
-            | (
-                Self::Dispatching { tries, first_at, doubt: false }
-                | Self::Unknown { tries, first_at },
-                Event::Lost,
-            ) => Ok(Self::Unknown { tries: *tries, first_at: *first_at }),
+            (Self::Dispatching { tries, first_at, doubt: true }, Event::NotSent)
+            | (Self::Dispatching { tries, first_at, .. }, Event::Lost) => {
+                Ok(Self::Unknown { tries: *tries, first_at: *first_at })
+            }
+            // Its owner was asked, and did not know either.
+            (Self::Unknown { tries, first_at }, Event::Lost) => {
+                Ok(Self::Unknown { tries: tries + 1, first_at: *first_at })
+            }
             (
                 Self::Claimed { tries } | Self::Dispatching { tries, doubt: false, .. },
                 Event::NotSent,
