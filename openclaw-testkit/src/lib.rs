@@ -1,6 +1,6 @@
 //! Proves a gateway before production does: clocks, remotes, agents and laws for tests.
 //!
-//! * [`env`]: time and randomness that a test holds in its hand.
+//! * [`mod@env`]: time and randomness that a test holds in its hand.
 //! * [`conformance`]: the laws of core's traits, run on your own types by one line.
 //! * [`disk`]: a disk that loses what was not synced.
 //! * [`remote`]: a business system that counts its effects and misbehaves on demand.

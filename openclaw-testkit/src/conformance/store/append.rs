@@ -1,9 +1,15 @@
 //! Appends: ordered logs without a counter.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use openclaw_core::store::{Key, Op, Prefix, StateStore, Version};
-use tokio::{runtime::Handle, task::yield_now};
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, yield_now},
+};
 
 use super::{
     super::run::together,
@@ -46,10 +52,15 @@ pub async fn a_log_is_in_the_order_of_its_commits(store: &dyn StateStore) {
 
 /// A reader who has seen a row of a log never finds a smaller one later.
 pub async fn a_log_grows_only_at_its_end(store: &dyn StateStore) {
-    let log = group("grows");
-    let writers = together((0..8).map(|n| write(store, &log, n, 20)));
-    let readers = together((0..3).map(|_| follow(store, &log, 8 * 20)));
-    tokio::join!(writers, readers);
+    let (log, over) = (group("grows"), AtomicBool::new(false));
+    let writers = async {
+        together((0..8).map(|n| write(store, &log, n, 20))).await;
+        over.store(true, Ordering::SeqCst);
+    };
+    let is_over = || over.load(Ordering::SeqCst);
+    let readers = together((0..3).map(|_| follow(store, &log, is_over)));
+    let ((), seen) = tokio::join!(writers, readers);
+    assert_eq!(seen, [8 * 20; 3], "rows that were seen in the end");
 }
 
 /// The same while the writers are threads.
@@ -61,10 +72,12 @@ pub async fn a_log_grows_only_at_its_end_between_threads(store: Arc<dyn StateSto
             tokio::task::spawn_blocking(move || here.block_on(write(&*store, &log, n, 50)))
         })
         .collect();
-    follow(&*store, &log, 4 * 50).await;
+    let is_over = || writers.iter().all(JoinHandle::is_finished);
+    let seen = follow(&*store, &log, is_over).await;
     for writer in writers {
         writer.await.expect("a thread");
     }
+    assert_eq!(seen, 4 * 50, "rows that were seen in the end");
 }
 
 async fn write(store: &dyn StateStore, log: &Prefix, writer: u64, times: u64) {
@@ -75,17 +88,18 @@ async fn write(store: &dyn StateStore, log: &Prefix, writer: u64, times: u64) {
     }
 }
 
-/// Reads a growing log until it has this many rows; what was seen must stay where it was.
-async fn follow(store: &dyn StateStore, log: &Prefix, until: usize) {
+/// Reads a log while it grows; what was seen must stay where it was.
+async fn follow(store: &dyn StateStore, log: &Prefix, is_over: impl Fn() -> bool) -> usize {
     let mut seen: Vec<Key> = Vec::new();
-    let mut looks = 0;
-    while seen.len() < until {
-        looks += 1;
-        assert!(looks < 100_000, "{} of {until} rows, and no more come", seen.len());
+    loop {
+        // Asked first, so that the last look comes behind the last write.
+        let last = is_over();
         let now: Vec<Key> = rows(store, log).await.into_iter().map(|(key, _)| key).collect();
         assert_eq!(now.get(..seen.len()), Some(&seen[..]), "a row came in before the end");
         seen = now;
+        if last {
+            return seen.len();
+        }
         yield_now().await;
     }
-    assert_eq!(seen.len(), until, "more rows than were appended");
 }

@@ -5,7 +5,7 @@ mod write;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
@@ -40,11 +40,13 @@ pub(crate) struct NaiveStore {
     flaw: Flaw,
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
+    /// How many threads a flaw holds between two steps.
+    held: (Mutex<u32>, Condvar),
 }
 
 impl NaiveStore {
     pub(crate) fn open(flaw: Flaw, clock: Arc<dyn Clock>, state: &Arc<Mutex<State>>) -> Self {
-        Self { flaw, clock, state: Arc::clone(state) }
+        Self { flaw, clock, state: Arc::clone(state), held: Default::default() }
     }
 
     /// What a restart does to the state: nothing, unless that is the flaw.

@@ -1,5 +1,7 @@
 //! What its transactions do: guards, operations, and the ways to get both wrong.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use openclaw_core::{
     Timestamp,
@@ -21,12 +23,17 @@ struct Unfit;
 
 type Loss = (usize, Option<Row>);
 
+/// The laws' own threads are blocking tasks; the rest runs outside of any task.
+fn on_a_thread() -> bool {
+    tokio::task::try_id().is_some()
+}
+
 fn unguarded(ops: &[Op]) -> Txn {
     ops.iter().cloned().fold(Txn::new("naive"), Txn::op)
 }
 
 impl NaiveStore {
-    fn until(&self, now: Timestamp, ttl: Option<std::time::Duration>) -> Option<Timestamp> {
+    fn until(&self, now: Timestamp, ttl: Option<Duration>) -> Option<Timestamp> {
         let ttl = ttl?;
         if self.is(Flaw::TimesWrap) {
             let ms = ttl.as_millis() as u64;
@@ -293,8 +300,11 @@ impl NaiveStore {
             state.version += 1;
             state.version
         };
+        if on_a_thread() {
+            self.hold(|_| version % 3 == 1);
+        }
         for _ in 0..version % 3 {
-            self.pause().await;
+            yield_now().await;
         }
         let mut state = self.lock();
         let now = state.now;
@@ -307,10 +317,21 @@ impl NaiveStore {
         Commit::Applied(Applied::new(Version::new(version), now, sums))
     }
 
+    /// Lets others come in between.
     async fn pause(&self) {
-        if tokio::runtime::Handle::try_current().is_ok() {
-            yield_now().await;
+        if on_a_thread() {
+            self.hold(|here| here < 2);
         }
-        std::thread::yield_now();
+        yield_now().await;
+    }
+
+    /// Holds a thread while this is so of the threads held here, for a moment at most.
+    fn hold(&self, so: impl Fn(u32) -> bool) {
+        let mut here = self.held.0.lock().unwrap();
+        *here += 1;
+        self.held.1.notify_all();
+        let moment = Duration::from_millis(5);
+        let (mut here, _) = self.held.1.wait_timeout_while(here, moment, |n| so(*n)).unwrap();
+        *here -= 1;
     }
 }
