@@ -155,7 +155,12 @@ fn fingerprint_of(envelope: &Envelope) -> [u8; 16] {
     let head = [&*envelope.kind, &*envelope.conversation.id, thread, topic, &*envelope.sender.id];
     let mut parts: Vec<Bytes> =
         head.iter().map(|part| Bytes::copy_from_slice(part.as_bytes())).collect();
+    parts.push(Bytes::copy_from_slice(&envelope.headers.len().to_be_bytes()));
     content_parts(&envelope.content, &mut parts);
+    for (name, value) in &envelope.headers {
+        parts.push(Bytes::copy_from_slice(name.as_bytes()));
+        parts.push(Bytes::copy_from_slice(value.as_bytes()));
+    }
     Digest::of("openclaw.message", parts).short()
 }
 

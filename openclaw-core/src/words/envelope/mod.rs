@@ -273,7 +273,8 @@ pub struct Envelope {
     pub content: Content,
     /// The topic it was published under.
     pub topic: Option<Arc<str>>,
-    /// Metadata, in the order it came.
+    /// Metadata, in the order it came. Part of what makes two deliveries the same message: a
+    /// channel leaves out what its transport changes, such as retry counters.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// The files it points to.
     pub attachments: Vec<Attachment>,
