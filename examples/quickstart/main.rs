@@ -15,8 +15,21 @@ use std::{env, error::Error, process::ExitCode};
 
 use self::args::{Mode, USAGE};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("quickstart: no runtime: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run());
+    // A thread may still wait for a line of the terminal: nobody waits for it.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run() -> ExitCode {
     let args = match args::parse(env::args().skip(1)) {
         Ok(args) => args,
         Err(problem) => {
