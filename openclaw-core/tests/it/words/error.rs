@@ -57,7 +57,7 @@ fn no_payload_is_shown_by_debug() {
             .with_header("authorization", CANARY)
             .with_raw(CANARY.into());
     let key = Key::system("t").build();
-    let txn = Txn::new("t").op(Op::put(key.clone(), CANARY));
+    let txn = Txn::new("t").op(Op::put(key, CANARY));
     let entry = Entry::new(CANARY.into(), Version::new(1));
     let json = Content::json(serde_json::json!({"token": CANARY}));
     let shown = [
