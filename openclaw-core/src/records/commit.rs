@@ -72,6 +72,7 @@ fn settle(outcome: Result<Commit, StoreError>) -> Result<Known> {
     }
 }
 
+/// Looks and tries again until it is known. No error on this way says that nothing was applied.
 async fn resolve(
     store: &dyn StateStore,
     txn: Txn,
@@ -79,26 +80,41 @@ async fn resolve(
     id: crate::store::TxnId,
 ) -> Result<Known> {
     for _ in 0..TRIES {
-        if let Some(applied) = applied(store, witness.as_ref()).await? {
-            return Ok(Known::Applied(applied));
-        }
-        match store.commit(txn.clone()).await {
-            Err(StoreError::OutcomeUnknown(_)) => {}
-            Ok(Commit::Conflict(lost)) => {
-                // It may have been applied between the look and the second try.
-                return match applied(store, witness.as_ref()).await? {
-                    Some(applied) => Ok(Known::Applied(applied)),
-                    None => Ok(Known::Lost { guard: lost.failed, current: lost.current }),
-                };
-            }
-            outcome => return settle(outcome),
+        match look(store, &txn, witness.as_ref()).await {
+            Ok(Some(known)) => return Ok(known),
+            Ok(None) => {}
+            Err(e) => return Err(Error::from(StoreError::OutcomeUnknown(id)).with_source(e)),
         }
     }
     Err(StoreError::OutcomeUnknown(id).into())
 }
 
+/// One look and one more try; `None` when the outcome of that one is unknown, too.
+async fn look(
+    store: &dyn StateStore,
+    txn: &Txn,
+    witness: Option<&Op>,
+) -> Result<Option<Known>, StoreError> {
+    if let Some(applied) = applied(store, witness).await? {
+        return Ok(Some(Known::Applied(applied)));
+    }
+    match store.commit(txn.clone()).await {
+        Err(StoreError::OutcomeUnknown(_)) => Ok(None),
+        Err(e) => Err(e),
+        Ok(Commit::Applied(applied)) => Ok(Some(Known::Applied(applied))),
+        // It may have been applied between the look and the second try.
+        Ok(Commit::Conflict(lost)) => Ok(Some(match applied(store, witness).await? {
+            Some(applied) => Known::Applied(applied),
+            None => Known::Lost { guard: lost.failed, current: lost.current },
+        })),
+    }
+}
+
 /// The commit as its witness shows it; `None` when the witness is not there.
-async fn applied(store: &dyn StateStore, witness: Option<&Op>) -> Result<Option<Applied>> {
+async fn applied(
+    store: &dyn StateStore,
+    witness: Option<&Op>,
+) -> Result<Option<Applied>, StoreError> {
     let Some(Op::Put { key, .. } | Op::Delete { key }) = witness else { return Ok(None) };
     let read = store.get_many(std::slice::from_ref(key)).await?;
     let found = read.value.into_iter().flatten().next();

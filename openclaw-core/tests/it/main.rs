@@ -6,6 +6,7 @@ mod records;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
+mod sim;
 mod support;
 mod tidy;
 mod words;

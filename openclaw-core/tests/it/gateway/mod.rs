@@ -10,4 +10,5 @@
 mod crash;
 mod crash_send;
 mod doubt;
+mod outage;
 mod way;

@@ -336,7 +336,7 @@ impl Source for Inlet {
                 let n = books.waiting.len().min(max.get());
                 let some = books.waiting.drain(..n);
                 some.map(|(ticket, envelope, nonce)| {
-                    let slip = Slip { desk: self.0.clone(), ticket };
+                    let slip = Slip { desk: self.0.clone(), ticket, settled: false };
                     let delivery = Delivery::new(envelope, slip);
                     match nonce {
                         Some(nonce) => delivery.with_nonce(nonce),
@@ -358,15 +358,17 @@ impl Source for Inlet {
     }
 }
 
+/// The duty to settle one delivery; lost with its process, the platform takes it as abandoned.
 #[derive(Debug)]
 struct Slip {
     desk: Desk,
     ticket: Ticket,
+    settled: bool,
 }
 
 #[async_trait]
 impl Acker for Slip {
-    async fn settle(self: Box<Self>, ack: Ack) -> Result<()> {
+    async fn settle(mut self: Box<Self>, ack: Ack) -> Result<()> {
         self.desk.power.gate().await;
         let verdict = match ack {
             Ack::Accept(admitted) => {
@@ -375,11 +377,18 @@ impl Acker for Slip {
             Ack::Retry { after, error } => Verdict::Retry { after, kind: error.kind() },
             Ack::DeadLetter { reason } => Verdict::Refused(reason.kind()),
         };
+        self.settled = true;
         self.desk.platform.settle(self.ticket, verdict);
         Ok(())
     }
 
-    fn abandon(self: Box<Self>) {
-        self.desk.platform.settle(self.ticket, Verdict::Abandoned);
+    fn abandon(self: Box<Self>) {}
+}
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.desk.platform.settle(self.ticket, Verdict::Abandoned);
+        }
     }
 }

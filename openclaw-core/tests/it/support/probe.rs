@@ -40,6 +40,8 @@ struct Plan {
     fuse: Option<(u64, Fault)>,
     down: bool,
     deaf: bool,
+    /// Deaf once a commit of this label was met.
+    deaf_after: Option<&'static str>,
     slow: Option<(&'static str, Duration)>,
 }
 
@@ -79,6 +81,11 @@ impl Probe {
     /// Answers no read, until [`Probe::heal`].
     pub(crate) fn deaf(&self) {
         self.plan().deaf = true;
+    }
+
+    /// Answers no read behind the next commit of this label, until [`Probe::heal`].
+    pub(crate) fn deaf_after(&self, label: &'static str) {
+        self.plan().deaf_after = Some(label);
     }
 
     /// Takes this long for a commit of this label, until [`Probe::heal`].
@@ -131,6 +138,7 @@ impl Probe {
 
 impl Plan {
     fn fault(&mut self, label: &'static str) -> Option<Fault> {
+        self.deaf |= self.deaf_after == Some(label);
         if let Some((n, fault)) = &mut self.fuse {
             *n = n.saturating_sub(1);
             if *n == 0 {

@@ -1,0 +1,151 @@
+//! The store fails for a while: nothing is lost, nothing is done twice, no attempt is counted.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use openclaw_core::{
+    AgentId, Effect, ErrorKind,
+    agent::{Agent, Answer, agent_fn},
+    gateway::MessageState,
+};
+use openclaw_testkit::{
+    agent::ScriptedAgent,
+    remote::{CountingRemote, RemoteKind, RemoteSkill},
+};
+use serde_json::json;
+
+use crate::support::{Fault, Probe, Run, Verdict, World, echo};
+
+/// Longer than all attempts with their pauses.
+const OUTAGE: Duration = Duration::from_secs(120);
+
+/// Breaks the store like this, says something, heals the store after the outage.
+async fn ends(world: &World, run: &Run, harm: impl Fn(&Probe)) {
+    harm(&run.store);
+    let ticket = world.say("c1", "m1", "hello");
+    tokio::time::sleep(OUTAGE).await;
+    run.store.heal();
+    let message = match world.platform.verdict(ticket).await {
+        Verdict::Accepted { message, .. } => message,
+        Verdict::Retry { kind: ErrorKind::Unavailable, .. } => {
+            world.tell("c1", "m1", "hello").await
+        }
+        other => panic!("{other:?}"),
+    };
+    run.ends(message, MessageState::Done).await;
+}
+
+/// A store that takes every commit but this one: it is refused, or its answer and every read
+/// after it are lost.
+fn harms() -> [(&'static str, fn(&Probe, &'static str)); 3] {
+    [
+        ("refuses", |store, label| store.every(label, Fault::Refuse)),
+        ("loses answers", |store, label| {
+            store.every(label, Fault::LoseAnswer);
+        }),
+        ("loses answers and then all", |store, label| {
+            store.at(label, 1, Fault::LoseAnswer);
+            store.deaf_after(label);
+        }),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_echo_survives_an_outage_at_every_commit() {
+    for label in ["admit", "turn", "dispatch", "done"] {
+        for (name, harm) in harms() {
+            let world = World::new(1);
+            let run = world.start(|b| b.agent(echo())).await;
+            ends(&world, &run, |store| harm(store, label)).await;
+            assert_eq!(world.platform.texts(), ["hello"], "{label}: the store {name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_survives_an_outage_at_every_commit() {
+    for label in ["claim", "dispatch", "settle", "turn"] {
+        for (name, harm) in harms() {
+            let world = World::new(1);
+            let remote = CountingRemote::new(RemoteKind::Keyed);
+            let keyed = Effect::Keyed { retention: Duration::from_secs(3600) };
+            let skill = RemoteSkill::named("pay", keyed, remote.clone()).unwrap();
+            let agent = ScriptedAgent::new("payer").unwrap().always();
+            let agent = agent.call("pay", "pay", json!({"amount": 7})).then_say("paid");
+            let run = world.start(|b| b.agent(agent).skill(skill)).await;
+            ends(&world, &run, |store| harm(store, label)).await;
+            let counts = (remote.effects_total(), world.platform.posts().len());
+            assert_eq!(counts, (1, 1), "{label}: the store {name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_makes_light_of_an_outage_hides_no_effect() {
+    let world = World::new(1);
+    let remote = CountingRemote::new(RemoteKind::Unkeyed);
+    let skill = RemoteSkill::named("pay", Effect::Reconcilable, remote.clone()).unwrap();
+    let agent = ScriptedAgent::new("payer").unwrap().always();
+    let agent = agent.call("pay", "pay", json!({"amount": 7})).or_say("sorry").then_say("paid");
+    let run = world.start(|b| b.agent(agent).skill(skill)).await;
+    run.store.at("settle", 1, Fault::Refuse);
+    run.ends(world.tell("c1", "m1", "pay").await, MessageState::Done).await;
+    assert_eq!((remote.effects_total(), world.platform.texts()), (1, vec!["paid".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_acknowledges_nothing() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    run.store.down();
+    let verdict = world.platform.verdict(world.say("c1", "m1", "hello")).await;
+    assert!(matches!(verdict, Verdict::Retry { kind: ErrorKind::Unavailable, .. }), "{verdict:?}");
+    run.store.heal();
+    run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_durable_unknown_to_anybody_is_answered() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    run.store.at("admit", 1, Fault::LoseAnswer);
+    run.store.deaf();
+    let verdict = world.platform.verdict(world.say("c1", "m1", "hello")).await;
+    assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
+    run.store.heal();
+    // Nobody delivers it again, and still it is answered: it was durable.
+    tokio::time::sleep(OUTAGE).await;
+    assert_eq!(world.platform.texts(), ["hello"]);
+    drop(run);
+}
+
+/// Fails at its first two attempts, and counts them all.
+fn tired(attempts: &Arc<AtomicU32>) -> impl Agent + use<> {
+    let attempts = Arc::clone(attempts);
+    agent_fn(AgentId::new("tired").unwrap(), move |turn| {
+        let n = attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        async move {
+            if turn.context().attempt() < 3 {
+                let e = openclaw_core::Error::new(ErrorKind::ServerError, "tired");
+                return Err(e.with("attempt", n));
+            }
+            Ok(Answer::text(&*turn.text()))
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_nobody_s_attempt() {
+    let world = World::new(1);
+    let attempts = Arc::default();
+    let run = world.start(|b| b.agent(tired(&attempts))).await;
+    // The first failure can't be counted while the store is away.
+    ends(&world, &run, |store| store.every("attempt", Fault::Refuse)).await;
+    assert!(attempts.load(Ordering::Relaxed) > 3, "it was tried all the while");
+    assert_eq!(world.platform.texts(), ["hello"]);
+}
