@@ -1,4 +1,4 @@
-//! The parent: platform, remotes and murderer of its children, life after life.
+//! The parent: platform and remotes over all lives, and the one who ends them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -181,13 +181,14 @@ impl Parent {
     /// Hears one line and does what follows from it.
     async fn step(&mut self, life: &mut Life) -> Outcome<Heard> {
         let gone = "the child ended by itself: it was not killed yet";
-        let due = self.holds.iter().min().copied();
+        let due = self.holds.first().copied();
         let up = tokio::select! {
-            up = life.next() => up?.ok_or(gone)?,
+            biased;
             () = at(due) => {
                 self.resume(life).await;
                 return Ok(Heard::Nothing);
             }
+            up = life.next() => up?.ok_or(gone)?,
         };
         let heard = self.platform.hear(up);
         match &heard {

@@ -64,6 +64,8 @@ pub(crate) struct Platform {
     pub(crate) problems: Vec<String>,
     /// Commits whose answer got lost: not applied, and applied.
     pub(crate) unknown_commits: [u64; 2],
+    /// Killed in the turn of an agent that words its arguments anew: nothing but a person helps.
+    pub(crate) to_park: BTreeSet<Name>,
     /// Deliveries that were to come again.
     pub(crate) refusals: u64,
     shown: u64,
@@ -79,6 +81,7 @@ impl Platform {
             ids: BTreeMap::new(),
             problems: Vec::new(),
             unknown_commits: [0; 2],
+            to_park: BTreeSet::new(),
             refusals: 0,
             shown: 0,
             dice,
@@ -89,7 +92,10 @@ impl Platform {
     pub(crate) fn hear(&mut self, up: Up) -> Heard {
         match up {
             Up::Hello { in_doubt } => return Heard::Hello(in_doubt),
-            Up::At { point } => return Heard::At(point),
+            Up::At { point, message } => {
+                self.to_park.extend(message);
+                return Heard::At(point);
+            }
             Up::Drained { problem } => return Heard::Drained(problem),
             Up::Ack { message, id } => {
                 self.acknowledged.insert(message);

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{
     link::Link,
     skills::message_of,
-    wire::{Point, Trap, Up},
+    wire::{Name, Point, Trap, Up},
 };
 
 /// One commit in so many loses its answer, wherever it is.
@@ -58,18 +58,25 @@ impl Traps {
     /// Goes on, unless the trap is set here: then it tells the parent and waits for its end.
     async fn pass(&self, point: Point) {
         if self.springs(point, None).is_some() {
-            self.stand(point).await;
+            self.stand(point, None).await;
+        }
+    }
+
+    /// The crash point inside the turn of a message.
+    async fn pass_in(&self, point: Point, message: Option<Name>) {
+        if message.is_some() && self.springs(point, None).is_some() {
+            self.stand(point, message).await;
         }
     }
 
     async fn pass_other(&self, point: Point, other: bool) {
         if self.springs(point, Some(other)).is_some() {
-            self.stand(point).await;
+            self.stand(point, None).await;
         }
     }
 
-    async fn stand(&self, point: Point) {
-        self.link.say(Up::At { point }).await;
+    async fn stand(&self, point: Point, message: Option<Name>) {
+        self.link.say(Up::At { point, message }).await;
         std::future::pending::<()>().await;
     }
 }
@@ -151,7 +158,7 @@ impl<S: StateStore> StateStore for TrapStore<S> {
     async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
         let looked_up = lock(&self.lost).as_ref().is_some_and(|lost| keys.contains(lost));
         if looked_up {
-            self.traps.stand(Point::C7).await;
+            self.traps.stand(Point::C7, None).await;
         }
         self.inner.get_many(keys).await
     }
@@ -223,15 +230,11 @@ impl<S: Skill> Skill for TrapSkill<S> {
     }
 
     async fn run(&self, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
-        let reworded = message_of(call.payload()).is_some_and(|message| message.is_reworded());
-        if reworded {
-            self.traps.pass(Point::C13).await;
-        }
+        let reworded = message_of(call.payload()).filter(|message| message.is_reworded());
+        self.traps.pass_in(Point::C13, reworded).await;
         let answer = self.inner.run(call).await?;
         self.traps.pass(Point::C3).await;
-        if reworded {
-            self.traps.pass(Point::C13).await;
-        }
+        self.traps.pass_in(Point::C13, reworded).await;
         Ok(answer)
     }
 

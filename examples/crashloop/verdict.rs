@@ -80,6 +80,9 @@ impl Verdict {
         let parked = self.parked();
         let gone = |name: &&Name| !shown.contains(name) && !parked.contains(name);
         self.lost += self.run.platform.acknowledged.iter().filter(gone).count() as u64;
+        for name in self.run.platform.to_park.difference(&parked) {
+            self.problems.push(format!("{name} was reworded after a crash, and is not parked"));
+        }
         let known: BTreeSet<Name> = self.evidence.ids.values().copied().collect();
         let strangers = self.run.platform.acknowledged.difference(&known).count();
         if strangers > 0 {

@@ -178,8 +178,8 @@ pub(crate) enum Up {
     Letters { messages: Vec<Name> },
     /// The answer of a commit got lost.
     Lost { applied: bool },
-    /// I stand at this point: kill me.
-    At { point: Point },
+    /// I stand at this point: kill me. At C13 it says in whose turn.
+    At { point: Point, message: Option<Name> },
     /// The drain has ended.
     Drained { problem: Option<String> },
 }
