@@ -128,8 +128,8 @@ pub enum Happened {
 
 /// The error of every seam: boxed, classified, free of payloads and secrets.
 ///
-/// `Display` is one line for operators. [`Error::public`] is what a stranger may read.
-/// Neither may hold a payload, a token or a header value: that is the duty of whoever
+/// `Display` is one line for operators. [`Error::public`] is what a stranger may read. `Debug`
+/// names a foreign cause without quoting it; `source()` gives it. None of them may hold a payload, a token or a header value: that is the duty of whoever
 /// writes the message.
 ///
 /// ```
@@ -296,12 +296,14 @@ impl fmt::Debug for Error {
             f.write_str(", exhausted")?;
         }
         f.write_str("]")?;
-        let mut cause = self.source();
-        while let Some(e) = cause {
-            write!(f, "\n  caused by: {e}")?;
-            cause = e.source();
+        match self.source() {
+            None => Ok(()),
+            Some(source) => match source.downcast_ref::<Self>() {
+                Some(ours) => write!(f, "\n  caused by: {ours:?}"),
+                // A foreign text may quote a payload: whoever wants it asks for `source()`.
+                None => f.write_str("\n  caused by: a foreign error"),
+            },
         }
-        Ok(())
     }
 }
 
