@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{Inner, tasks::caught};
 use crate::{
-    Content, Envelope, Error, Result,
+    Attachment, Content, Envelope, Error, Result,
     channel::{Ack, Settle},
     records::{
         audit::{AuditAction, AuditEntry},
@@ -24,6 +24,8 @@ pub(super) const SOON: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A refused message over this size is kept without its content.
 const KEPT: usize = 64 << 10;
+/// A name of a refused message is kept up to this many bytes.
+const NAME: usize = 1024;
 
 /// What a sender is told, and when.
 pub(super) struct Verdict {
@@ -114,16 +116,39 @@ async fn keep(inner: &Inner, envelope: Arc<Envelope>, reason: &Error) -> Result<
 
 /// The envelope, without what made it too large.
 fn cut(envelope: Arc<Envelope>) -> Arc<Envelope> {
-    let headers: usize =
-        envelope.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let size = envelope.content.len() + envelope.raw.len() + headers;
-    if size <= KEPT {
-        return envelope;
-    }
     let mut kept = Arc::unwrap_or_clone(envelope);
-    kept.content = Content::text(format!("[{size} bytes, not kept]"));
-    kept.raw = bytes::Bytes::new();
-    kept.headers = Vec::new();
-    kept.attachments = Vec::new();
+    let place = &mut kept.conversation;
+    let names = [&mut place.account, &mut place.id, &mut kept.sender.id];
+    let more = [&mut kept.source, &mut kept.kind];
+    let optional = [
+        &mut kept.id,
+        &mut place.thread,
+        &mut kept.topic,
+        &mut kept.partitionkey,
+        &mut kept.correlationid,
+        &mut kept.causationid,
+    ];
+    let named = optional.into_iter().filter_map(Option::as_mut);
+    names.into_iter().chain(more).chain(named).for_each(shorten);
+    let headers: usize = kept.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let named = |file: &Attachment| {
+        file.reference.len() + file.media_type.len() + file.name.as_ref().map_or(0, |n| n.len())
+    };
+    let files: usize = kept.attachments.iter().map(named).sum();
+    let size = kept.content.len() + kept.raw.len() + headers + files;
+    if size > KEPT {
+        kept.content = Content::text(format!("[{size} bytes, not kept]"));
+        kept.raw = bytes::Bytes::new();
+        kept.headers = Vec::new();
+        kept.attachments = Vec::new();
+    }
     Arc::new(kept)
+}
+
+/// At most [`NAME`] bytes of a name.
+fn shorten(name: &mut Arc<str>) {
+    if name.len() > NAME {
+        let end = (0..=NAME).rev().find(|at| name.is_char_boundary(*at)).unwrap_or_default();
+        *name = name.get(..end).unwrap_or_default().into();
+    }
 }

@@ -9,6 +9,7 @@
 
 mod crash;
 mod crash_send;
+mod dedupe;
 mod doubt;
 mod outage;
 mod way;

@@ -1,7 +1,10 @@
 //! A store that is watched, and broken on purpose.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,11 +55,12 @@ pub(crate) struct Probe {
     trace: Trace,
     power: Power,
     plan: Arc<Mutex<Plan>>,
+    applied: Arc<AtomicU64>,
 }
 
 impl Probe {
     pub(crate) fn new(rows: MemoryStore, trace: Trace, power: Power) -> Self {
-        Self { rows, trace, power, plan: Arc::default() }
+        Self { rows, trace, power, plan: Arc::default(), applied: Arc::default() }
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -108,6 +112,11 @@ impl Probe {
         *self.plan() = Plan::default();
     }
 
+    /// How many commits of this process were applied.
+    pub(crate) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+
     fn read(&self) -> Result<(), StoreError> {
         let plan = self.plan();
         let unlucky = plan.chaos.as_ref().is_some_and(|(rng, p)| rng.chance(*p));
@@ -121,7 +130,10 @@ impl Probe {
         let (label, rows) = (txn.label, rows_of(&txn));
         let outcome = self.rows.commit(txn).await;
         match &outcome {
-            Ok(Commit::Applied(_)) => self.trace.push(Event::Commit { label, rows }),
+            Ok(Commit::Applied(_)) => {
+                self.applied.fetch_add(1, Ordering::Relaxed);
+                self.trace.push(Event::Commit { label, rows });
+            }
             Ok(Commit::Conflict(_)) => self.trace.push(Event::Conflict { label }),
             Err(_) => {}
         }

@@ -62,19 +62,22 @@ impl World {
         &self,
         compose: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Run {
-        self.try_start(compose).await.unwrap()
+        self.start_with(|_| {}, compose).await
     }
 
-    pub(crate) async fn try_start(
+    /// Starts a process whose store is broken like this from the first moment.
+    pub(crate) async fn start_with(
         &self,
+        harm: impl FnOnce(&Probe),
         compose: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
-    ) -> openclaw_core::Result<Run> {
+    ) -> Run {
         let power = Power::on();
         let store = Probe::new(self.rows.clone(), self.trace.clone(), power.clone());
+        harm(&store);
         let desk = self.platform.channel(self.capabilities.clone(), power.clone());
         let builder = Gateway::builder(self.env.clone(), store.clone()).channel(desk);
-        let gateway = compose(builder).start().await?;
-        Ok(Run { gateway, store, power, platform: self.platform.clone() })
+        let gateway = compose(builder).start().await.unwrap();
+        Run { gateway, store, power, platform: self.platform.clone() }
     }
 
     /// A message of Ann's into a chat.
@@ -131,6 +134,11 @@ impl Deref for Run {
 }
 
 impl Run {
+    /// The platform it is connected to.
+    pub(crate) const fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
     /// Waits until a message of `acme` is final.
     pub(crate) async fn end(&self, message: MessageId) -> MessageStatus {
         let end = tokio::time::timeout(LONG, self.gateway.settled(&tenant(), message)).await;
