@@ -249,13 +249,21 @@ impl Turn {
     ) -> Result<SkillAnswer> {
         let skill = SkillId::new(skill)
             .map_err(|e| Error::new(ErrorKind::ValidationError, format!("skill name: {e}")))?;
+        self.call(SkillRequest::new(skill, operation, input)).await
+    }
+
+    /// As [`Turn::skill`], for a request that names an approval, too.
+    ///
+    /// # Errors
+    /// As [`SkillPort::call`]; `OVERLOADED` when the budget is spent.
+    pub async fn call(&mut self, request: SkillRequest) -> Result<SkillAnswer> {
         if self.calls >= self.budget.skill_calls {
             let limit = self.budget.skill_calls;
             return Err(Error::new(ErrorKind::Overloaded, "the turn's skill calls are spent")
                 .with("limit", limit));
         }
         self.calls += 1;
-        self.skills.call(&self.context, SkillRequest::new(skill, operation, input)).await
+        self.skills.call(&self.context, request).await
     }
 
     /// Shows the reply as far as it is known, where the channel can edit. A hint, never kept.

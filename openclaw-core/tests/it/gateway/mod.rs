@@ -7,9 +7,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod agents;
+mod approvals;
 mod crash;
 mod crash_send;
 mod dedupe;
+mod deliver;
 mod doubt;
+mod drain;
+mod lanes;
+mod letters;
 mod outage;
+mod suspended;
 mod way;
