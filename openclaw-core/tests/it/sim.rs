@@ -31,7 +31,7 @@ use openclaw_testkit::{
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::support::{Fault, Run, Ticket, Verdict, World};
+use crate::support::{Fault, Run, Ticket, Verdict, World, envelope};
 
 const SEEDS: u64 = 100;
 const MESSAGES: usize = 24;
@@ -136,7 +136,7 @@ impl Play {
             remote.misbehave(rng.split(), 0.2);
             remote
         });
-        let crowd = Crowd { said: said(&world, &rng), ..Crowd::default() };
+        let crowd = Crowd { said: said(&rng), ..Crowd::default() };
         Self {
             world: Arc::new(world),
             crowd: Arc::new(crowd),
@@ -229,12 +229,12 @@ impl Play {
 }
 
 /// What is said: each message names its skill and its number.
-fn said(world: &World, rng: &SeededRng) -> Vec<Envelope> {
+fn said(rng: &SeededRng) -> Vec<Envelope> {
     let message = |n| {
         let (skill, ..) = rng.pick(&SKILLS).unwrap();
         let place = format!("c{}", rng.below(3));
         let text = format!("{skill} {n}");
-        let mut envelope = world.envelope(&place, Some(&format!("m{n}")), &text);
+        let mut envelope = envelope(&place, Some(&format!("m{n}")), &text);
         envelope.tenant = TenantId::new(*rng.pick(&["acme", "beta"]).unwrap()).unwrap();
         envelope
     };

@@ -9,7 +9,7 @@ use openclaw_core::{
     records::DeadLetter,
 };
 
-use crate::support::{Platform, Run, Ticket, Verdict, World, echo, tenant};
+use crate::support::{Platform, Run, Ticket, Verdict, World, echo, envelope, tenant};
 
 const MANY: NonZeroUsize = NonZeroUsize::new(100).unwrap();
 
@@ -34,7 +34,7 @@ async fn both(world: &World, first: Envelope, second: Envelope) -> [(MessageId, 
 async fn the_same_id_with_the_same_body_is_the_same_message() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    let again = || world.envelope("c1", Some("m1"), "hello");
+    let again = || envelope("c1", Some("m1"), "hello");
     let [first, second] = both(&world, again(), again()).await;
     assert_eq!((first.1, second.1), (false, true));
     assert_eq!(first.0, second.0);
@@ -58,7 +58,7 @@ async fn the_same_id_is_the_same_message_after_a_restart() {
 async fn without_an_id_every_delivery_is_a_message() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    let again = || world.envelope("c1", None, "hello");
+    let again = || envelope("c1", None, "hello");
     let [first, second] = both(&world, again(), again()).await;
     assert_ne!(first.0, second.0);
     run.ends(second.0, MessageState::Done).await;
@@ -69,9 +69,9 @@ async fn without_an_id_every_delivery_is_a_message() {
 async fn another_tenant_has_ids_of_its_own() {
     let world = World::new(1);
     let _run = world.start(|b| b.agent(echo())).await;
-    let mut other = world.envelope("c1", Some("m1"), "hello");
+    let mut other = envelope("c1", Some("m1"), "hello");
     other.tenant = TenantId::new("beta").unwrap();
-    let [first, second] = both(&world, world.envelope("c1", Some("m1"), "hello"), other).await;
+    let [first, second] = both(&world, envelope("c1", Some("m1"), "hello"), other).await;
     assert_ne!(first.0, second.0);
     assert!(!second.1);
 }
@@ -99,7 +99,7 @@ async fn refused(change: impl FnOnce(&mut Envelope)) {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
     let first = world.tell("c1", "m1", "hello").await;
-    let mut other = world.envelope("c1", Some("m1"), "hello");
+    let mut other = envelope("c1", Some("m1"), "hello");
     change(&mut other);
     let verdict = world.platform.verdict(world.platform.deliver(other, None)).await;
     assert_eq!(verdict, Verdict::Refused(ErrorKind::Conflict));
@@ -138,7 +138,7 @@ fn only_orders() -> Router {
 async fn a_refusal_that_nobody_hears_is_a_dead_letter() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo()).router(only_orders())).await;
-    let envelope = world.envelope("c1", Some("m1"), "hello");
+    let envelope = envelope("c1", Some("m1"), "hello");
     let (verdict, letters) = turned_away(&world, &run, envelope).await;
     assert_eq!(verdict, Verdict::Refused(ErrorKind::NotFound));
     let letter = &letters[0];
@@ -151,7 +151,7 @@ async fn a_refusal_that_the_sender_hears_is_not_kept() {
     let mut world = World::new(1);
     world.capabilities.tells_refusals = true;
     let run = world.start(|b| b.agent(echo()).router(only_orders())).await;
-    let envelope = world.envelope("c1", Some("m1"), "hello");
+    let envelope = envelope("c1", Some("m1"), "hello");
     let (verdict, letters) = turned_away(&world, &run, envelope).await;
     assert_eq!((verdict, letters.len()), (Verdict::Refused(ErrorKind::NotFound), 0));
 }
@@ -169,7 +169,7 @@ async fn what_is_over_a_limit_is_refused_for_good_and_not_kept_whole() {
     for (n, enlarge) in large.into_iter().enumerate() {
         let world = World::new(1);
         let run = world.start(|b| b.agent(echo())).await;
-        let mut envelope = world.envelope("c1", Some("m1"), "hello");
+        let mut envelope = envelope("c1", Some("m1"), "hello");
         enlarge(&mut envelope, long());
         let (verdict, letters) = turned_away(&world, &run, envelope).await;
         assert_eq!(verdict, Verdict::Refused(ErrorKind::ValidationError), "case {n}");

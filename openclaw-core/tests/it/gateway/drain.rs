@@ -10,7 +10,7 @@ use openclaw_core::{
 use serde_json::json;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::support::{Event, Fault, Platform, Sending, Verdict, World, echo, tenant};
+use crate::support::{Event, Fault, Platform, Sending, Verdict, World, echo, envelope, tenant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -273,7 +273,7 @@ async fn a_gateway_that_was_taken_over_acknowledges_nothing() {
     let other = World { platform, ..world };
     let _second = other.start(|b| b.agent(echo())).await;
     let platform = first.platform();
-    let ticket = platform.deliver(other.envelope("c1", Some("m1"), "hello"), None);
+    let ticket = platform.deliver(envelope("c1", Some("m1"), "hello"), None);
     let verdict = platform.verdict(ticket).await;
     assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
     assert!(platform.texts().is_empty());

@@ -13,7 +13,7 @@ use openclaw_core::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::support::{Fault, Ticket, Verdict, World, echo, number};
+use crate::support::{Fault, Ticket, Verdict, World, echo, envelope, number};
 
 /// Echoes, each message after a permit.
 fn gated(gate: &Arc<Semaphore>) -> impl Agent + use<> {
@@ -117,7 +117,7 @@ async fn a_tenant_with_many_conversations_does_not_starve_another() {
     for n in 0..30 {
         world.tell(&format!("c{n}"), &format!("m{n}"), &format!("big {n}")).await;
     }
-    let mut small = world.envelope("c0", Some("s"), "small 0");
+    let mut small = envelope("c0", Some("s"), "small 0");
     small.tenant = TenantId::new("small").unwrap();
     run.accepted(world.platform.deliver(small, None)).await;
     gate.add_permits(31);

@@ -40,9 +40,10 @@ async fn ends(world: &World, run: &Run, harm: impl Fn(&Probe)) {
     run.ends(message, MessageState::Done).await;
 }
 
-/// A store that takes every commit but this one: it is refused, or its answer and every read
-/// after it are lost.
-fn harms() -> [(&'static str, fn(&Probe, &'static str)); 3] {
+/// What a store does with the commits of one label.
+type Harm = (&'static str, fn(&Probe, &'static str));
+
+const fn harms() -> [Harm; 3] {
     [
         ("refuses", |store, label| store.every(label, Fault::Refuse)),
         ("loses answers", |store, label| {

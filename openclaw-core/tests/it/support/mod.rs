@@ -4,7 +4,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    dead_code,
     reason = "a test fails by panicking"
 )]
 
@@ -22,5 +21,5 @@ pub(crate) use self::{
     power::Power,
     probe::{Fault, Probe},
     trace::{Event, Trace},
-    world::{Run, World, chat, echo, number, tenant},
+    world::{Run, World, chat, echo, envelope, number, tenant},
 };

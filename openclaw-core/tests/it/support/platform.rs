@@ -24,7 +24,7 @@ use super::{Event, LONG, Power, Trace};
 pub(crate) type Ticket = u64;
 
 /// What a delivery came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Accepted { message: MessageId, duplicate: bool },
     Retry { after: Duration, kind: ErrorKind },
@@ -135,7 +135,7 @@ impl Platform {
 
     /// The verdict, if there is one yet.
     pub(crate) fn peek(&self, ticket: Ticket) -> Option<Verdict> {
-        self.books().verdicts.get(&ticket).cloned()
+        self.books().verdicts.get(&ticket).copied()
     }
 
     /// Waits for any verdict that was not taken before.
@@ -145,7 +145,7 @@ impl Platform {
             {
                 let mut books = self.books();
                 if let Some(ticket) = books.unread.pop_front() {
-                    return (ticket, books.verdicts[&ticket].clone());
+                    return (ticket, books.verdicts[&ticket]);
                 }
             }
             changed.await;
@@ -153,7 +153,7 @@ impl Platform {
     }
 
     fn settle(&self, ticket: Ticket, verdict: Verdict) {
-        self.0.trace.push(Event::Settled(verdict.clone()));
+        self.0.trace.push(Event::Settled(verdict));
         {
             let mut books = self.books();
             books.verdicts.insert(ticket, verdict);

@@ -67,7 +67,9 @@ impl Trace {
                         parts.push(value.unwrap_or_else(|| b"deleted".to_vec()));
                     }
                 }
-                other => parts.push(format!("{other:?}").into()),
+                Event::Conflict { label } => parts.push(format!("{label} lost").into()),
+                Event::Settled(verdict) => parts.push(format!("{verdict:?}").into()),
+                Event::Sent { key, text } => parts.extend([key.into(), text.into()]),
             }
         }
         Digest::of("trace", parts)

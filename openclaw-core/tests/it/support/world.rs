@@ -22,6 +22,15 @@ pub(crate) fn chat(name: &str) -> Conversation {
     Conversation::new(ChannelId::new("desk").unwrap(), name)
 }
 
+/// A message of Ann's into a chat.
+pub(crate) fn envelope(place: &str, id: Option<&str>, text: &str) -> Envelope {
+    let envelope = Envelope::new(tenant(), chat(place), Sender::new("ann"), Content::text(text));
+    match id {
+        Some(id) => envelope.with_id(id),
+        None => envelope,
+    }
+}
+
 /// An agent that says what it hears.
 pub(crate) fn echo() -> impl Agent {
     agent_fn(AgentId::new("echo").unwrap(), |turn| async move { Ok(Answer::text(&*turn.text())) })
@@ -80,23 +89,13 @@ impl World {
         Run { gateway, store, power, platform: self.platform.clone() }
     }
 
-    /// A message of Ann's into a chat.
-    pub(crate) fn envelope(&self, place: &str, id: Option<&str>, text: &str) -> Envelope {
-        let envelope =
-            Envelope::new(tenant(), chat(place), Sender::new("ann"), Content::text(text));
-        match id {
-            Some(id) => envelope.with_id(id),
-            None => envelope,
-        }
-    }
-
     /// Ann writes; the platform gives the message this id.
     pub(crate) fn say(&self, place: &str, id: &str, text: &str) -> Ticket {
-        self.platform.deliver(self.envelope(place, Some(id), text), None)
+        self.platform.deliver(envelope(place, Some(id), text), None)
     }
 
     pub(crate) fn say_once(&self, place: &str, id: Option<&str>, nonce: Nonce) -> Ticket {
-        self.platform.deliver(self.envelope(place, id, "signed"), Some(nonce))
+        self.platform.deliver(envelope(place, id, "signed"), Some(nonce))
     }
 
     /// Ann writes, and the gateway acknowledges.
