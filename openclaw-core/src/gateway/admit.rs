@@ -68,27 +68,40 @@ pub(super) async fn admit(inner: &Arc<Inner>, manners: Manners, batch: Vec<Deliv
             Err(verdict) => verdicts.push(verdict),
         }
     }
+    verdicts.extend(settle(inner, manners, candidates).await);
+    inner.start_turns();
+    tell_all(inner, verdicts);
+}
+
+/// Commits what may come in, and says what each outcome means.
+async fn settle(inner: &Arc<Inner>, manners: Manners, candidates: Vec<Candidate>) -> Vec<Verdict> {
     let txns: Vec<Txn> = candidates.iter().map(|c| c.admission.txn.clone()).collect();
     let outcomes = if txns.is_empty() { Vec::new() } else { inner.store.commit_many(txns).await };
-    let mut inside = BTreeSet::new();
+    let mut verdicts = Vec::with_capacity(outcomes.len());
+    let (mut inside, mut again) = (BTreeSet::new(), Vec::new());
     for (mut candidate, outcome) in candidates.into_iter().zip(outcomes) {
         let mut known = commit::resolve_one(&*inner.store, &candidate.admission.txn, outcome).await;
         if candidate.admission.is_behind(&known) && inside.contains(&candidate.lane) {
             // The message before it is in: it was here already, under another row.
-            let txn = candidate.admission.alone();
-            known = commit::commit(&*inner.store, txn).await;
+            known = commit::commit(&*inner.store, candidate.admission.alone()).await;
         }
-        let lane = manners.ordered.then(|| candidate.lane.clone());
+        let (lane, envelope) = (candidate.lane.clone(), Arc::clone(&candidate.envelope));
         let verdict = conclude(inner, manners, candidate, known).await;
-        match (lane, &verdict.ack) {
-            (Some(lane), Ack::Accept(_)) => drop(inside.insert(lane)),
-            (Some(lane), _) => drop(inside.remove(&lane)),
-            (None, _) => {}
+        match verdict.ack {
+            Ack::Accept(_) => drop(inside.insert(lane)),
+            Ack::Retry { .. } if manners.ordered => {
+                inside.remove(&lane);
+                again.push((lane, envelope));
+            }
+            Ack::Retry { .. } | Ack::DeadLetter { .. } => drop(inside.remove(&lane)),
         }
         verdicts.push(verdict);
     }
-    inner.start_turns();
-    tell_all(inner, verdicts);
+    // The first of them last: each goes in front of the one before.
+    for (lane, envelope) in again.iter().rev() {
+        lock(&inner.refusals).failed(lane, envelope, inner.env.now());
+    }
+    verdicts
 }
 
 /// Everything that can be said before the commit.
@@ -131,17 +144,25 @@ async fn consider(
 /// Reserves a room in the message's lane.
 fn enter(inner: &Inner, manners: Manners, envelope: &Envelope, lane: &Key) -> Result<()> {
     let now = inner.env.now();
-    if manners.ordered && !lock(&inner.refusals).may_pass(lane, envelope, now) {
-        return Err(Error::new(
-            ErrorKind::Overloaded,
-            "an earlier message of the conversation comes first",
-        ));
+    let full =
+        || inner.credits() == 0 || lock(&inner.turns).reserve(&envelope.tenant, lane) == Err(Full);
+    if !manners.ordered {
+        return if full() { Err(overloaded()) } else { Ok(()) };
     }
-    if inner.credits() == 0 || lock(&inner.turns).reserve(&envelope.tenant, lane) == Err(Full) {
-        inner.comes_again(manners, lane, envelope);
-        return Err(Error::new(ErrorKind::Overloaded, "the lanes are full"));
+    let mut refusals = lock(&inner.refusals);
+    if !refusals.pass(lane, envelope, now) {
+        refusals.refused(lane, envelope, now);
+        return Err(overloaded());
+    }
+    if full() {
+        refusals.failed(lane, envelope, now);
+        return Err(overloaded());
     }
     Ok(())
+}
+
+fn overloaded() -> Error {
+    Error::new(ErrorKind::Overloaded, "the lanes are full")
 }
 
 /// The agent for a message, if the message is within the limits and somebody is meant.
@@ -186,17 +207,13 @@ async fn conclude(
         Err(e) => return failed(inner, manners, candidate, e).await,
     };
     inner.give_back(&candidate.lane);
-    let Candidate { envelope, lane, settle, admission, .. } = candidate;
+    let Candidate { envelope, settle, admission, .. } = candidate;
     match admission.refused(guard, current.as_ref()) {
-        Ok(Refused::Behind) => {
-            inner.comes_again(manners, &lane, &envelope);
-            Verdict::retry(
-                settle,
-                Error::new(ErrorKind::Unavailable, "an earlier message comes first"),
-            )
-        }
+        Ok(Refused::Behind) => Verdict::retry(
+            settle,
+            Error::new(ErrorKind::Unavailable, "an earlier message comes first"),
+        ),
         Ok(Refused::Duplicate(message)) => {
-            lock(&inner.refusals).admitted(&lane, &envelope);
             let wait = inner.acks.get(&envelope.conversation.channel) == Some(&AckPolicy::Replied);
             let at_end = if wait { still_open(inner, &envelope, message).await } else { None };
             Verdict { settle, ack: Ack::Accept(Admitted::new(message, true)), at_end }
@@ -220,7 +237,6 @@ async fn conclude(
 fn admitted(inner: &Arc<Inner>, candidate: Candidate, version: Version) -> Verdict {
     let Candidate { envelope, lane, partition, settle, row, admission, marks_tenant } = candidate;
     let id = admission.id;
-    lock(&inner.refusals).admitted(&lane, &envelope);
     if marks_tenant {
         lock(&inner.tenants).insert(envelope.tenant.clone());
     }
@@ -239,9 +255,6 @@ async fn failed(
     candidate: Candidate,
     error: Error,
 ) -> Verdict {
-    if error.kind() != ErrorKind::ValidationError {
-        inner.comes_again(manners, &candidate.lane, &candidate.envelope);
-    }
     if error.happened() == Happened::Maybe {
         return unknown(inner, candidate, error);
     }

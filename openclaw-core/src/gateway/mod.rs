@@ -38,7 +38,7 @@ use tokio::sync::{Notify, watch};
 use self::{
     builder::Parts,
     lanes::{Bounds, Lanes},
-    refusals::{Manners, Refusals},
+    refusals::Refusals,
     reply_job::ReplyJob,
     tasks::Tasks,
     turns::TurnJob,
@@ -50,8 +50,7 @@ pub use self::{
     status::{Depths, GatewayHealth, MessageState, MessageStatus},
 };
 use crate::{
-    AgentId, ChannelId, Env, Envelope, Error, ErrorKind, MessageId, Result, SkillId, TenantId,
-    Timestamp,
+    AgentId, ChannelId, Env, Error, ErrorKind, MessageId, Result, SkillId, TenantId, Timestamp,
     agent::Agent,
     channel::Channel,
     records::{
@@ -325,13 +324,6 @@ impl Inner {
     fn give_back(&self, lane: &Key) {
         lock(&self.turns).release(lane);
         self.progress.notify_waiters();
-    }
-
-    /// A refused message comes again: what is behind it in its conversation waits.
-    fn comes_again(&self, manners: Manners, lane: &Key, envelope: &Envelope) {
-        if manners.ordered {
-            lock(&self.refusals).refused(lane, envelope, self.env.now());
-        }
     }
 
     /// A turn that the drain left: nothing behind it may overtake it.

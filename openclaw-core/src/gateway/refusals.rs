@@ -1,6 +1,10 @@
 //! Refusals that keep the order: behind a refused message its conversation waits.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     Envelope, Timestamp,
@@ -12,6 +16,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Conversations that may wait at once; beyond it order gives way to memory.
 const MOST: usize = 10_000;
+/// Refused messages of one conversation that are remembered.
+const DEEPEST: usize = 256;
 
 /// How a channel takes a refusal.
 #[derive(Clone, Copy, Debug)]
@@ -31,31 +37,64 @@ impl Manners {
     }
 }
 
-/// The first refused message of each conversation: nothing behind it may pass.
+/// The refused messages of each conversation, in order: only the first may pass.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<Key, (Arc<str>, Timestamp)>);
+pub(super) struct Refusals(BTreeMap<Key, VecDeque<Refused>>);
+
+/// A message that will come again.
+#[derive(Debug)]
+struct Refused {
+    id: Arc<str>,
+    until: Timestamp,
+}
 
 impl Refusals {
-    /// May this message of the conversation be admitted?
-    pub(super) fn may_pass(&self, lane: &Key, envelope: &Envelope, now: Timestamp) -> bool {
-        self.0
-            .get(lane)
-            .is_none_or(|(first, until)| envelope.id.as_ref() == Some(first) || *until <= now)
-    }
-
-    /// The message was refused and will come again; it is the first one, unless one is.
-    pub(super) fn refused(&mut self, lane: &Key, envelope: &Envelope, now: Timestamp) {
-        let Some(id) = &envelope.id else { return };
-        self.0.retain(|_, (_, until)| *until > now);
-        if self.0.len() < MOST {
-            self.0.entry(lane.clone()).or_insert_with(|| (Arc::clone(id), now.after(PATIENCE)));
+    /// May this message of the conversation go on? If so, the one behind it is the first now.
+    pub(super) fn pass(&mut self, lane: &Key, envelope: &Envelope, now: Timestamp) -> bool {
+        let Some(waiting) = self.0.get_mut(lane) else { return true };
+        while waiting.front().is_some_and(|first| first.until <= now) {
+            waiting.pop_front();
         }
+        let passes = match waiting.front() {
+            None => true,
+            Some(first) => envelope.id.as_ref() == Some(&first.id),
+        };
+        if passes {
+            waiting.pop_front();
+        }
+        if waiting.is_empty() {
+            self.0.remove(lane);
+        }
+        passes
     }
 
-    /// The message is in: what is behind it may come.
-    pub(super) fn admitted(&mut self, lane: &Key, envelope: &Envelope) {
-        if self.0.get(lane).is_some_and(|(first, _)| envelope.id.as_ref() == Some(first)) {
-            self.0.remove(lane);
+    /// The message is refused before it went on: it waits behind those before it.
+    pub(super) fn refused(&mut self, lane: &Key, envelope: &Envelope, now: Timestamp) {
+        self.keep(lane, envelope, now, VecDeque::push_back);
+    }
+
+    /// The message went on and did not come in: it is the first again.
+    pub(super) fn failed(&mut self, lane: &Key, envelope: &Envelope, now: Timestamp) {
+        self.keep(lane, envelope, now, VecDeque::push_front);
+    }
+
+    fn keep(
+        &mut self,
+        lane: &Key,
+        envelope: &Envelope,
+        now: Timestamp,
+        put: impl FnOnce(&mut VecDeque<Refused>, Refused),
+    ) {
+        let Some(id) = &envelope.id else { return };
+        if self.0.len() >= MOST {
+            self.0.retain(|_, waiting| waiting.back().is_some_and(|last| last.until > now));
+        }
+        if self.0.len() >= MOST && !self.0.contains_key(lane) {
+            return;
+        }
+        let waiting = self.0.entry(lane.clone()).or_default();
+        if waiting.len() < DEEPEST && !waiting.iter().any(|refused| refused.id == *id) {
+            put(waiting, Refused { id: Arc::clone(id), until: now.after(PATIENCE) });
         }
     }
 }
@@ -65,29 +104,42 @@ mod tests {
     use super::*;
     use crate::{ChannelId, Content, Conversation, Sender, TenantId};
 
+    const NOW: Timestamp = Timestamp::from_millis(0);
+
     fn message(id: &str) -> Envelope {
         let place = Conversation::new(ChannelId::new("c").unwrap(), "p");
-        Envelope::new(TenantId::new("t").unwrap(), place, Sender::new("s"), Content::text("x"))
-            .with_id(id)
+        let tenant = TenantId::new("t").unwrap();
+        Envelope::new(tenant, place, Sender::new("s"), Content::text("x")).with_id(id)
+    }
+
+    fn lane() -> Key {
+        Key::system("lane").build()
     }
 
     #[test]
-    fn what_is_behind_a_refused_message_waits_for_it() {
-        let (lane, now) = (Key::system("lane").build(), Timestamp::from_millis(0));
+    fn refused_messages_come_in_in_the_order_they_were_refused() {
         let mut refusals = Refusals::default();
-        refusals.refused(&lane, &message("1"), now);
-        refusals.refused(&lane, &message("2"), now);
-        assert!(!refusals.may_pass(&lane, &message("2"), now));
-        assert!(refusals.may_pass(&lane, &message("1"), now));
-        refusals.admitted(&lane, &message("1"));
-        assert!(refusals.may_pass(&lane, &message("2"), now));
+        ["1", "2", "3"].iter().for_each(|id| refusals.refused(&lane(), &message(id), NOW));
+        assert!(!refusals.pass(&lane(), &message("2"), NOW));
+        for id in ["1", "2", "3", "4"] {
+            assert!(refusals.pass(&lane(), &message(id), NOW), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_failed_behind_the_gate_is_the_first_again() {
+        let mut refusals = Refusals::default();
+        ["1", "2"].iter().for_each(|id| refusals.refused(&lane(), &message(id), NOW));
+        assert!(refusals.pass(&lane(), &message("1"), NOW));
+        refusals.failed(&lane(), &message("1"), NOW);
+        assert!(!refusals.pass(&lane(), &message("2"), NOW));
+        assert!(refusals.pass(&lane(), &message("1"), NOW));
     }
 
     #[test]
     fn a_message_that_never_comes_again_is_not_waited_for_for_ever() {
-        let (lane, now) = (Key::system("lane").build(), Timestamp::from_millis(0));
         let mut refusals = Refusals::default();
-        refusals.refused(&lane, &message("1"), now);
-        assert!(refusals.may_pass(&lane, &message("2"), now.after(PATIENCE)));
+        refusals.refused(&lane(), &message("1"), NOW);
+        assert!(refusals.pass(&lane(), &message("2"), NOW.after(PATIENCE)));
     }
 }
