@@ -308,6 +308,14 @@ impl Inner {
         }
     }
 
+    /// Delivers the next reply in this task: a task a message is cheaper than two.
+    async fn deliver_next(self: &Arc<Self>) {
+        let next = lock(&self.replies).take();
+        if let Some((lane, job)) = next {
+            deliver::run(Arc::clone(self), lane, job).await;
+        }
+    }
+
     fn turn_ended(self: &Arc<Self>, lane: &Key) {
         lock(&self.turns).done(lane);
         self.start_turns();

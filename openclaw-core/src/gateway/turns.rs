@@ -93,32 +93,29 @@ impl TurnJob {
     }
 }
 
-/// How a turn's task ends.
-enum End {
-    /// A reply is still to go out.
-    Reply(ReplyJob),
-    /// Nothing is left to do now.
-    Done,
-    /// The gateway stops first: the row is for the next start.
-    Left,
-}
+/// The gateway stops before the turn has ended: the row is for the next start.
+struct Left;
 
 /// Runs a message to its end: answered, suspended, dead or parked. Then its lane is free.
 pub(super) async fn run(inner: Arc<Inner>, lane: Key, job: TurnJob) {
     match conclude(&inner, &lane, job).await {
-        End::Reply(reply) => {
+        Ok(Some(reply)) => {
             // The reply is queued before the lane is free: the next reply can't overtake it.
             let (tenant, to) = (reply.tenant.clone(), session_key(&reply.tenant, &reply.row.to));
             lock(&inner.replies).push(&tenant, &to, reply);
-            inner.start_replies();
             inner.turn_ended(&lane);
+            inner.deliver_next().await;
         }
-        End::Done => inner.turn_ended(&lane),
-        End::Left => inner.turn_left(&lane),
+        Ok(None) => inner.turn_ended(&lane),
+        Err(Left) => inner.turn_left(&lane),
     }
 }
 
-async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> End {
+async fn conclude(
+    inner: &Arc<Inner>,
+    lane: &Key,
+    mut job: TurnJob,
+) -> Result<Option<ReplyJob>, Left> {
     loop {
         let outcome = match attempt(inner, lane, &job).await {
             Attempt::Answered(given) => answered(inner, lane, &mut job, given).await,
@@ -131,9 +128,9 @@ async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> End {
         };
         job.again = true;
         let pause = match outcome {
-            Ok(Next::Ended(reply)) => return reply.map_or(End::Done, End::Reply),
+            Ok(Next::Ended(reply)) => return Ok(reply),
             Ok(Next::Again(pause)) => pause,
-            Err(_) if inner.is_fenced() => return End::Left,
+            Err(_) if inner.is_fenced() => return Err(Left),
             Err(e) => {
                 // The row stays as it is: the next attempt, or the next start, finds it.
                 tracing::error!(message = %job.id, error = %e, "the store does not take the state of a turn");
@@ -141,29 +138,29 @@ async fn conclude(inner: &Arc<Inner>, lane: &Key, mut job: TurnJob) -> End {
             }
         };
         if inner.pause(pause).await {
-            return End::Left;
+            return Err(Left);
         }
         if let Some(end) = look_again(inner, &mut job).await {
-            return end;
+            return Ok(end);
         }
     }
 }
 
 /// Reads the row again: a commit whose answer was lost may have been applied.
-async fn look_again(inner: &Inner, job: &mut TurnJob) -> Option<End> {
+async fn look_again(inner: &Inner, job: &mut TurnJob) -> Option<Option<ReplyJob>> {
     let key = live_key(&job.tenant, job.id);
     match commit::read::<Live>(&*inner.store, &key).await {
         Ok(Some((Live::Turn(row), version))) => {
             job.version = version;
-            row.waiting.is_some().then_some(End::Done)
+            row.waiting.is_some().then_some(None)
         }
         Ok(Some((Live::Reply(row), version))) => {
             let reply = ReplyJob::new(job.tenant.clone(), job.id, version, job.partition, row);
-            Some(End::Reply(reply))
+            Some(Some(reply))
         }
         Ok(None) => {
             inner.finished(job.id);
-            Some(End::Done)
+            Some(None)
         }
         // The store is still away: the next attempt finds out.
         Err(_) => None,

@@ -1,5 +1,7 @@
 //! The inbox: one commit that dedupes a message and makes it durable.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -153,27 +155,24 @@ fn fingerprint_of(envelope: &Envelope) -> [u8; 16] {
     let thread = envelope.conversation.thread.as_deref().unwrap_or_default();
     let topic = envelope.topic.as_deref().unwrap_or_default();
     let head = [&*envelope.kind, &*envelope.conversation.id, thread, topic, &*envelope.sender.id];
-    let mut parts: Vec<Bytes> =
-        head.iter().map(|part| Bytes::copy_from_slice(part.as_bytes())).collect();
-    parts.push(Bytes::copy_from_slice(&envelope.headers.len().to_be_bytes()));
+    let mut parts: Vec<Cow<'_, [u8]>> = head.map(|part| part.as_bytes().into()).into();
+    parts.push(envelope.headers.len().to_be_bytes().to_vec().into());
     content_parts(&envelope.content, &mut parts);
     for (name, value) in &envelope.headers {
-        parts.push(Bytes::copy_from_slice(name.as_bytes()));
-        parts.push(Bytes::copy_from_slice(value.as_bytes()));
+        parts.extend([name.as_bytes().into(), value.as_bytes().into()]);
     }
     Digest::of("openclaw.message", parts).short()
 }
 
-fn content_parts(content: &Content, parts: &mut Vec<Bytes>) {
+fn content_parts<'a>(content: &'a Content, parts: &mut Vec<Cow<'a, [u8]>>) {
     match content {
-        Content::Text(text) => parts.push(Bytes::copy_from_slice(text.as_bytes())),
+        Content::Text(text) => parts.push(text.as_bytes().into()),
         Content::Json(value) => {
             let digest = Digest::of_json("openclaw.content", value);
-            parts.push(Bytes::copy_from_slice(digest.as_bytes()));
+            parts.push(digest.as_bytes().to_vec().into());
         }
         Content::Bytes { media_type, data } => {
-            parts.push(Bytes::copy_from_slice(media_type.as_bytes()));
-            parts.push(data.clone());
+            parts.extend([media_type.as_bytes().into(), Cow::Borrowed(&data[..])]);
         }
         Content::Parts(inner) => inner.iter().for_each(|part| content_parts(part, parts)),
     }
