@@ -213,6 +213,10 @@ async fn conclude(
             settle,
             Error::new(ErrorKind::Unavailable, "an earlier message comes first"),
         ),
+        Ok(Refused::Duplicate(message)) if lock(&inner.sought).contains(&message) => {
+            let e = Error::new(ErrorKind::Unavailable, "the message is being looked for");
+            Verdict::retry(settle, e)
+        }
         Ok(Refused::Duplicate(message)) => {
             let wait = inner.acks.get(&envelope.conversation.channel) == Some(&AckPolicy::Replied);
             let at_end = if wait { still_open(inner, &envelope, message).await } else { None };
@@ -270,22 +274,32 @@ async fn failed(
 fn unknown(inner: &Arc<Inner>, candidate: Candidate, error: Error) -> Verdict {
     let Candidate { envelope, lane, partition, settle, admission, .. } = candidate;
     let (looking, id) = (Arc::clone(inner), admission.id);
+    lock(&inner.sought).insert(id);
     inner.tasks.spawn(async move {
         let tenant = &envelope.tenant;
-        while !looking.pause(SOON).await {
-            match commit::read::<Live>(&*looking.store, &live_key(tenant, id)).await {
-                Ok(Some((Live::Turn(row), version))) => {
-                    let job = TurnJob::new(tenant.clone(), id, version, partition, row, true);
-                    lock(&looking.turns).fill(tenant, &lane, job);
-                    return looking.start_turns();
-                }
-                Ok(_) => break,
-                Err(_) => {}
-            }
+        let found = look_for(&looking, &live_key(tenant, id)).await;
+        if let Some((row, version)) = found {
+            let job = TurnJob::new(tenant.clone(), id, version, partition, row, true);
+            lock(&looking.turns).fill(tenant, &lane, job);
+            looking.start_turns();
+        } else {
+            looking.give_back(&lane);
         }
-        looking.give_back(&lane);
+        lock(&looking.sought).remove(&id);
     });
     Verdict::retry(settle, error)
+}
+
+/// The row of a message that may be durable, once the store can tell.
+async fn look_for(inner: &Inner, key: &Key) -> Option<(TurnRow, Version)> {
+    while !inner.pause(SOON).await {
+        match commit::read::<Live>(&*inner.store, key).await {
+            Ok(Some((Live::Turn(row), version))) => return Some((row, version)),
+            Ok(_) => return None,
+            Err(_) => {}
+        }
+    }
+    None
 }
 
 /// The end to wait for, when a message is not final yet.

@@ -105,6 +105,8 @@ pub(crate) struct Inner {
     finals: Mutex<BTreeMap<MessageId, watch::Sender<()>>>,
     tenants: Mutex<BTreeSet<TenantId>>,
     refusals: Mutex<Refusals>,
+    /// Messages that may be durable and are in no lane: somebody looks for their rows.
+    sought: Mutex<BTreeSet<MessageId>>,
     /// Told whenever a lane ends: credits may be there again, or all may be idle.
     progress: Notify,
     draining: watch::Sender<bool>,
@@ -156,6 +158,7 @@ impl Gateway {
             finals: Mutex::default(),
             tenants: Mutex::default(),
             refusals: Mutex::default(),
+            sought: Mutex::default(),
             progress: Notify::new(),
             draining: watch::Sender::new(false),
             fenced: AtomicBool::new(false),
