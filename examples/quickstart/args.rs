@@ -39,16 +39,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Args, Stri
         match arg.as_str() {
             "--port" => {
                 let text = args.next().ok_or("--port needs a number")?;
-                parsed.port = text
-                    .parse()
-                    .map_err(|_| format!("--port {text:?} is not a number from 0 to 65535"))?;
+                parsed.port = text.parse().map_err(|_number| {
+                    format!("--port {text:?} is not a number from 0 to 65535")
+                })?;
             }
             "--data" => {
-                parsed.data = args
-                    .next()
-                    .filter(|dir| !dir.is_empty())
-                    .ok_or("--data needs a directory")?
-                    .into()
+                let dir = args.next().filter(|dir| !dir.is_empty());
+                parsed.data = dir.ok_or("--data needs a directory")?.into();
             }
             "--selftest" => parsed.mode = Mode::Selftest,
             "--tested" => parsed.mode = Mode::Tested,

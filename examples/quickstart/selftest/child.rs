@@ -74,7 +74,7 @@ pub(crate) async fn refused(
         process.wait().await
     };
     let status =
-        timeout(PATIENCE, wait).await.map_err(|_| "the desk started, and should not have")?;
+        timeout(PATIENCE, wait).await.map_err(|_late| "the desk started, and should not have")?;
     Ok((status.map_err(|e| e.to_string())?, words))
 }
 

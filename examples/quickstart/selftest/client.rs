@@ -45,8 +45,9 @@ pub(crate) async fn ask(
         while socket.read_buf(&mut answer).await.unwrap_or(0) > 0 {}
         Ok::<_, std::io::Error>(answer)
     };
-    let answer =
-        timeout(Duration::from_secs(20), talk).await.map_err(|_| format!("{line}: no answer"))?;
+    let answer = timeout(Duration::from_secs(20), talk)
+        .await
+        .map_err(|_late| format!("{line}: no answer"))?;
     read(&answer.map_err(|e| format!("{line}: {e}"))?)
         .ok_or_else(|| format!("{line}: not an HTTP answer"))
 }

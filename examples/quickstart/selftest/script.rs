@@ -204,7 +204,7 @@ pub(super) async fn killed(desk: Desk, data: &Path, checks: &mut Checks) -> Resu
         }
         Ok::<(), String>(())
     };
-    timeout(Duration::from_secs(10), made).await.map_err(|_| "the refund was never made")??;
+    timeout(Duration::from_secs(10), made).await.map_err(|_late| "the refund was never made")??;
     desk.kill().await?;
 
     let desk = Desk::start(data).await?;
@@ -220,7 +220,7 @@ pub(super) async fn killed(desk: Desk, data: &Path, checks: &mut Checks) -> Resu
     };
     let answer = timeout(Duration::from_secs(10), done)
         .await
-        .map_err(|_| "the message was never answered")??;
+        .map_err(|_late| "the message was never answered")??;
     let told = answer.text("/status") == "done" && answer.text("/reply").contains("129.00");
     checks.that("the answer comes after the restart", told, &answer);
     let all = refunds(desk.shop).await?;
