@@ -1,0 +1,32 @@
+//! The parts of the quickstart, tested by themselves, and its self-test as a whole.
+#![allow(dead_code, reason = "the program uses the rest of each part")]
+
+use std::{env, path::PathBuf, process::Command};
+
+#[path = "../quickstart/args.rs"]
+mod args;
+#[path = "../quickstart/desk.rs"]
+mod desk;
+#[path = "../quickstart/shop.rs"]
+mod shop;
+#[path = "../quickstart/skills.rs"]
+mod skills;
+
+/// The program beside this test: `cargo test` builds the examples before it runs the tests.
+fn program(name: &str) -> PathBuf {
+    let here = env::current_exe().unwrap();
+    let profile = here.ancestors().nth(2).unwrap();
+    let program = profile.join("examples").join(name);
+    assert!(program.exists(), "not built: run `cargo build --example {name}` first");
+    program
+}
+
+#[test]
+fn the_self_test_holds() {
+    let output = Command::new(program("quickstart")).arg("--selftest").output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{words}");
+    let last: serde_json::Value = serde_json::from_str(words.lines().last().unwrap()).unwrap();
+    assert_eq!(last["ok"], true);
+    assert!(last["checks"].as_u64().unwrap() >= 15, "{last}");
+}
