@@ -10,6 +10,10 @@ use std::{path::PathBuf, process::Command};
 
 use serde_json::Value;
 
+#[allow(dead_code, reason = "the program uses the rest of it")]
+#[path = "../crashloop/power_cuts.rs"]
+mod power_cuts;
+
 struct Ran {
     code: Option<i32>,
     line: Value,

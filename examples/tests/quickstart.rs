@@ -1,5 +1,6 @@
 //! The parts of the quickstart, tested by themselves, and its self-test as a whole.
 #![allow(dead_code, reason = "the program uses the rest of each part")]
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::{env, path::PathBuf, process::Command};
 
