@@ -146,9 +146,9 @@ async fn send(
 ) -> Result<Next> {
     let tries = tries(state);
     if tries >= inner.config.send_attempts {
-        // The letter of the last attempt could not be written.
+        // Crashes took the attempts, or the letter of the last one could not be written.
         let e = Error::new(ErrorKind::Unavailable, "the attempts are spent");
-        return give_up(inner, job, Shelf::Dead, &e).await;
+        return give_up(inner, job, shelf_of(state), &e).await;
     }
     let deadline = Instant::now() + inner.config.send_timeout;
     let context = call.context().clone().with_deadline(deadline).at_attempt(tries + 1);
@@ -199,8 +199,7 @@ async fn failed(
             move_part(job, at, Event::NotSent)?;
             if last || !e.kind().is_transient() {
                 // An earlier try may have gone out.
-                let doubt = job.row.parts.get(at).is_some_and(|part| part.state.is_in_doubt());
-                let shelf = if doubt { Shelf::Parked } else { Shelf::Dead };
+                let shelf = job.row.parts.get(at).map_or(Shelf::Dead, |part| shelf_of(&part.state));
                 return give_up(inner, job, shelf, &e).await;
             }
             job.write(inner, "attempt", None).await?;
@@ -225,6 +224,11 @@ async fn failed(
             Ok(if at_most_once { Next::Again } else { Next::Pause(pause(inner, tries, &e)) })
         }
     }
+}
+
+/// What is in doubt is parked, where a person decides; what surely did not go out is dead.
+const fn shelf_of(state: &EffectState) -> Shelf {
+    if state.is_in_doubt() { Shelf::Parked } else { Shelf::Dead }
 }
 
 fn pause(inner: &Inner, tries: u32, e: &Error) -> Duration {
