@@ -12,8 +12,9 @@ use super::{
     lanes::Full,
     lock,
     refusals::Manners,
+    seek::seek,
     turns::TurnJob,
-    verdict::{SOON, Verdict, tell_all},
+    verdict::{Verdict, tell_all},
 };
 use crate::{
     AgentId, Envelope, Error, ErrorKind, Happened, MessageId, Result,
@@ -21,7 +22,7 @@ use crate::{
     records::{
         commit::{self, Known},
         inbox::{self, Admission, Refused},
-        live::{Live, TurnRow, live_key},
+        live::{TurnRow, live_key},
         partitions::partition_of,
         sessions::session_key,
     },
@@ -272,34 +273,9 @@ async fn failed(
 
 /// Nobody knows whether the message is durable: the sender tries again, and we look again.
 fn unknown(inner: &Arc<Inner>, candidate: Candidate, error: Error) -> Verdict {
-    let Candidate { envelope, lane, partition, settle, admission, .. } = candidate;
-    let (looking, id) = (Arc::clone(inner), admission.id);
-    lock(&inner.sought).insert(id);
-    inner.tasks.spawn(async move {
-        let tenant = &envelope.tenant;
-        let found = look_for(&looking, &live_key(tenant, id)).await;
-        if let Some((row, version)) = found {
-            let job = TurnJob::new(tenant.clone(), id, version, partition, row, true);
-            lock(&looking.turns).fill(tenant, &lane, job);
-            looking.start_turns();
-        } else {
-            looking.give_back(&lane);
-        }
-        lock(&looking.sought).remove(&id);
-    });
+    let Candidate { envelope, lane, settle, admission, .. } = candidate;
+    seek(inner, envelope.tenant.clone(), admission.id, Some(lane), false);
     Verdict::retry(settle, error)
-}
-
-/// The row of a message that may be durable, once the store can tell.
-async fn look_for(inner: &Inner, key: &Key) -> Option<(TurnRow, Version)> {
-    while !inner.pause(SOON).await {
-        match commit::read::<Live>(&*inner.store, key).await {
-            Ok(Some((Live::Turn(row), version))) => return Some((row, version)),
-            Ok(_) => return None,
-            Err(_) => {}
-        }
-    }
-    None
 }
 
 /// The end to wait for, when a message is not final yet.

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Gateway, Inner, lock, reply_job::ReplyJob, turns::TurnJob};
+use super::{
+    Gateway, Inner, lock,
+    seek::{enqueue, seek},
+};
 use crate::{
     Conversation, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
     agent::Resolution,
@@ -17,10 +20,9 @@ use crate::{
         live::{Live, TurnRow, live_key},
         partitions::partition_of,
         row::Row,
-        sessions::session_key,
     },
     skill::SkillAnswer,
-    store::{Op, Txn, Version},
+    store::{Op, Txn},
 };
 
 impl Gateway {
@@ -39,7 +41,7 @@ impl Gateway {
         resolution: Resolution,
     ) -> Result<()> {
         let inner = &self.inner;
-        inner.open_for_orders()?;
+        inner.open_for(id)?;
         let key = live_key(tenant, id);
         let missing =
             || Error::new(ErrorKind::NotFound, "there is no such turn").with("message", id);
@@ -59,14 +61,16 @@ impl Gateway {
             .guard(unchanged(key.clone(), version))
             .op(Op::put(key, Live::Turn(row.clone()).encode()?))
             .op(entry.append(tenant)?);
-        match commit::commit(&*inner.store, txn).await? {
-            commit::Known::Applied(applied) => {
-                enqueue_turn(inner, tenant, id, applied.version, row, true);
+        match commit::commit(&*inner.store, txn).await {
+            Ok(commit::Known::Applied(applied)) => {
+                enqueue(inner, tenant, id, Live::Turn(row), applied.version, true);
+                inner.start_turns();
+                Ok(())
             }
-            commit::Known::Lost { guard: 1, .. } => return Err(busy()),
-            lost @ commit::Known::Lost { .. } => return Err(inner.fenced(lost)),
+            Ok(commit::Known::Lost { guard: 1, .. }) => Err(busy()),
+            Ok(lost @ commit::Known::Lost { .. }) => Err(inner.fenced(lost)),
+            Err(e) => Err(look_up(inner, tenant, id, e, true)),
         }
-        Ok(())
     }
 
     /// Sends a dead or parked letter on its way again, with its attempts forgotten.
@@ -79,19 +83,15 @@ impl Gateway {
     pub async fn replay(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<()> {
         let inner = &self.inner;
         let letters = DeadLetters::new(Arc::clone(&inner.store), tenant.clone());
-        inner.open_for_orders()?;
+        inner.open_for(id)?;
         let fence = |to: &Conversation| inner.fences.guard(partition_of(tenant, to));
-        let (live, version) = letters.replay(id, by, inner.env.now(), fence).await?;
-        match live {
-            Live::Turn(row) => enqueue_turn(inner, tenant, id, version, row, false),
-            Live::Reply(row) => {
-                let (lane, partition) =
-                    (session_key(tenant, &row.to), partition_of(tenant, &row.to));
-                let job = ReplyJob::new(tenant.clone(), id, version, partition, row);
-                lock(&inner.replies).push(tenant, &lane, job);
-                inner.start_replies();
-            }
-        }
+        let (live, version) = letters
+            .replay(id, by, inner.env.now(), fence)
+            .await
+            .map_err(|e| look_up(inner, tenant, id, e, false))?;
+        enqueue(inner, tenant, id, live, version, false);
+        inner.start_turns();
+        inner.start_replies();
         Ok(())
     }
 
@@ -164,26 +164,18 @@ impl Gateway {
     }
 }
 
-fn enqueue_turn(
+/// An order failed. When nobody knows whether it is stored, its message is looked for.
+fn look_up(
     inner: &Arc<Inner>,
     tenant: &TenantId,
     id: MessageId,
-    version: Version,
-    row: TurnRow,
+    error: Error,
     first: bool,
-) {
-    let conversation = &row.envelope.conversation;
-    let (lane, partition) = (session_key(tenant, conversation), partition_of(tenant, conversation));
-    let job = TurnJob::new(tenant.clone(), id, version, partition, row, true);
-    {
-        let mut turns = lock(&inner.turns);
-        if first {
-            turns.push_front(tenant, &lane, job);
-        } else {
-            turns.push(tenant, &lane, job);
-        }
+) -> Error {
+    if error.happened() == Happened::Maybe {
+        seek(inner, tenant.clone(), id, None, first);
     }
-    inner.start_turns();
+    error
 }
 
 impl Inner {
@@ -191,6 +183,17 @@ impl Inner {
     fn open_for_orders(&self) -> Result<()> {
         if self.is_draining() {
             let e = Error::new(ErrorKind::Unavailable, "the gateway is stopping");
+            return Err(e.with_happened(Happened::No));
+        }
+        Ok(())
+    }
+
+    /// Refuses an order on a message whose last order is still looked up.
+    fn open_for(&self, id: MessageId) -> Result<()> {
+        self.open_for_orders()?;
+        if lock(&self.sought).contains(&id) {
+            let why = "nobody knows yet whether the last order is stored";
+            let e = Error::new(ErrorKind::Unavailable, why).with("message", id);
             return Err(e.with_happened(Happened::No));
         }
         Ok(())
@@ -209,6 +212,9 @@ impl Inner {
     }
 
     async fn seal_all(&self) {
+        if self.is_fenced() {
+            return;
+        }
         let tenants: Vec<TenantId> = lock(&self.tenants).iter().cloned().collect();
         for tenant in tenants {
             let log = AuditLog::new(Arc::clone(&self.store), tenant);

@@ -18,6 +18,7 @@ mod recover;
 mod refusals;
 mod reply_job;
 mod router;
+mod seek;
 mod status;
 mod tasks;
 mod turns;

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Inner, lock, reply_job::ReplyJob, turns::TurnJob};
+use super::{Inner, lock, seek::enqueue};
 use crate::{
     MessageId, Result, TenantId,
     records::{
         inbox::{marked_tenant, tenant_marks},
         live::{Live, id_behind, live_rows},
-        partitions::partition_of,
         row::Row,
-        sessions::session_key,
     },
     store::{Entry, StateStoreExt as _},
 };
@@ -54,31 +52,22 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
 }
 
 fn put_back(
-    inner: &Arc<Inner>,
+    inner: &Inner,
     tenant: &TenantId,
     id: MessageId,
     entry: &Entry,
     recovered: &mut Recovered,
 ) -> Result<()> {
-    match Live::decode(&entry.value)? {
+    let live = Live::decode(&entry.value)?;
+    match &live {
         Live::Turn(row) if row.waiting.is_some() => recovered.waiting += 1,
-        Live::Turn(row) => {
-            recovered.turns += 1;
-            let conversation = &row.envelope.conversation;
-            let lane = session_key(tenant, conversation);
-            let partition = partition_of(tenant, conversation);
-            let job = TurnJob::new(tenant.clone(), id, entry.version, partition, row, true);
-            lock(&inner.turns).push(tenant, &lane, job);
-        }
+        Live::Turn(_) => recovered.turns += 1,
         Live::Reply(row) => {
             recovered.replies += 1;
-            recovered.in_doubt +=
-                usize::from(row.parts.iter().any(|part| part.state.is_in_doubt()));
-            let lane = session_key(tenant, &row.to);
-            let partition = partition_of(tenant, &row.to);
-            let job = ReplyJob::new(tenant.clone(), id, entry.version, partition, row);
-            lock(&inner.replies).push(tenant, &lane, job);
+            let in_doubt = row.parts.iter().any(|part| part.state.is_in_doubt());
+            recovered.in_doubt += usize::from(in_doubt);
         }
     }
+    enqueue(inner, tenant, id, live, entry.version, false);
     Ok(())
 }
