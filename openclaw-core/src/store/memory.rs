@@ -88,7 +88,6 @@ impl State {
     }
 
     fn commit(&mut self, txn: Txn) -> Result<Commit, StoreError> {
-        txn.check(&LIMITS)?;
         self.sweep();
         let (version, now) = (Version::new(self.version + 1), self.now);
         let outcome = apply(self, txn, version, now)?;
@@ -206,11 +205,12 @@ impl StateStore for MemoryStore {
     }
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
+        txn.check(&LIMITS)?;
         self.lock().commit(txn)
     }
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
         let mut state = self.lock();
-        txns.into_iter().map(|txn| state.commit(txn)).collect()
+        txns.into_iter().map(|txn| txn.check(&LIMITS).and_then(|()| state.commit(txn))).collect()
     }
 }
