@@ -66,6 +66,8 @@ async fn pull(
             Ok(batch) => {
                 *pause = PAUSES.0;
                 admit(inner, manners, batch).await;
+                // Let the turns of this batch start: the next batch is larger, and costs less.
+                tokio::task::yield_now().await;
             }
             Err(e) => {
                 tracing::warn!(channel = %channel.id(), error = %e, "the source failed");

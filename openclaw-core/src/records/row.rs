@@ -16,15 +16,9 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
 
     /// The row's bytes.
     fn encode(&self) -> Result<Bytes> {
-        // Most rows fit here: then one allocation, of the right size, is all.
-        let mut scratch = [0; 512];
-        if let Some((format, rest)) = scratch.split_first_mut() {
-            *format = Self::FORMAT;
-            if let Ok(written) = postcard::to_slice(self, rest).map(|written| written.len()) {
-                return Ok(Bytes::copy_from_slice(scratch.get(..=written).unwrap_or_default()));
-            }
-        }
-        postcard::to_extend(self, vec![Self::FORMAT])
+        let mut bytes = Vec::with_capacity(256);
+        bytes.push(Self::FORMAT);
+        postcard::to_extend(self, bytes)
             .map(Bytes::from)
             .map_err(|e| damaged(Self::NAME, "can't be written").with_source(e))
     }
