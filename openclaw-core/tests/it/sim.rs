@@ -10,17 +10,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use openclaw_core::{
-    AgentId, Digest, Effect, Envelope, Error, ErrorKind, Happened, IdempotencyKey, MessageId,
-    Result, TenantId,
-    agent::{Agent, Answer, Turn},
-    gateway::{GatewayBuilder, MessageState},
+    Digest, Effect, Envelope, Happened, IdempotencyKey, MessageId, TenantId,
+    agent::{Resolution, Waiting},
+    gateway::{GatewayBuilder, GatewayConfig, MessageState},
     records::EffectState,
 };
 use openclaw_testkit::{
@@ -29,9 +28,9 @@ use openclaw_testkit::{
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::support::{Fault, Run, Ticket, Verdict, World, envelope};
+use crate::support::{Crowd, Fault, Moody, Run, Step, Ticket, Verdict, World, envelope};
 
 const SEEDS: u64 = 100;
 const MESSAGES: usize = 24;
@@ -39,6 +38,9 @@ const KEYED: Effect = Effect::Keyed { retention: Duration::from_secs(86_400) };
 /// When the faults stop, and how long the queues may take to drain then.
 const STORM: Duration = Duration::from_secs(40);
 const BOUND: Duration = Duration::from_secs(600);
+
+/// What a question to a person begins with.
+const ASK: &str = "ask";
 
 /// Each skill, what it does to the world, and what its remote is like.
 const SKILLS: [(&str, Effect, RemoteKind); 5] = [
@@ -48,68 +50,6 @@ const SKILLS: [(&str, Effect, RemoteKind); 5] = [
     ("often", Effect::AtLeastOnce, RemoteKind::Unkeyed),
     ("pure", Effect::Pure, RemoteKind::Unkeyed),
 ];
-
-/// An agent that fails or hangs now and then, while the storm lasts.
-#[derive(Clone, Debug)]
-struct Moody {
-    script: ScriptedAgent,
-    rng: SeededRng,
-    storm: Arc<AtomicBool>,
-}
-
-#[async_trait::async_trait]
-impl Agent for Moody {
-    fn id(&self) -> &AgentId {
-        self.script.id()
-    }
-
-    async fn handle(&self, turn: Turn) -> Result<Answer> {
-        if self.storm.load(Ordering::Relaxed) {
-            match self.rng.below(40) {
-                0..4 => return Err(Error::new(ErrorKind::ServerError, "a bad mood")),
-                4 => std::future::pending().await,
-                _ => {}
-            }
-        }
-        self.script.handle(turn).await
-    }
-}
-
-/// Who writes what: every message, offered until it is accepted.
-#[derive(Debug, Default)]
-struct Crowd {
-    said: Vec<Envelope>,
-    tickets: Mutex<BTreeMap<Ticket, usize>>,
-    history: Mutex<Vec<Step>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Offered(usize),
-    Accepted(usize, MessageId),
-}
-
-impl Crowd {
-    fn offer(&self, world: &World, n: usize) {
-        let ticket = world.platform.deliver(self.said[n].clone(), None);
-        self.tickets.lock().unwrap().insert(ticket, n);
-        self.history.lock().unwrap().push(Step::Offered(n));
-    }
-
-    fn history(&self) -> Vec<Step> {
-        self.history.lock().unwrap().clone()
-    }
-
-    fn accepted(&self) -> BTreeMap<usize, BTreeSet<MessageId>> {
-        let mut accepted: BTreeMap<usize, BTreeSet<MessageId>> = BTreeMap::new();
-        for step in self.history() {
-            if let Step::Accepted(n, id) = step {
-                accepted.entry(n).or_default().insert(id);
-            }
-        }
-        accepted
-    }
-}
 
 /// One seed, played.
 struct Play {
@@ -153,11 +93,16 @@ impl Play {
             let scene = script.when_begins(name).call(name, "do", json!({"text": "{text}"}));
             script = scene.then_say("re {text}");
         }
+        let waiting = Waiting::Question { text: "really?".into() };
+        let script = script.when_begins(ASK).then_wait(waiting);
         let agent = Moody { script, rng: self.rng.split(), storm: Arc::clone(&self.storm) };
         let skills = SKILLS.iter().zip(&self.remotes).map(|((name, effect, _), remote)| {
             RemoteSkill::named(name, *effect, remote.clone()).unwrap()
         });
-        skills.fold(builder.agent(agent), GatewayBuilder::skill)
+        // Small enough that lanes fill up and pauses go to the store.
+        let mut config = GatewayConfig::default();
+        (config.pending, config.lane, config.defer) = (8, 3, Duration::from_secs(1));
+        skills.fold(builder.agent(agent).config(config), GatewayBuilder::skill)
     }
 
     /// Gateways die at seeded commits while the storm lasts; the last one lives to the end.
@@ -193,12 +138,39 @@ impl Play {
             tokio::select! {
                 biased;
                 (ticket, verdict) = self.world.platform.any_verdict() => self.hear(ticket, verdict),
-                () = tokio::time::sleep_until(self.until), if self.storming() => self.calm(run),
+                () = sleep_until(self.until), if self.storming() => self.calm(run),
+                () = sleep(Duration::from_secs(3)) => self.answer(run).await,
             }
         }
+        while !self.is_over(run).await {
+            self.answer(run).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Is everything that was accepted final?
+    async fn is_over(&self, run: &Run) -> bool {
         for (n, ids) in self.crowd.accepted() {
             for id in ids {
-                run.gateway.settled(&self.crowd.said[n].tenant, id).await.unwrap();
+                let status = run.gateway.status(&self.crowd.said[n].tenant, id).await.unwrap();
+                if !status.unwrap().state.is_final() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Somebody answers whatever waits for an answer.
+    async fn answer(&self, run: &Run) {
+        for (n, ids) in self.crowd.accepted() {
+            let said = &self.crowd.said[n];
+            for id in ids.into_iter().filter(|_| is_question(said)) {
+                // It is asked again until it is answered: the store may be away.
+                run.gateway
+                    .resolve(&said.tenant, id, Resolution::new("ann", json!("yes")))
+                    .await
+                    .ok();
             }
         }
     }
@@ -228,10 +200,15 @@ impl Play {
     }
 }
 
+fn is_question(said: &Envelope) -> bool {
+    said.content.to_text().starts_with(ASK)
+}
+
 /// What is said: each message names its skill and its number.
 fn said(rng: &SeededRng) -> Vec<Envelope> {
     let message = |n| {
-        let (skill, ..) = rng.pick(&SKILLS).unwrap();
+        let names = SKILLS.map(|(name, ..)| name);
+        let skill = if rng.chance(0.1) { ASK } else { rng.pick(&names).unwrap() };
         let place = format!("c{}", rng.below(3));
         let text = format!("{skill} {n}");
         let mut envelope = envelope(&place, Some(&format!("m{n}")), &text);
@@ -308,7 +285,12 @@ fn replies(play: &Play, ends: &Ends, problems: &mut Vec<String>) {
     for (id, (n, state)) in ends {
         let texts: Vec<&str> =
             posts.iter().filter(|p| p.reply_to == Some(*id)).map(|p| p.text.as_str()).collect();
-        let expected = format!("re {}", play.crowd.said[*n].content.to_text());
+        let said = &play.crowd.said[*n];
+        let expected = if is_question(said) {
+            "yes".to_owned()
+        } else {
+            format!("re {}", said.content.to_text())
+        };
         let fits = match state {
             MessageState::Done => texts == [expected.as_str()],
             MessageState::Dead => texts.is_empty(),
@@ -337,8 +319,10 @@ fn order(play: &Play, problems: &mut Vec<String>) {
             _ => None,
         })
     };
-    for a in 0..MESSAGES {
-        for b in (0..MESSAGES).filter(|b| lane(*b) == lane(a)) {
+    // A question frees its lane: it is answered when it is answered.
+    let ordered = || (0..MESSAGES).filter(|n| !is_question(&play.crowd.said[*n]));
+    for a in ordered() {
+        for b in ordered().filter(|b| lane(*b) == lane(a)) {
             let (Some((before, one)), Some((_, two))) = (accepted(a), accepted(b)) else {
                 continue;
             };

@@ -243,14 +243,16 @@ async fn a_full_gateway_is_not_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_was_taken_over_writes_nothing_more() {
-    let (world, gate, open) = (World::new(1), gate(), Arc::new(Semaphore::new(1)));
-    let first = world.start(|b| b.agent(desk(&gate))).await;
+    let (world, first_gate, second_gate) = (World::new(1), gate(), gate());
+    let first = world.start(|b| b.agent(desk(&first_gate))).await;
     let held = world.tell("c1", "m1", "hold").await;
-    let second = world.start(|b| b.agent(desk(&open))).await;
-    second.ends(held, MessageState::Done).await;
+    let second = world.start(|b| b.agent(desk(&second_gate))).await;
     let applied = first.store.applied();
-    gate.add_permits(1);
-    tokio::time::sleep(MINUTE).await;
+    // The second one has not touched the message yet: only the fence stops the first.
+    first_gate.add_permits(1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    second_gate.add_permits(1);
+    second.ends(held, MessageState::Done).await;
     let health = first.health().await;
     assert!(!health.live && !health.ready, "{health:?}");
     let orders = [

@@ -9,7 +9,7 @@ use std::{
 };
 
 use openclaw_core::{
-    AgentId, Effect, Error, ErrorKind, MessageId,
+    AgentId, Effect, Error, ErrorKind, Happened, MessageId,
     agent::{Answer, agent_fn},
     gateway::{GatewayBuilder, MessageState, Route, Router},
     records::AuditAction,
@@ -21,7 +21,7 @@ use openclaw_testkit::{
 };
 use serde_json::json;
 
-use crate::support::{Run, Sending, World, echo, tenant};
+use crate::support::{Fault, Run, Sending, World, echo, tenant};
 
 const fn limit(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).unwrap()
@@ -75,6 +75,18 @@ async fn a_replay_outlives_the_process() {
     first.kill().await;
     let second = world.start(|b| b.agent(echo())).await;
     second.ends(message, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["hello"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_nobody_can_confirm_goes_on_all_the_same() {
+    let world = World::new(1);
+    let (run, message) = dead(&world).await;
+    run.store.at("replay", 1, Fault::LoseAnswer);
+    run.store.deaf_for("replay", 1);
+    let e = run.replay(&tenant(), message, "ops").await.unwrap_err();
+    assert_eq!(e.happened(), Happened::Maybe);
+    run.ends(message, MessageState::Done).await;
     assert_eq!(world.platform.texts(), ["hello"]);
 }
 

@@ -19,7 +19,7 @@ use openclaw_testkit::{
 };
 use serde_json::json;
 
-use crate::support::{Fault, Probe, Run, Verdict, World, echo};
+use crate::support::{Fault, Probe, Run, Verdict, World, echo, tenant};
 
 /// Longer than all attempts with their pauses.
 const OUTAGE: Duration = Duration::from_secs(120);
@@ -51,7 +51,7 @@ const fn harms() -> [Harm; 3] {
         }),
         ("loses answers and then all", |store, label| {
             store.at(label, 1, Fault::LoseAnswer);
-            store.deaf_after(label);
+            store.deaf_for(label, usize::MAX);
         }),
     ]
 }
@@ -123,6 +123,43 @@ async fn a_message_that_is_durable_unknown_to_anybody_is_answered() {
     tokio::time::sleep(OUTAGE).await;
     assert_eq!(world.platform.texts(), ["hello"]);
     drop(run);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_looked_for_is_not_overtaken() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    run.store.at("admit", 1, Fault::LoseAnswer);
+    run.store.deaf();
+    let verdict = world.platform.verdict(world.say("c1", "m1", "first")).await;
+    assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
+    // The look-up of the first second fails; the next one is still to come.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let again = world.platform.verdict(world.say("c1", "m1", "first")).await;
+    assert!(matches!(again, Verdict::Retry { .. }), "it stands in no lane yet: {again:?}");
+    run.store.heal();
+    world.platform.verdict(world.say("c1", "m2", "second")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let first = world.tell("c1", "m1", "first").await;
+    let second = world.tell("c1", "m2", "second").await;
+    run.ends(first, MessageState::Done).await;
+    run.ends(second, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["first", "second"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_commit_nobody_can_confirm_is_decided_once() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    run.store.at("turn", 1, Fault::LoseAnswer);
+    // The look behind the commit fails, and so does the one behind the pause.
+    run.store.deaf_for("turn", 2);
+    let message = world.tell("c1", "m1", "hello").await;
+    tokio::time::sleep(OUTAGE).await;
+    run.ends(message, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["hello"]);
+    let entries = run.audit(&tenant()).entries().await.unwrap();
+    assert_eq!(entries.len(), 1, "{entries:?}");
 }
 
 /// Fails at its first two attempts, and counts them all.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use openclaw_core::{
-    AgentId, Effect, ErrorKind, MessageId, Result,
+    AgentId, Effect, ErrorKind, Happened, MessageId, Result,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
     gateway::MessageState,
 };
@@ -163,4 +163,14 @@ async fn a_resolution_outlives_the_process() {
         assert_eq!(waits.texts(), [ANSWER], "{label}");
         assert_eq!(waits.remote.calls_total(), 1, "{label}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolution_nobody_can_confirm_goes_on_all_the_same() {
+    let (waits, run) = Waits::new().await;
+    run.store.at("resolve", 1, Fault::LoseAnswer);
+    run.store.deaf_for("resolve", 1);
+    assert_eq!(waits.resolve(&run).await.unwrap_err().happened(), Happened::Maybe);
+    run.ends(waits.message, MessageState::Done).await;
+    assert_eq!(waits.texts(), [ANSWER]);
 }

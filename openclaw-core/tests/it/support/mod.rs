@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod crowd;
 mod platform;
 mod power;
 mod probe;
@@ -17,6 +18,7 @@ mod world;
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 pub(crate) use self::{
+    crowd::{Crowd, Moody, Step},
     platform::{Platform, Sending, Ticket, Verdict},
     power::Power,
     probe::{Fault, Probe},

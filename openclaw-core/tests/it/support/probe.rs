@@ -43,8 +43,10 @@ struct Plan {
     fuse: Option<(u64, Fault)>,
     down: bool,
     deaf: bool,
-    /// Deaf once a commit of this label was met.
-    deaf_after: Option<&'static str>,
+    /// From the next commit of this label on, this many reads fail.
+    deaf_for: Option<(&'static str, usize)>,
+    /// So many reads fail.
+    missed: usize,
     slow: Option<(&'static str, Duration)>,
 }
 
@@ -87,9 +89,9 @@ impl Probe {
         self.plan().deaf = true;
     }
 
-    /// Answers no read behind the next commit of this label, until [`Probe::heal`].
-    pub(crate) fn deaf_after(&self, label: &'static str) {
-        self.plan().deaf_after = Some(label);
+    /// Answers none of so many reads behind the next commit of this label.
+    pub(crate) fn deaf_for(&self, label: &'static str, reads: usize) {
+        self.plan().deaf_for = Some((label, reads));
     }
 
     /// Takes this long for a commit of this label, until [`Probe::heal`].
@@ -118,9 +120,11 @@ impl Probe {
     }
 
     fn read(&self) -> Result<(), StoreError> {
-        let plan = self.plan();
+        let mut plan = self.plan();
+        let missed = plan.missed > 0;
+        plan.missed = plan.missed.saturating_sub(1);
         let unlucky = plan.chaos.as_ref().is_some_and(|(rng, p)| rng.chance(*p));
-        if plan.down || plan.deaf || unlucky {
+        if plan.down || plan.deaf || missed || unlucky {
             return Err(StoreError::Unavailable("the test says so".to_owned()));
         }
         Ok(())
@@ -150,7 +154,9 @@ impl Probe {
 
 impl Plan {
     fn fault(&mut self, label: &'static str) -> Option<Fault> {
-        self.deaf |= self.deaf_after == Some(label);
+        if let Some((_, reads)) = self.deaf_for.take_if(|(l, _)| *l == label) {
+            self.missed = reads;
+        }
         if let Some((n, fault)) = &mut self.fuse {
             *n = n.saturating_sub(1);
             if *n == 0 {
