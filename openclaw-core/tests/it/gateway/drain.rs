@@ -10,7 +10,9 @@ use openclaw_core::{
 use serde_json::json;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::support::{Event, Fault, Platform, Sending, Verdict, World, echo, envelope, tenant};
+use crate::support::{
+    Event, Fault, Platform, Probe, Sending, Verdict, World, echo, envelope, tenant,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -265,6 +267,23 @@ async fn a_gateway_that_was_taken_over_writes_nothing_more() {
     assert_eq!(world.platform.texts(), ["hold"], "the second one answered");
     let sent = |event: &Event| matches!(event, Event::Conflict { label: "turn" });
     assert!(world.trace.events().iter().any(sent), "the first one tried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_was_taken_over_sends_nothing_more() {
+    let world = World::new(1);
+    world.platform.script([Sending::Limit(Duration::from_secs(20))]);
+    let first = world.start(|b| b.agent(echo())).await;
+    let message = world.tell("c1", "m1", "hello").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let applied = first.store.applied();
+    // The second one hesitates: when the first one's pause ends, the row is as it was.
+    let slow = |store: &Probe| store.slow("dispatch", MINUTE);
+    let second = world.start_with(slow, |b| b.agent(echo())).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!((first.store.applied(), world.platform.texts().len()), (applied, 0));
+    second.ends(message, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["hello"]);
 }
 
 #[tokio::test(start_paused = true)]
