@@ -217,7 +217,7 @@ impl TurnSkills {
         }
     }
 
-    /// Records an effect without an answer: not done for now, failed for good, or in doubt.
+    /// Records an effect without an answer: not done yet, failed for good, or in doubt.
     async fn unanswered(&self, recorded: Recorded, e: Error, subject: &str) -> Result<Error> {
         let e = Arc::new(e);
         let event = match e.happened() {
