@@ -37,7 +37,8 @@ struct Results {
     redb: Vec<Row>,
     filled: Filled,
     file_mib: u64,
-    fsyncs_per_s: f64,
+    /// Before the redb runs, and after them: a busy machine shows here first.
+    fsyncs_per_s: [f64; 2],
     hop_ns: f64,
     problems: Vec<String>,
 }
@@ -130,9 +131,10 @@ async fn bench(flags: Flags) -> Outcome<Results> {
         let dir = tempfile::Builder::new()
             .prefix("bench-gateway-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        results.fsyncs_per_s =
-            tokio::task::block_in_place(|| peers::fsyncs_per_s(dir.path(), spans.peers))?;
+        let syncs = || tokio::task::block_in_place(|| peers::fsyncs_per_s(dir.path(), spans.peers));
+        let before = syncs()?;
         redb(dir.path(), spans, &mut results).await?;
+        results.fsyncs_per_s = [before, syncs()?];
     }
     for row in results.memory.iter().chain(&results.redb) {
         let wrong = row.figures.problems.iter().map(|p| format!("{}: {p}", row.name));
