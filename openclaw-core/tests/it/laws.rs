@@ -30,14 +30,14 @@ mod boxed {
 #[cfg(feature = "redb")]
 mod redb {
     use std::{
-        path::PathBuf,
+        path::{Path, PathBuf},
         sync::{
             Arc, Mutex, PoisonError,
             atomic::{AtomicU32, Ordering},
         },
     };
 
-    use openclaw_core::store::{MemoryStore, RedbStore, StateStore};
+    use openclaw_core::store::{MemoryStore, StateStore};
     use openclaw_testkit::{
         conformance::{
             Verdict,
@@ -66,9 +66,9 @@ mod redb {
             }
         }
 
-        fn open(&self, path: &PathBuf) -> Box<dyn StateStore> {
-            let clock = Arc::new(self.clock.clone());
-            Box::new(RedbStore::open(path, clock).expect("a store"))
+        fn open(&self, path: &Path) -> Box<dyn StateStore> {
+            let clock: Arc<dyn openclaw_core::Clock> = Arc::new(self.clock.clone());
+            Box::new(crate::redb::open_again(path, &clock))
         }
     }
 

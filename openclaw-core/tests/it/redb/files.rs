@@ -7,6 +7,11 @@ use super::*;
 /// Set for the child process of [`a_second_process_is_told_who_has_the_file`].
 const CHILD: &str = "OPENCLAW_TEST_OPENS";
 
+fn again(path: &Path) -> RedbStore {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(EPOCH));
+    open_again(path, &clock)
+}
+
 fn open(path: &Path) -> Result<RedbStore, StoreError> {
     RedbStore::open(path, Arc::new(ManualClock::new(EPOCH)))
 }
@@ -28,7 +33,7 @@ async fn a_second_store_on_the_file_is_refused_until_the_first_is_gone() {
     assert!(matches!(refused(&path), StoreError::Locked(_)));
     applied(first.commit(admit(2)).await);
     drop(first);
-    assert_eq!(steps(&open(&path).unwrap()).await, BTreeSet::from([1, 2]));
+    assert_eq!(steps(&again(&path)).await, BTreeSet::from([1, 2]));
 }
 
 #[test]

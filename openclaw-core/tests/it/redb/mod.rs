@@ -54,6 +54,20 @@ impl Bench {
     }
 }
 
+/// Opens a file that was just closed.
+///
+/// Another test may start a process at this moment: between fork and exec the child holds every
+/// file lock of this process.
+pub(crate) fn open_again(path: &std::path::Path, clock: &Arc<dyn Clock>) -> RedbStore {
+    for _ in 0..100_000 {
+        match RedbStore::open(path, Arc::clone(clock)) {
+            Err(StoreError::Locked(_)) => std::thread::yield_now(),
+            opened => return opened.expect("a store"),
+        }
+    }
+    panic!("{} stays locked", path.display());
+}
+
 fn key(n: u64) -> Key {
     Key::system("t").number(n).build()
 }
