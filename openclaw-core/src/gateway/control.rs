@@ -23,6 +23,7 @@ use crate::{
     },
     skill::SkillAnswer,
     store::{Op, Txn},
+    words::planted::{Bug, planted},
 };
 
 impl Gateway {
@@ -49,17 +50,21 @@ impl Gateway {
         let (live, version) =
             commit::read::<Live>(&*inner.store, &key).await?.ok_or_else(missing)?;
         let Live::Turn(row) = live else { return Err(busy()) };
-        if row.waiting.is_none() {
+        if row.waiting.is_none() && !planted(Bug::ResolvedTwice) {
             return Err(busy());
         }
         let by = Arc::clone(&resolution.by);
         let row = TurnRow { waiting: None, resolution: Some(resolution), failed: 0, ..row };
+        let mut stored = row.clone();
+        if planted(Bug::ResolutionLost) {
+            stored.resolution = None;
+        }
         let partition = partition_of(tenant, &row.envelope.conversation);
         let entry = AuditEntry::new(inner.env.now(), AuditAction::Resumed, id, by);
         let txn = Txn::new("resolve")
             .guard(inner.fences.guard(partition))
             .guard(unchanged(key.clone(), version))
-            .op(Op::put(key, Live::Turn(row.clone()).encode()?))
+            .op(Op::put(key, Live::Turn(stored).encode()?))
             .op(entry.append(tenant)?);
         match commit::commit(&*inner.store, txn).await {
             Ok(commit::Known::Applied(applied)) => {
@@ -204,7 +209,8 @@ impl Inner {
         loop {
             let progress = self.progress.notified();
             let lanes = lock(&self.turns).is_idle() && lock(&self.replies).is_idle();
-            if lanes && self.closing.load(Ordering::Relaxed) == 0 {
+            let closing = self.closing.load(Ordering::Relaxed);
+            if lanes && (closing == 0 || planted(Bug::DrainForgetsClosing)) {
                 return;
             }
             progress.await;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Content, Conversation, Error, ErrorKind, MessageId, Result, TenantId, Timestamp,
     store::{Guard, Key, Op, Prefix, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+    words::planted::{Bug, planted},
 };
 
 /// A message that the gateway stopped working on.
@@ -270,6 +271,9 @@ pub(crate) fn shelve(
 ) -> Result<Vec<Op>> {
     let entry =
         AuditEntry::new(letter.at, shelf.action(), id, subject).because(Arc::clone(&letter.reason));
+    if planted(Bug::LetterLost) {
+        return Ok(vec![Op::delete(live_key(tenant, id))]);
+    }
     Ok(vec![
         Op::put(shelf.key(tenant, id), letter.encode()?),
         Op::delete(live_key(tenant, id)),
