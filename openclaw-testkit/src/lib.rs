@@ -4,6 +4,7 @@
 //! * [`conformance`]: the laws of core's traits, run on your own types by one line.
 //! * [`disk`]: a disk that loses what was not synced.
 //! * [`remote`]: a business system that counts its effects and misbehaves on demand.
+//! * [`sim`]: the whole gateway under a seed, with every fault there is.
 //! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
 
 pub mod agent;
@@ -11,3 +12,4 @@ pub mod conformance;
 pub mod disk;
 pub mod env;
 pub mod remote;
+pub mod sim;

@@ -126,9 +126,10 @@ impl EffectState {
                 Event::Dispatch { .. },
             ) => Ok(Self::Dispatching { tries: tries + 1, first_at: *first_at, doubt: true }),
             (Self::Dispatching { .. } | Self::Unknown { .. }, Event::Succeeded(answer))
-            | (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(Some(answer))) => {
-                Ok(Self::Done { answer })
-            }
+            | (
+                Self::Parked { .. } | Self::Unknown { .. } | Self::Dispatching { .. },
+                Event::Decided(Some(answer)),
+            ) => Ok(Self::Done { answer }),
             (Self::Dispatching { tries, first_at, doubt: true }, Event::NotSent)
             | (Self::Dispatching { tries, first_at, .. }, Event::Lost) => {
                 Ok(Self::Unknown { tries: *tries, first_at: *first_at })
@@ -164,7 +165,10 @@ impl EffectState {
                 Self::Dispatching { first_at, .. } | Self::Unknown { first_at, .. },
                 Event::Park(reason),
             ) => Ok(Self::Parked { first_at: *first_at, reason }),
-            (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(None)) => Ok(Self::NEW),
+            (
+                Self::Parked { .. } | Self::Unknown { .. } | Self::Dispatching { .. },
+                Event::Decided(None),
+            ) => Ok(Self::NEW),
             (Self::Parked { first_at, .. }, Event::Dispatch { .. })
                 if planted(Bug::ParkedRerun) =>
             {
