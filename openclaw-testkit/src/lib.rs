@@ -4,6 +4,7 @@
 //! * [`conformance`]: the laws of core's traits, run on your own types by one line.
 //! * [`disk`]: a disk that loses what was not synced.
 //! * [`remote`]: a business system that counts its effects and misbehaves on demand.
+//! * `servers` (feature, Unix): private redis, postgres, rabbitmq, mosquitto and nats processes.
 //! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
 
 pub mod agent;
@@ -11,3 +12,5 @@ pub mod conformance;
 pub mod disk;
 pub mod env;
 pub mod remote;
+#[cfg(all(unix, feature = "servers"))]
+pub mod servers;
