@@ -109,7 +109,8 @@ impl Kind for Settings {
             .args(["-c", TOGETHER])
             .arg(&home.binary)
             .env("EPMD", epmd)
-            .env("RABBITMQ_NODENAME", node(home))
+            .env("RABBITMQ_NODENAME", format!("{}@localhost", name(home)))
+            .env("RABBITMQ_LOG", "-color")
             .env("RABBITMQ_DIST_PORT", home.side_port(1).to_string())
             .env("ERL_EPMD_PORT", home.side_port(2).to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -121,10 +122,12 @@ impl Kind for Settings {
     async fn greet(&self, home: &Home, _id: u32) -> io::Result<()> {
         let whole = |answer: &[u8]| answer.len() > 7 && answer.ends_with(&[0xCE]);
         let answer = wire::ask(home.port(), b"AMQP\0\0\x09\x01", whole).await?;
-        // A method frame on channel 0 with Connection.Start, from the node of this name.
+        // A method frame on channel 0 with Connection.Start. It tells the node by its first
+        // part; the second is the name of the machine.
+        let node = format!("{}@", name(home));
         let start = answer.starts_with(&[1, 0, 0])
             && answer.get(7..11) == Some(&[0, 10, 0, 10])
-            && answer.windows(node(home).len()).any(|window| window == node(home).as_bytes());
+            && answer.windows(node.len()).any(|window| window == node.as_bytes());
         if start { Ok(()) } else { Err(wire::unlike(&answer)) }
     }
 }
@@ -147,7 +150,7 @@ const FILES: &[(&str, &str)] = &[
     ("RABBITMQ_PID_FILE", "rabbitmq.pid"),
 ];
 
-/// The Erlang node, which is also the name the broker greets with.
-fn node(home: &Home) -> String {
-    format!("openclaw{}@localhost", home.port())
+/// The Erlang node: no other node of this machine has its port.
+fn name(home: &Home) -> String {
+    format!("openclaw{}", home.port())
 }
