@@ -5,7 +5,6 @@ macro_rules! face {
     ($server:ident, $builder:ident) => {
         impl $server {
             /// Settings for a server of its own.
-            #[must_use]
             pub fn builder() -> $builder {
                 $builder::default()
             }
@@ -86,21 +85,18 @@ macro_rules! face {
 
         impl $builder {
             /// The program to run, instead of looking for one.
-            #[must_use]
             pub fn binary(mut self, binary: impl Into<PathBuf>) -> Self {
                 self.frame.binary = Some(binary.into());
                 self
             }
 
             /// The port on 127.0.0.1, instead of a free one.
-            #[must_use]
             pub const fn port(mut self, port: u16) -> Self {
                 self.frame.port = Some(port);
                 self
             }
 
             /// How long a start may take, 60 s by default. It needs real time, not paused time.
-            #[must_use]
             pub const fn deadline(mut self, deadline: Duration) -> Self {
                 self.frame.deadline = deadline;
                 self

@@ -49,14 +49,12 @@ face!(Mosquitto, MosquittoBuilder);
 
 impl MosquittoBuilder {
     /// Does it keep messages on disk? It does by default.
-    #[must_use]
     pub const fn persistence(mut self, persistence: bool) -> Self {
         self.settings.forgetful = !persistence;
         self
     }
 
     /// A line of `mosquitto.conf`, such as `max_queued_messages 10`.
-    #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.lines.push((name.into(), value.into()));
         self

@@ -49,21 +49,18 @@ face!(Nats, NatsBuilder);
 
 impl NatsBuilder {
     /// Has it JetStream? It has by default.
-    #[must_use]
     pub const fn jetstream(mut self, jetstream: bool) -> Self {
         self.settings.bare = !jetstream;
         self
     }
 
     /// A line `name: value` of its configuration; the value as the file has it, with quotes.
-    #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.lines.push((name.into(), value.into()));
         self
     }
 
     /// A line `name: value` inside the block `jetstream`.
-    #[must_use]
     pub fn jetstream_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.jetstream.push((name.into(), value.into()));
         self

@@ -68,7 +68,6 @@ impl Postgres {
 
 impl PostgresBuilder {
     /// A parameter of `postgresql.conf`, such as `fsync` `off`. The last of a name counts.
-    #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.parameters.push((name.into(), value.into()));
         self

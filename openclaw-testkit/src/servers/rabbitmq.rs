@@ -49,7 +49,6 @@ face!(RabbitMq, RabbitMqBuilder);
 
 impl RabbitMqBuilder {
     /// A line `name = value` of `rabbitmq.conf`.
-    #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.lines.push((name.into(), value.into()));
         self

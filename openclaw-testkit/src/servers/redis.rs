@@ -50,7 +50,6 @@ face!(Redis, RedisBuilder);
 
 impl RedisBuilder {
     /// A line of `redis.conf`, such as `appendfsync everysec`. The last of a name counts.
-    #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let (name, value) = (name.into(), value.into());
         if name == "requirepass" {
@@ -61,7 +60,6 @@ impl RedisBuilder {
     }
 
     /// The password clients must give; it is in the [URL](Redis::url).
-    #[must_use]
     pub fn requirepass(mut self, password: impl Into<String>) -> Self {
         self.settings.password = Some(password.into());
         self

@@ -65,9 +65,10 @@ impl Client {
         String::from_utf8_lossy(&line).trim_end().to_owned()
     }
 
-    /// Has the other side hung up?
-    async fn is_cut(mut self) -> bool {
-        self.try_take(|_| None).await.is_err()
+    /// Waits for the other side to hang up; false when it does not.
+    async fn ends(mut self) -> bool {
+        let more = self.stream.read_buf(&mut self.read);
+        matches!(timeout(Duration::from_secs(10), more).await, Ok(Ok(0) | Err(_)))
     }
 }
 

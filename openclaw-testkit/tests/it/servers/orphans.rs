@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write, stdout},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Command, Stdio},
@@ -42,9 +42,9 @@ async fn own_servers_until_killed() {
         rabbit.as_ref().map(RabbitMq::dir),
     ];
     for dir in dirs.into_iter().flatten() {
-        println!("\nDIR {}", dir.display());
+        writeln!(stdout(), "\nDIR {}", dir.display()).unwrap();
     }
-    println!("\nREADY");
+    writeln!(stdout(), "\nREADY").unwrap();
     std::future::pending::<()>().await;
 }
 

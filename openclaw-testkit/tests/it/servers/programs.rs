@@ -1,6 +1,9 @@
 //! Programs that are not here, and what a suite says then.
 
-use std::process::Output;
+use std::{
+    io::{Write, stdout},
+    process::Output,
+};
 
 use openclaw_testkit::servers::{Nats, Postgres, Redis, ServerError};
 use tempfile::tempdir;
@@ -31,7 +34,7 @@ async fn postgres_without_initdb_is_missing() {
 #[ignore = "the tests below run it in a process of its own"]
 async fn look_for_nats() {
     let nats = Nats::builder().start_or_skip().await;
-    println!("FOUND {}", nats.unwrap().is_some());
+    writeln!(stdout(), "FOUND {}", nats.unwrap().is_some()).unwrap();
 }
 
 fn look(variables: &[(&str, &str)]) -> Output {

@@ -25,7 +25,7 @@ async fn redis_keeps_what_it_acknowledged_before_sigkill() {
 
     redis.kill().await.unwrap();
     assert_eq!(redis.pid(), None);
-    assert!(client.is_cut().await);
+    assert!(client.ends().await);
     assert_eq!(processes_in(redis.dir()).len(), 1, "the watchdog alone");
 
     redis.restart().await.unwrap();
