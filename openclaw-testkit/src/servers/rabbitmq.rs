@@ -21,7 +21,8 @@ use super::{
 ///
 /// It has its own Erlang node, cookie and port mapper, so that it meets no other RabbitMQ. A
 /// start takes about 8 s on two cores. The program is `rabbitmq-server` of RabbitMQ itself, not
-/// a wrapper that changes the account; or what `OPENCLAW_RABBITMQ_BIN` names.
+/// a wrapper that changes the account; or what `OPENCLAW_RABBITMQ_BIN` names. Erlang's `epmd` is
+/// needed too, which `OPENCLAW_EPMD_BIN` can name.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -60,8 +61,11 @@ struct Settings {
     lines: Vec<(String, String)>,
 }
 
-/// The port mapper in the foreground: as a daemon it would outlive the broker.
-const TOGETHER: &str = r#""$EPMD" -address 127.0.0.1 -port "$ERL_EPMD_PORT" & exec "$0""#;
+/// The port mapper in the foreground: as a daemon it would outlive the broker. Its debug output
+/// says when its port is taken, and without it the broker need not go on.
+const TOGETHER: &str = r#"
+{ "$EPMD" -d -address 127.0.0.1 -port "$ERL_EPMD_PORT"; kill -KILL "$$"; } &
+exec "$0""#;
 
 /// Erlang's port mapper, and where packages hide it.
 const EPMD: Program = Program {

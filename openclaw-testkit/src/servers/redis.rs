@@ -132,7 +132,7 @@ fn percent(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::ports, *};
 
     #[test]
     fn a_password_keeps_its_signs_in_the_url_and_in_the_file() {
@@ -140,5 +140,28 @@ mod tests {
             Settings { password: Some("a\"b\\c @:/é".to_owned()), ..Settings::default() };
         assert_eq!(settings.url(7), "redis://:a%22b%5Cc%20%40%3A%2F%C3%A9@127.0.0.1:7/0");
         assert_eq!(quoted("a\"b\\c"), r#""a\"b\\c""#);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_was_lost_is_followed_by_another() {
+        let Some(holder) = Redis::builder().start_or_skip().await.unwrap() else { return };
+        let mut tried = 0;
+        let lost_twice = |count| {
+            tried += 1;
+            if tried > 2 { ports::free(count) } else { Ok(vec![holder.port()]) }
+        };
+        let settings = Settings::default();
+        let server = Server::start_on(settings.clone(), &Frame::default(), 5, lost_twice).await;
+        assert_ne!(server.unwrap().home().port(), holder.port());
+        assert_eq!(tried, 3);
+
+        let mut tried = 0;
+        let always_lost = |_| {
+            tried += 1;
+            Ok(vec![holder.port()])
+        };
+        let server = Server::start_on(settings, &Frame::default(), 5, always_lost).await;
+        assert!(matches!(server, Err(ServerError::PortTaken { .. })), "{server:?}");
+        assert_eq!(tried, 5, "it gives up");
     }
 }

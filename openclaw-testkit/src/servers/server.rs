@@ -76,7 +76,8 @@ impl<K: Kind> Server<K> {
         }
     }
 
-    async fn start_on(
+    /// Starts it on the first of these ports that nobody took meanwhile.
+    pub(super) async fn start_on(
         kind: K,
         frame: &Frame,
         tries: usize,

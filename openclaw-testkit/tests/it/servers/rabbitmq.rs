@@ -57,7 +57,7 @@ async fn rabbitmq_keeps_a_durable_queue_over_sigkill_and_leaves_nothing() {
     let (dir, port) = (rabbit.dir().to_owned(), rabbit.port());
     let running = processes_in(&dir).join("\n");
     assert!(running.contains("beam.smp"), "{running}");
-    assert!(running.contains("epmd -address 127.0.0.1"), "a port mapper of its own: {running}");
+    assert!(running.contains("epmd -d -address 127.0.0.1"), "a port mapper of its own: {running}");
     Session::open(port).await.declare(DURABLE).await;
 
     rabbit.kill().await.unwrap();
