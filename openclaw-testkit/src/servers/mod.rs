@@ -24,7 +24,7 @@
 //! A program is looked for on PATH and in the usual places. `OPENCLAW_REDIS_BIN`,
 //! `OPENCLAW_POSTGRES_BIN`, `OPENCLAW_RABBITMQ_BIN`, `OPENCLAW_MOSQUITTO_BIN` and
 //! `OPENCLAW_NATS_BIN` name another one: the program, or the folder it lies in. The servers see
-//! none of the environment but PATH.
+//! none of the environment but PATH and LD_LIBRARY_PATH.
 //!
 //! # Crashes
 //! `kill` is SIGKILL to all processes of the server: what it had not handed to the system is

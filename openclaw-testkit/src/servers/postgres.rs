@@ -107,7 +107,7 @@ impl Kind for Settings {
     async fn found(&self, home: &Home, guard: &mut Watchdog) -> Result<(), ServerError> {
         let initdb = Launch::new(beside(&home.binary, "initdb"))
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"])
-            .args(["--no-sync", "--no-instructions", "--pgdata"])
+            .args(["--no-sync", "--pgdata"])
             .arg(home.join("data"));
         let made = run(&initdb, home, guard, FOUNDED_WITHIN).await;
         if made.map_err(ServerError::io("run initdb"))? {

@@ -198,7 +198,11 @@ pub(super) async fn run(
     Ok(ended && status.is_some_and(|status| status.success()))
 }
 
-/// The program beside another one.
+/// The program beside another one, or beside what that is a link to.
 pub(super) fn beside(binary: &Path, name: &str) -> PathBuf {
-    binary.parent().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+    let near = binary.with_file_name(name);
+    if near.exists() {
+        return near;
+    }
+    binary.canonicalize().map_or(near, |real| real.with_file_name(name))
 }

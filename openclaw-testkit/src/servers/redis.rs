@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use openclaw_core::Secret;
+
 use super::{
     error::ServerError,
     face::face,
@@ -61,7 +63,7 @@ impl RedisBuilder {
 
     /// The password clients must give; it is in the [URL](Redis::url).
     pub fn requirepass(mut self, password: impl Into<String>) -> Self {
-        self.settings.password = Some(password.into());
+        self.settings.password = Some(Secret::new(password));
         self
     }
 }
@@ -69,7 +71,7 @@ impl RedisBuilder {
 #[derive(Clone, Debug, Default)]
 struct Settings {
     lines: Vec<(String, String)>,
-    password: Option<String>,
+    password: Option<Secret>,
 }
 
 const DURABLE: [(&str, &str); 3] = [("appendonly", "yes"), ("appendfsync", "always"), ("save", "")];
@@ -85,7 +87,7 @@ impl Kind for Settings {
     };
 
     fn url(&self, port: u16) -> String {
-        let password = self.password.as_deref().map(|p| format!(":{}@", percent(p)));
+        let password = self.password.as_ref().map(|p| format!(":{}@", percent(p.expose())));
         format!("redis://{}127.0.0.1:{port}/0", password.unwrap_or_default())
     }
 
@@ -93,7 +95,7 @@ impl Kind for Settings {
         let (port, dir) = (home.port().to_string(), home.path().display().to_string());
         let place = [("port", &*port), ("bind", "127.0.0.1"), ("dir", &*dir), ("daemonize", "no")];
         let own = self.lines.iter().map(|(name, value)| (&**name, &**value));
-        let password = self.password.as_deref().map(|password| ("requirepass", password));
+        let password = self.password.as_ref().map(|password| ("requirepass", password.expose()));
         let lines = place.into_iter().chain(DURABLE).chain(own).chain(password);
         let line = |(name, value)| format!("{name} {}\n", quoted(value));
         home.write("redis.conf", &lines.map(line).collect::<String>())?;
@@ -105,8 +107,8 @@ impl Kind for Settings {
             let word = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
             format!("*{}\r\n{}", words.len(), words.iter().map(word).collect::<String>())
         };
-        let password = self.password.as_deref();
-        let auth = password.map(|p| words(&["AUTH", p])).unwrap_or_default();
+        let password = self.password.as_ref();
+        let auth = password.map(|p| words(&["AUTH", p.expose()])).unwrap_or_default();
         let question = auth + &words(&["INFO", "server"]) + &words(&["PING"]);
         let over = |answer: &[u8]| answer.ends_with(b"+PONG\r\n") || answer.starts_with(b"-");
         let answer = wire::ask(home.port(), question.as_bytes(), over).await?;
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn a_password_keeps_its_signs_in_the_url_and_in_the_file() {
         let settings =
-            Settings { password: Some("a\"b\\c @:/é".to_owned()), ..Settings::default() };
+            Settings { password: Some(Secret::new("a\"b\\c @:/é")), ..Settings::default() };
         assert_eq!(settings.url(7), "redis://:a%22b%5Cc%20%40%3A%2F%C3%A9@127.0.0.1:7/0");
         assert_eq!(quoted("a\"b\\c"), r#""a\"b\\c""#);
     }

@@ -169,7 +169,7 @@ impl<K: Kind> Server<K> {
     pub(super) async fn restart(&mut self) -> Result<(), ServerError> {
         const PAUSE: Duration = Duration::from_millis(100);
         self.shut_down(K::STOP).await?;
-        let end = Instant::now() + self.deadline.min(Duration::from_secs(5));
+        let end = Instant::now() + self.deadline.min(Duration::from_secs(2));
         loop {
             match self.launch().await {
                 // A client's socket may hold the port for a moment.

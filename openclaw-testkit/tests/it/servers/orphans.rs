@@ -87,7 +87,7 @@ async fn a_server_ends_with_a_test_that_panics() {
 #[ignore = "the test below runs it in a process of its own"]
 async fn give_a_start_up() {
     let start = Postgres::builder().start_or_skip();
-    let cut = tokio::time::timeout(Duration::from_millis(300), start).await;
+    let cut = tokio::time::timeout(Duration::from_millis(150), start).await;
     assert!(cut.is_err() || cut.unwrap().unwrap().is_none(), "nothing starts that fast");
 }
 

@@ -1,5 +1,7 @@
 //! Redis.
 
+use std::time::Duration;
+
 use openclaw_testkit::servers::Redis;
 
 use super::{Client, assert_gone, processes_in};
@@ -125,6 +127,20 @@ async fn a_server_that_can_not_start_shows_its_log() {
             assert!(text.contains("redis-server"), "{text}");
             assert!(text.contains("appendfsync \"sometimes\""), "{text}");
             assert!(text.contains("exit status: 1"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_get_ready_is_given_up() {
+    // It runs, and listens on no port.
+    let builder = Redis::builder().setting("port", "0").setting("unixsocket", "redis.sock");
+    match builder.deadline(Duration::from_millis(300)).start_or_skip().await {
+        Ok(server) => assert!(server.is_none(), "nobody can have answered"),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("was not ready after 300ms"), "{text}");
+            assert!(text.contains("refused"), "{text}");
         }
     }
 }
