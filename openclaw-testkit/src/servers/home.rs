@@ -50,6 +50,11 @@ impl Home {
         self.dir.path()
     }
 
+    /// A name that no other server of this machine has: that of its directory.
+    pub(super) fn name(&self) -> String {
+        self.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// A path in the directory.
     pub(super) fn join(&self, name: &str) -> PathBuf {
         self.path().join(name)

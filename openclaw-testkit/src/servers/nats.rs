@@ -93,7 +93,7 @@ impl Kind for Settings {
         let mut text = format!(
             "host: \"127.0.0.1\"\nport: {}\nserver_name: \"{}\"\n",
             home.port(),
-            name(home)
+            home.name()
         );
         text.extend(self.lines.iter().map(line));
         if !self.bare {
@@ -109,16 +109,11 @@ impl Kind for Settings {
         let question = b"CONNECT {\"verbose\":false}\r\nPING\r\n";
         let over = |answer: &[u8]| answer.ends_with(b"PONG\r\n") || find(answer, b"-ERR");
         let answer = wire::ask(home.port(), question, over).await?;
-        let name = format!("\"server_name\":\"{}\"", name(home));
+        let name = format!("\"server_name\":\"{}\"", home.name());
         let greeted = answer.starts_with(b"INFO {") && find(&answer, name.as_bytes());
         // A server that wants a password greets with the first line and refuses the second.
         if greeted { Ok(()) } else { Err(wire::unlike(&answer)) }
     }
-}
-
-/// A name that no other server on this machine has: that of its directory.
-fn name(home: &Home) -> String {
-    home.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn find(text: &[u8], word: &[u8]) -> bool {

@@ -112,7 +112,7 @@ impl Kind for Settings {
             .args(["-c", TOGETHER])
             .arg(&home.binary)
             .env("EPMD", epmd)
-            .env("RABBITMQ_NODENAME", format!("{}@localhost", name(home)))
+            .env("RABBITMQ_NODENAME", format!("{}@localhost", home.name()))
             .env("RABBITMQ_LOG", "-color")
             .env("RABBITMQ_DIST_PORT", home.side_port(1).to_string())
             .env("ERL_EPMD_PORT", home.side_port(2).to_string())
@@ -127,7 +127,7 @@ impl Kind for Settings {
         let answer = wire::ask(home.port(), b"AMQP\0\0\x09\x01", whole).await?;
         // A method frame on channel 0 with Connection.Start. It tells the node by its first
         // part; the second is the name of the machine.
-        let node = format!("{}@", name(home));
+        let node = format!("{}@", home.name());
         let start = answer.starts_with(&[1, 0, 0])
             && answer.get(7..11) == Some(&[0, 10, 0, 10])
             && answer.windows(node.len()).any(|window| window == node.as_bytes());
@@ -152,8 +152,3 @@ const FILES: &[(&str, &str)] = &[
     ("RABBITMQ_SCHEMA_DIR", "schema"),
     ("RABBITMQ_PID_FILE", "rabbitmq.pid"),
 ];
-
-/// The Erlang node: no other node of this machine has its port.
-fn name(home: &Home) -> String {
-    format!("openclaw{}", home.port())
-}
