@@ -81,7 +81,7 @@ fn search_path() -> OsString {
     env::join_paths(all).unwrap_or(path)
 }
 
-/// A running program with its children; whoever drops it has ended it before.
+/// A running program with its children. Dropped without an end, it is the watchdog's.
 #[derive(Debug)]
 pub(super) struct Process {
     leader: Child,
@@ -165,9 +165,17 @@ impl Process {
         self.leader.wait().ok()
     }
 
-    /// [`Self::end`] for a drop: does not wait for the children.
+    /// [`Self::end`] for a drop, which can't await.
     pub(super) fn end_now(mut self, guard: &mut Watchdog) {
-        self.strike();
+        const LOOKS: usize = 1_000;
+        let mut left = self.strike().survivors();
+        // Each look reads all of `/proc`: that is pause enough.
+        for _ in 0..LOOKS {
+            if left.is_empty() {
+                break;
+            }
+            left = left.survivors();
+        }
         guard.forget();
         let _status = self.leader.wait();
     }

@@ -73,10 +73,11 @@ async fn servers_end_with_an_owner_that_is_killed() {
 
 #[tokio::test]
 async fn a_server_ends_with_a_test_that_panics() {
-    let Some(redis) = Redis::builder().start_or_skip().await.unwrap() else { return };
-    let dir = redis.dir().to_owned();
+    let Some(postgres) = Postgres::builder().start_or_skip().await.unwrap() else { return };
+    let dir = postgres.dir().to_owned();
+    assert!(processes_in(&dir).len() > 4, "it has children, which are not in its group");
     let test = tokio::spawn(async move {
-        assert_eq!(redis.port(), 0, "this panic is part of the test");
+        assert_eq!(postgres.port(), 0, "this panic is part of the test");
     });
     assert!(test.await.unwrap_err().is_panic());
     assert_gone(&dir);
