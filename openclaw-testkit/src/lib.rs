@@ -5,6 +5,7 @@
 //! * [`disk`]: a disk that loses what was not synced.
 //! * [`remote`]: a business system that counts its effects and misbehaves on demand.
 //! * [`sim`]: the whole gateway under a seed, with every fault there is.
+//! * `servers` (feature, Unix): private redis, postgres, rabbitmq, mosquitto and nats processes.
 //! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
 
 pub mod agent;
@@ -13,3 +14,5 @@ pub mod disk;
 pub mod env;
 pub mod remote;
 pub mod sim;
+#[cfg(all(unix, feature = "servers"))]
+pub mod servers;

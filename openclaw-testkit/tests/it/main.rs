@@ -15,3 +15,5 @@ mod flaws;
 mod naive_channel;
 mod naive_store;
 mod remote;
+#[cfg(all(unix, feature = "servers"))]
+mod servers;
