@@ -14,4 +14,8 @@ mod env;
 mod flaws;
 mod naive_channel;
 mod naive_store;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod remote;
+#[cfg(feature = "stub")]
+mod stub;
