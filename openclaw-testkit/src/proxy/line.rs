@@ -2,13 +2,14 @@
 
 use std::{
     net::SocketAddr,
-    pin::pin,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
+    time::timeout,
 };
 
 use super::{
@@ -20,6 +21,9 @@ use crate::wire;
 
 /// Reads that may wait for a lane.
 const QUEUE: usize = 64;
+
+/// How long the server may take to accept.
+const DIAL: Duration = Duration::from_secs(5);
 
 /// The two lanes of a connection, and how much each has carried.
 #[derive(Debug)]
@@ -88,20 +92,22 @@ impl Line {
     /// Reaches the server once the lane that leads to it is open.
     async fn dial(&self, upstream: SocketAddr) -> Result<TcpStream, Cut> {
         let mut lane = self.to_server.watch();
-        let mut connect = pin!(TcpStream::connect(upstream));
         loop {
-            let (cut, held) = {
+            {
                 let lane = lane.borrow_and_update();
-                (lane.cut(0, false), lane.held)
-            };
-            if let Some(how) = cut {
-                return Err(how);
+                if let Some(how) = lane.cut(0, false) {
+                    return Err(how);
+                }
+                if !lane.held {
+                    break;
+                }
             }
-            tokio::select! {
-                biased;
-                _changed = lane.changed() => {}
-                server = &mut connect, if !held => return server.map_err(|_refused| Cut::Reset),
-            }
+            let _changed = lane.changed().await;
+        }
+        // A cut waits for this: the server may have accepted already, and is to see it.
+        match timeout(DIAL, TcpStream::connect(upstream)).await {
+            Ok(Ok(server)) => Ok(server),
+            Ok(Err(_)) | Err(_) => Err(Cut::Reset),
         }
     }
 

@@ -21,14 +21,14 @@ use tokio::{
     time::sleep,
 };
 
+pub use self::{
+    faults::Faults,
+    lane::{Cut, Direction},
+};
 use self::{
     faults::Whose,
     lane::{Edit, Lane},
     line::Line,
-};
-pub use self::{
-    faults::Faults,
-    lane::{Cut, Direction},
 };
 use crate::wire;
 

@@ -22,7 +22,10 @@ const MAX_SIZE_LINE: usize = 1024;
 /// What a peer's next bytes are.
 #[derive(Debug)]
 pub(super) enum Heard {
-    Request { request: Received, keep: bool },
+    Request {
+        request: Received,
+        keep: bool,
+    },
     /// The first message of TLS, which was read.
     Hello,
 }

@@ -215,15 +215,15 @@ async fn latency_is_kept_in_each_direction_and_holds_no_stream_up() {
 
     proxy.all().clear().only(Direction::ToClient).latency(LATE);
     let began = Instant::now();
-    for n in 0..10 {
+    for n in 0..20 {
         client.write_u8(n).await.unwrap();
         tokio::task::yield_now().await;
     }
-    let mut heard = [0; 10];
+    let mut heard = [0; 20];
     soon(client.read_exact(&mut heard)).await.unwrap();
     let took = began.elapsed();
-    assert!(took >= LATE && took < LATE * 10, "they travel side by side: {took:?}");
-    assert_eq!(heard, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "in order");
+    assert!(took >= LATE && took < LATE * 20, "they travel side by side: {took:?}");
+    assert!(heard.is_sorted(), "in order: {heard:?}");
 }
 
 #[tokio::test]
