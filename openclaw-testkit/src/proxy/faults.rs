@@ -17,7 +17,29 @@ pub(super) enum Whose {
 
 /// The faults of all connections, or of the next one. A change acts at once.
 ///
-/// They add up: a lane may be late, slow and cut. [`clear`](Self::clear) ends them.
+/// They add up: a lane may be late, slow and cut. [`clear`](Self::clear) ends them; for the
+/// next connection it ends those of all too.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::{TcpListener, TcpStream}, time::timeout};
+/// use openclaw_testkit::proxy::{Direction, FaultProxy};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let proxy = FaultProxy::to(listener.local_addr()?).await?;
+/// let mut client = TcpStream::connect(proxy.addr()).await?;
+/// let (mut server, _) = listener.accept().await?;
+///
+/// proxy.all().only(Direction::ToClient).latency(Duration::from_millis(20)).partition();
+/// server.write_all(b"late").await?;
+/// let wait = timeout(Duration::from_millis(30), client.read_u8());
+/// assert!(wait.await.is_err(), "nothing comes, and no error");
+/// proxy.heal();
+/// assert_eq!(client.read_u8().await?, b'l');
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Faults<'a> {
     inner: &'a Inner,

@@ -119,3 +119,54 @@ impl Lane {
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(edits: &[Edit]) -> Lane {
+        let mut lane = Lane::default();
+        edits.iter().for_each(|edit| lane.apply(edit, 100));
+        lane
+    }
+
+    fn draws(lane: &Lane) -> Vec<Duration> {
+        (0..50).map(|_| lane.jitter()).collect()
+    }
+
+    #[test]
+    fn one_seed_draws_the_same_jitter_and_connections_differ() {
+        let up_to = Duration::from_millis(20);
+        let jittered = |seed| lane(&[Edit::Jitter(up_to, SeededRng::new(seed))]);
+        let (a, b) = (jittered(7), jittered(7));
+        let first = draws(&a.branch());
+        assert_eq!(first, draws(&b.branch()));
+        assert_ne!(first, draws(&a.branch()), "the next connection");
+        assert_ne!(first, draws(&jittered(8).branch()), "another seed");
+        assert!(first.iter().all(|late| *late <= up_to));
+        assert!(first.iter().any(|late| *late > up_to / 2), "{first:?}");
+    }
+
+    #[test]
+    fn a_piece_never_crosses_a_cut() {
+        let cut = |bytes, more| lane(&[Edit::Cut { bytes, how: Cut::Reset, more }]);
+        assert_eq!(cut(7, false).piece(50, 3), 4);
+        assert_eq!(cut(7, true).piece(50, 103), 4);
+        assert_eq!(cut(7, false).cut(6, true), None);
+        assert_eq!(cut(7, false).cut(7, false), Some(Cut::Reset));
+        assert_eq!(cut(0, false).cut(0, false), None, "it waits for the byte that it loses");
+        assert_eq!(cut(0, false).cut(0, true), Some(Cut::Reset));
+    }
+
+    #[test]
+    fn the_smallest_bound_makes_the_piece_and_the_largest_the_pause() {
+        let rest = Duration::from_millis(30);
+        let slow = lane(&[Edit::Bandwidth(1_000), Edit::Slice(5, rest)]);
+        assert_eq!((slow.piece(50, 0), slow.piece(3, 0)), (5, 3));
+        assert_eq!(slow.cost(5), rest);
+        assert_eq!(slow.cost(100), Duration::from_millis(100));
+        let slowest = lane(&[Edit::Bandwidth(0), Edit::Slice(0, Duration::ZERO)]);
+        assert_eq!((slowest.piece(50, 0), slowest.cost(1)), (1, Duration::from_secs(1)));
+        assert_eq!(lane(&[Edit::Bandwidth(1), Edit::Clear]).piece(50, 0), 50);
+    }
+}

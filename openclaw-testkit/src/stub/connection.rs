@@ -44,7 +44,8 @@ impl Desk {
                 Err(Stop::End) => return,
                 Err(Stop::Refused(code, why)) => {
                     books::lock(&self.books).broken.push(format!("{code}: {why}"));
-                    write(&mut intake.stream, &status(code).text(why), false).await;
+                    let reply = status(code).header("connection", "close").text(why);
+                    write(&mut intake.stream, &reply, false).await;
                     After::Finish
                 }
             };

@@ -7,6 +7,20 @@ use std::time::Duration;
 /// On a [`Reply`](super::Reply) that has its effect, the effect comes first. A fault that
 /// stands alone as a reply is that of an empty 200 without an effect, but for
 /// [`LoseAnswer`](Self::LoseAnswer).
+///
+/// ```
+/// use openclaw_testkit::stub::{Fault, StubServer, any, ok};
+/// use serde_json::json;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let stub = StubServer::start().await?;
+/// stub.on(any()).reply(ok(json!({"paid": true})).fault(Fault::Truncate { bytes: 4 }));
+/// let answer = reqwest::get(stub.url()).await?;
+/// assert_eq!((answer.status().as_u16(), answer.content_length()), (200, Some(13)));
+/// assert!(answer.bytes().await.is_err(), "it ends behind four bytes");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -21,6 +35,9 @@ pub enum Fault {
         bytes_per_s: u64,
     },
     /// RST behind this many bytes of the answer, its head included.
+    ///
+    /// It overtakes what the client's kernel has not taken yet; Linux hands the rest over
+    /// before the error, other systems may not.
     ResetAfter {
         /// Bytes that still come.
         bytes: usize,

@@ -9,6 +9,24 @@ use super::received::Received;
 /// What a stub's requests did, by their `Idempotency-Key`.
 ///
 /// Requests with a safe method (`GET`, `HEAD`, `OPTIONS`, `TRACE`) are left out.
+///
+/// ```
+/// use openclaw_testkit::stub::{StubServer, post, status};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let stub = StubServer::start().await?;
+/// stub.on(post("/pay")).reply_seq([status(503), status(200), status(200)]);
+/// let client = reqwest::Client::new();
+/// for body in ["5 EUR", "5 EUR", "6 EUR"] {
+///     let pay = client.post(format!("{}/pay", stub.url())).header("idempotency-key", "k1");
+///     pay.body(body).send().await?;
+/// }
+/// let report = stub.idempotency_report();
+/// assert_eq!((report.requests("k1"), report.effects("k1"), report.bodies("k1")), (3, 2, 2));
+/// assert_eq!(report.duplicates(), 1);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdempotencyReport {
     keys: BTreeMap<String, Account>,

@@ -7,6 +7,20 @@ use serde_json::Value;
 use super::received::Received;
 
 /// Which requests a rule is for: method, path, and all that is added.
+///
+/// It shows as it stands in reports, without the values of headers that carry secrets:
+///
+/// ```
+/// use openclaw_testkit::stub::post;
+/// use serde_json::json;
+///
+/// let pay = post("/v1/accounts/*/pay")
+///     .header("authorization", "Bearer t")
+///     .query("dry", "1")
+///     .json_partial(json!({"cents": 500}));
+/// let shown = r#"POST /v1/accounts/*/pay, authorization: (not shown), ?dry=1, JSON with {"cents":500}"#;
+/// assert_eq!(pay.to_string(), shown);
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a rule needs it: `stub.on(…)`"]
 pub struct Pattern {

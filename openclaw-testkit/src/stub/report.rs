@@ -5,6 +5,23 @@ use std::fmt;
 use super::{books::Books, pattern::Miss, received::Received, rule::Entry};
 
 /// Why a stub is not content: [`StubServer::verify`](super::StubServer::verify).
+///
+/// ```
+/// use openclaw_testkit::stub::{StubServer, get, times};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let stub = StubServer::start().await?;
+/// stub.on(get("/orders").has_header("x-tenant")).named("orders").expect(times(1));
+/// reqwest::get(format!("{}/orders", stub.url())).await?;
+/// let report = stub.verify().unwrap_err();
+/// assert_eq!(
+///     report.complaints()[0],
+///     "rule `orders` (GET /orders, with x-tenant): expected 1 request, came 0. \
+///      Nearest other is #1 GET /orders: header x-tenant: expected, was absent",
+/// );
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     complaints: Vec<String>,

@@ -5,6 +5,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use openclaw_core::Timestamp;
 
 /// What a server says about when to come back.
+///
+/// ```
+/// use openclaw_testkit::{env::EPOCH, stub::RetryAfter};
+///
+/// let (name, value) = RetryAfter::Date(EPOCH).header();
+/// assert_eq!((name, value.as_str()), ("retry-after", "Thu, 01 Jan 2026 00:00:00 GMT"));
+/// assert_eq!(RetryAfter::Millis(1_500).header().0, "retry-after-ms");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryAfter {

@@ -49,11 +49,15 @@ impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.min, self.max) {
             (_, 0) => f.write_str("no request"),
-            (min, max) if min == max => write!(f, "{min} requests"),
-            (min, usize::MAX) => write!(f, "at least {min} requests"),
-            (_, max) => write!(f, "at most {max} requests"),
+            (min, max) if min == max => write!(f, "{}", requests(min)),
+            (min, usize::MAX) => write!(f, "at least {}", requests(min)),
+            (_, max) => write!(f, "at most {}", requests(max)),
         }
     }
+}
+
+fn requests(n: usize) -> String {
+    format!("{n} request{}", if n == 1 { "" } else { "s" })
 }
 
 /// What a stub knows of one rule.

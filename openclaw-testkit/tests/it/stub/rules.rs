@@ -125,7 +125,7 @@ async fn expectations_that_are_not_met_say_what_was_expected_and_what_came() {
     send(&stub, "GET", "/", "").await;
     stub.verify().unwrap();
     send(&stub, "GET", "/", "").await;
-    assert!(complaint(&stub).contains("expected at most 1 requests, came 2"));
+    assert!(complaint(&stub).contains("expected at most 1 request, came 2"));
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn the_nearest_request_and_the_reason_are_told() {
     let said = complaint(&stub);
     let expected = "the stub has 1 complaint(s)\n\
         1. rule `pay` (POST /v1/pay, x-tenant: \"globex\", JSON with {\"cents\":5}): \
-        expected 1 requests, came 0. Nearest other is #2 POST /v1/pay: \
+        expected 1 request, came 0. Nearest other is #2 POST /v1/pay: \
         header x-tenant: expected \"globex\", was \"acme\"; body /cents: expected 5, was 500";
     assert_eq!(said, expected);
 }
