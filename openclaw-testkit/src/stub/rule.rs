@@ -8,7 +8,7 @@ use super::{
     reply::{Reply, status},
 };
 
-/// How many requests a rule waits for: [`times`], [`at_least`], [`at_most`] or [`never`].
+/// How many requests a rule waits for: [`times`], [`at_least`], [`at_most`] or [`never()`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     min: usize,
