@@ -1,5 +1,7 @@
 //! What the stub reads: connections that stay, bodies of each kind, and bounds.
 
+use std::{pin::Pin, time::Duration};
+
 use openclaw_testkit::stub::{StubServer, any, ok, status};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -157,6 +159,22 @@ async fn bodies_have_a_bound() {
 }
 
 #[tokio::test]
+async fn who_is_refused_can_finish_its_body_and_read_why() {
+    let stub = fine().await;
+    let client = reqwest::Client::new();
+    let request = client.post(stub.url()).body(vec![0; 17 * 1024 * 1024]);
+    assert_eq!(soon(request.send()).await.expect("no reset").status(), 413);
+
+    let mut stream = connect(&stub).await;
+    stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n").await.unwrap();
+    assert!(drain(&mut stream).await.0.starts_with("HTTP/1.1 413 "));
+    for _ in 0..3 {
+        stream.write_all(b"more").await.expect("it is heard out");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_request_is_told_so_and_counts_against_the_client() {
     let cases = [
         ("\0\0\0\0", "400"),
@@ -182,11 +200,11 @@ async fn arrivals_can_be_waited_for() {
     stub.on(any()).reply(status(200));
     let mut wait = std::pin::pin!(stub.arrived(2));
     super::fetch(&stub).await.unwrap();
-    assert!(futures_are_pending(wait.as_mut()).await, "one is not two");
+    assert!(is_pending(wait.as_mut()).await, "one is not two");
     super::fetch(&stub).await.unwrap();
     soon(wait).await;
 }
 
-async fn futures_are_pending(wait: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
-    tokio::time::timeout(std::time::Duration::ZERO, wait).await.is_err()
+async fn is_pending(wait: Pin<&mut impl Future<Output = ()>>) -> bool {
+    tokio::time::timeout(Duration::ZERO, wait).await.is_err()
 }
