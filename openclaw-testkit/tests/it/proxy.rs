@@ -205,8 +205,10 @@ async fn a_cut_counts_from_now_when_it_is_told_to() {
     assert!(heard.is_empty() && is_reset(&end), "{heard:?} {end:?}");
     assert_eq!(proxy.bytes(Direction::ToServer), 11, "the server had all of it");
 
+    proxy.all().clear();
     let mut later = TcpStream::connect(proxy.addr()).await.unwrap();
-    proxy.all().clear().only(Direction::ToClient).cut_after_more(2, Cut::Reset);
+    ask(&mut later, b"hello").await;
+    proxy.all().only(Direction::ToClient).cut_after_more(2, Cut::Reset);
     later.write_all(b"commit").await.unwrap();
     assert_eq!(drain(&mut later).await.0, b"co");
 }
@@ -331,6 +333,18 @@ async fn a_partition_hides_that_a_peer_has_gone() {
     assert!(is_silent(&mut server).await, "an end is news too");
     proxy.heal();
     assert_eq!(soon(server.read(&mut [0; 1])).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_server_hears_of_no_connection_behind_a_partition() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = FaultProxy::to(listener.local_addr().unwrap()).await.unwrap();
+    proxy.partition();
+    let client = TcpStream::connect(proxy.addr()).await.unwrap();
+    assert!(timeout(QUIET, listener.accept()).await.is_err());
+    proxy.heal();
+    soon(listener.accept()).await.unwrap();
+    drop(client);
 }
 
 #[tokio::test]
