@@ -164,8 +164,7 @@ impl Intake {
     async fn trailers(&mut self) -> Result<(), Stop> {
         let mut read = 0;
         loop {
-            let end = self.buffer.windows(2).position(|two| two == b"\r\n");
-            match end {
+            match self.buffer.windows(2).position(|two| two == b"\r\n") {
                 Some(0) => {
                     self.buffer.advance(2);
                     return Ok(());
@@ -174,10 +173,10 @@ impl Intake {
                     self.buffer.advance(end + 2);
                     read += end + 2;
                 }
+                None if read + self.buffer.len() > MAX_HEAD => {
+                    return Err(Stop::Refused(431, "the trailers are larger than 64 KiB"));
+                }
                 None => self.more().await?,
-            }
-            if read + self.buffer.len().min(MAX_HEAD + 1) > MAX_HEAD && end.is_none() {
-                return Err(Stop::Refused(431, "the trailers are larger than 64 KiB"));
             }
         }
     }

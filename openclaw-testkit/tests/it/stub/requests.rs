@@ -140,6 +140,9 @@ async fn heads_have_a_bound() {
     assert_eq!(refusal(&endless).await.0, "431");
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(200));
     assert_eq!(refusal(many.as_bytes()).await.0, "431");
+    let trailers = "a: b\r\n".repeat(20_000);
+    let chunked = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n";
+    assert_eq!(refusal(format!("{chunked}{trailers}").as_bytes()).await.0, "431");
 }
 
 #[tokio::test]
