@@ -70,7 +70,17 @@ async fn is_silent(stream: &mut TcpStream) -> bool {
 
 /// What a client of another house makes of `GET /`: the status and the body.
 async fn fetch(stub: &StubServer) -> reqwest::Result<(u16, Vec<u8>)> {
-    let client = reqwest::Client::builder().timeout(Duration::from_millis(300)).build()?;
+    within(stub, Duration::from_secs(2)).await
+}
+
+/// Does that client give up when it has no more patience than this?
+async fn gives_up(stub: &StubServer) -> bool {
+    let answer = within(stub, Duration::from_millis(150)).await;
+    answer.is_err_and(|e| e.is_timeout() && !e.is_connect())
+}
+
+async fn within(stub: &StubServer, patience: Duration) -> reqwest::Result<(u16, Vec<u8>)> {
+    let client = reqwest::Client::builder().timeout(patience).build()?;
     let response = client.get(stub.url()).send().await?;
     Ok((response.status().as_u16(), response.bytes().await?.to_vec()))
 }
