@@ -7,12 +7,20 @@
 //! * [`sim`]: the whole gateway under a seed, with every fault there is.
 //! * `servers` (feature, Unix): private redis, postgres, rabbitmq, mosquitto and nats processes.
 //! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
+#![cfg_attr(feature = "proxy", doc = "* [`proxy`]: a TCP proxy that breaks connections on demand.")]
+#![cfg_attr(feature = "stub", doc = "* [`stub`]: an HTTP server by script, broken on the wire.")]
 
 pub mod agent;
 pub mod conformance;
 pub mod disk;
 pub mod env;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 pub mod remote;
 pub mod sim;
 #[cfg(all(unix, feature = "servers"))]
 pub mod servers;
+#[cfg(feature = "stub")]
+pub mod stub;
+#[cfg(any(feature = "proxy", feature = "stub"))]
+mod wire;

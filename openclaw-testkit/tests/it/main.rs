@@ -14,6 +14,10 @@ mod env;
 mod flaws;
 mod naive_channel;
 mod naive_store;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod remote;
 #[cfg(all(unix, feature = "servers"))]
 mod servers;
+#[cfg(feature = "stub")]
+mod stub;
