@@ -5,9 +5,14 @@
 //! * [`disk`]: a disk that loses what was not synced.
 //! * [`remote`]: a business system that counts its effects and misbehaves on demand.
 //! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
+//! * [`lint`]: is a gateway's configuration sound, and a tower stack in the right order?
+#![cfg_attr(feature = "load", doc = "* [`load`]: load at a stated rate, overload and soak runs.")]
 
 pub mod agent;
 pub mod conformance;
 pub mod disk;
 pub mod env;
+pub mod lint;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod remote;

@@ -1,0 +1,1 @@
+//! Is a gateway's configuration sound?
