@@ -13,8 +13,7 @@ const LONGEST: u64 = 3_600_000_000;
 /// Durations in a high dynamic range histogram: microseconds, three significant digits.
 ///
 /// Its size does not depend on how many it holds. Up to 2 ms every value is exact; above it the
-/// error is under 0.1 %. A duration over an hour counts as an hour. An empty one answers zero to
-/// every question.
+/// error is under 0.1 %. Over an hour all are alike. An empty one answers zero to every question.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,15 +28,19 @@ const LONGEST: u64 = 3_600_000_000;
 /// assert_eq!(latencies.max(), Duration::from_micros(1000));
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Latencies(Option<Histogram<u64>>);
+pub struct Latencies {
+    histogram: Option<Histogram<u64>>,
+    max: Duration,
+}
 
 impl Latencies {
     /// Adds one duration.
     pub fn record(&mut self, took: Duration) {
-        if self.0.is_none() {
-            self.0 = Histogram::new_with_max(LONGEST, 3).ok();
+        if self.histogram.is_none() {
+            self.histogram = Histogram::new_with_max(LONGEST, 3).ok();
         }
-        if let Some(histogram) = &mut self.0 {
+        self.max = self.max.max(took);
+        if let Some(histogram) = &mut self.histogram {
             let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             histogram.saturating_record(us.min(LONGEST));
         }
@@ -45,9 +48,10 @@ impl Latencies {
 
     /// Adds all that another one holds.
     pub fn merge(&mut self, other: &Self) {
-        match (&mut self.0, &other.0) {
+        self.max = self.max.max(other.max);
+        match (&mut self.histogram, &other.histogram) {
             (_, None) => {}
-            (None, Some(_)) => self.0.clone_from(&other.0),
+            (None, Some(_)) => self.histogram.clone_from(&other.histogram),
             // Both have the same bounds: nothing is out of range.
             (Some(mine), Some(theirs)) => drop(mine.add(theirs)),
         }
@@ -56,7 +60,7 @@ impl Latencies {
     /// How many it holds.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.as_ref().map_or(0, Histogram::len)
+        self.histogram.as_ref().map_or(0, Histogram::len)
     }
 
     /// Does it hold none?
@@ -68,8 +72,8 @@ impl Latencies {
     /// The shortest duration that this share of all does not exceed; the share is from 0 to 1.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Duration {
-        let value = |h: &Histogram<u64>| h.value_at_quantile(share).min(h.max());
-        Duration::from_micros(self.0.as_ref().map_or(0, value))
+        let us = self.histogram.as_ref().map_or(0, |h| h.value_at_quantile(share));
+        Duration::from_micros(us).min(self.max)
     }
 
     /// The median.
@@ -96,16 +100,16 @@ impl Latencies {
         self.quantile(0.999)
     }
 
-    /// The longest.
+    /// The longest, to the nanosecond.
     #[must_use]
-    pub fn max(&self) -> Duration {
-        Duration::from_micros(self.0.as_ref().map_or(0, Histogram::max))
+    pub const fn max(&self) -> Duration {
+        self.max
     }
 
     /// The arithmetic mean.
     #[must_use]
     pub fn mean(&self) -> Duration {
-        let us = self.0.as_ref().map_or(0.0, Histogram::mean);
+        let us = self.histogram.as_ref().map_or(0.0, Histogram::mean);
         Duration::from_secs_f64(us / 1e6)
     }
 

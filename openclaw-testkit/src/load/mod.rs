@@ -19,8 +19,8 @@ mod latencies;
 mod offers;
 mod overload;
 mod report;
-mod run;
 mod rss;
+mod run;
 mod schedule;
 mod slope;
 mod soak;
@@ -29,7 +29,6 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
-use self::{run::Run, schedule::Schedule};
 pub use self::{
     arrivals::Arrivals,
     errors::{Named, OTHER},
@@ -41,6 +40,7 @@ pub use self::{
     slope::slope,
     soak::{Growth, Soak, SoakReport, Verdict},
 };
+use self::{run::Run, schedule::Schedule};
 use crate::env::SeededRng;
 
 /// A stretch of a run with a rate of its own.

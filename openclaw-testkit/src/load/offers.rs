@@ -9,9 +9,7 @@ use std::{
 use async_trait::async_trait;
 use openclaw_core::{
     Call, ChannelId, Envelope, Error, ErrorKind, MessageId, Result,
-    channel::{
-        Ack, Acker, Capabilities, Channel, Delivery, Outbound, Receipt, Source,
-    },
+    channel::{Ack, Acker, Capabilities, Channel, Delivery, Outbound, Receipt, Source},
 };
 use tokio::{
     sync::{Mutex as Shared, mpsc, oneshot},

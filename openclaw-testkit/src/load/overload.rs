@@ -187,7 +187,11 @@ impl OverloadReport {
     /// The goodput under overload as a share of the capacity.
     #[must_use]
     pub fn kept(&self) -> f64 {
-        if self.capacity_per_s > 0.0 { self.load.goodput_per_s() / self.capacity_per_s } else { 0.0 }
+        if self.capacity_per_s > 0.0 {
+            self.load.goodput_per_s() / self.capacity_per_s
+        } else {
+            0.0
+        }
     }
 
     /// Does it keep this share of its goodput, with no more than so many callers waiting or under way?

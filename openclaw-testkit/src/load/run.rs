@@ -223,8 +223,10 @@ impl Run {
         if self.reports.len() == 1 {
             return self.reports.pop().unwrap_or_default();
         }
-        let (first, last) = (self.start + self.warm_up, self.spans.iter().map(|(_, end)| *end).max());
-        let mut whole = Report { elapsed: last.map_or(Duration::ZERO, |end| end - first), ..Report::default() };
+        let (first, last) =
+            (self.start + self.warm_up, self.spans.iter().map(|(_, end)| *end).max());
+        let mut whole =
+            Report { elapsed: last.map_or(Duration::ZERO, |end| end - first), ..Report::default() };
         for report in &self.reports {
             whole.merge(report);
         }

@@ -196,11 +196,19 @@ impl SoakReport {
 
 impl fmt::Display for SoakReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<16} {:>8} {:>16} {:>16} {:>8}", "gauge", "samples", "per hour", "bound", "verdict")?;
+        writeln!(
+            f,
+            "{:<16} {:>8} {:>16} {:>16} {:>8}",
+            "gauge", "samples", "per hour", "bound", "verdict"
+        )?;
         for g in &self.0 {
             let slope = g.per_hour.map_or_else(|| "-".to_owned(), |slope| format!("{slope:.1}"));
             let verdict = format!("{:?}", g.verdict()).to_lowercase();
-            writeln!(f, "{:<16} {:>8} {slope:>16} {:>16.1} {verdict:>8}", g.name, g.samples, g.bound)?;
+            writeln!(
+                f,
+                "{:<16} {:>8} {slope:>16} {:>16.1} {verdict:>8}",
+                g.name, g.samples, g.bound
+            )?;
         }
         Ok(())
     }
