@@ -11,9 +11,15 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{Load, arrivals::float, errors::Named, report::Report};
+
+/// How long the last operations of the closed loop may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures the capacity of a service, offers a multiple of it, and looks at what is left.
 ///
@@ -132,29 +138,27 @@ where
     Fut: Future<Output = Result<(), E>> + Send + 'static,
     E: Named + Send + 'static,
 {
-    let start = Instant::now();
+    let (start, done) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
         let (operation, numbers) = (Arc::clone(&operation), Arc::clone(&numbers));
+        let done = Arc::clone(&done);
         tasks.spawn(async move {
-            let mut done = 0;
             while start.elapsed() < span {
                 if operation(numbers.fetch_add(1, Ordering::Relaxed)).await.is_ok() {
-                    done += 1;
+                    done.fetch_add(1, Ordering::Relaxed);
                 } else {
                     // A refusal that takes no time must not keep the thread.
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    sleep(Duration::from_millis(1)).await;
                 }
             }
-            done
         });
     }
-    let mut done: u64 = 0;
-    while let Some(ended) = tasks.join_next().await {
-        done += ended.unwrap_or_default();
-    }
+    // Dropping the tasks aborts what hangs.
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let _late = timeout_at(start + span + PATIENCE, all).await;
     let seconds = start.elapsed().as_secs_f64();
-    if seconds > 0.0 { float(done) / seconds } else { 0.0 }
+    if seconds > 0.0 { float(done.load(Ordering::Relaxed)) / seconds } else { 0.0 }
 }
 
 /// What overload did to a service.

@@ -3,15 +3,12 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use openclaw_core::{
-    ChannelId, Effect, SkillId, Touches,
-    channel::Capabilities,
+    Call, ChannelId, Effect, Result, SkillId, Touches,
+    channel::{Capabilities, Channel, Outbound, Receipt, Source},
     gateway::{AckPolicy, GatewayConfig},
     skill::SkillManifest,
 };
-use openclaw_testkit::{
-    lint::{ChannelFacts, Setup, Severity, config, setup_rules},
-    load::Offers,
-};
+use openclaw_testkit::lint::{ChannelFacts, Setup, Severity, config, setup_rules};
 use serde_json::json;
 
 use super::{covers, ids};
@@ -202,11 +199,34 @@ fn several_attempts_at_a_post_that_is_sent_at_most_once_are_fine() {
     assert_eq!(Setup::new(config).channel(facts()).findings(), []);
 }
 
+/// A channel that only has facts.
+#[derive(Debug)]
+struct Post(ChannelId, Capabilities);
+
+#[async_trait::async_trait]
+impl Channel for Post {
+    fn id(&self) -> &ChannelId {
+        &self.0
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.1
+    }
+
+    async fn receive(&self) -> Result<Option<Box<dyn Source>>> {
+        Ok(None)
+    }
+
+    async fn send(&self, _: Call<Outbound>) -> Result<Receipt> {
+        Ok(Receipt::default())
+    }
+}
+
 #[test]
 fn the_facts_of_a_channel_are_read_from_it() {
     let mut capabilities = capabilities();
     capabilities.post = Effect::Reconcilable;
-    let (channel, _offers) = Offers::pair_with(ChannelId::new("shop").unwrap(), capabilities);
+    let channel = Post(ChannelId::new("shop").unwrap(), capabilities);
     let findings = Setup::new(GatewayConfig::default()).channel(ChannelFacts::of(&channel));
     let findings = findings.findings();
     assert_eq!(ids(&findings), ["nobody-to-ask"]);

@@ -57,8 +57,7 @@ async fn started(load: Load, took: Duration) -> Vec<Duration> {
         }
     })
     .await;
-    let moments = moments.lock().unwrap().clone();
-    moments
+    moments.lock().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]
