@@ -145,7 +145,8 @@ impl Reader {
     fn known(&self, path: &str) -> Option<(Part, usize)> {
         let own = self.0.iter().find(|(fragment, _)| path.contains(&**fragment));
         if let Some((_, part)) = own {
-            return Some((*part, ANY));
+            let ends = matches!(part, Part::Service | Part::Opaque);
+            return Some((*part, if ends { NONE } else { ANY }));
         }
         let (krate, rest) = path.split_once("::")?;
         let name = rest.rsplit_once("::").map_or(rest, |(_, name)| name);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    task::{Id, JoinError, JoinSet},
+    task::{Id, JoinError, JoinSet, yield_now},
     time::{Instant, sleep_until},
 };
 
@@ -19,6 +19,9 @@ use super::{
     report::Report,
     schedule::{Due, Schedule},
 };
+
+/// Operations that are started in one go before others get the thread.
+const BATCH: usize = 64;
 
 /// An operation with its number, on its way from the schedule to its answer.
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +107,20 @@ impl Run {
         let give_up = end + self.patience;
         loop {
             self.collect();
-            while let Some(op) = ops.next_if(|op| op.intended <= Instant::now()) {
+            let now = Instant::now();
+            let mut late = 0;
+            while late < BATCH
+                && let Some(op) = ops.next_if(|op| op.intended <= now)
+            {
                 self.offer(op, &mut operation);
-                self.collect();
+                late += 1;
             }
             self.fill(&mut operation);
+            if late == BATCH {
+                // Far behind: the operations need the thread, too.
+                yield_now().await;
+                continue;
+            }
             let next = ops.peek().map(|op| op.intended);
             if next.is_none() && self.tasks.is_empty() {
                 break;

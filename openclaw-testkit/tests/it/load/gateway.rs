@@ -10,7 +10,7 @@ use openclaw_core::{
 };
 use openclaw_testkit::{
     env::test_env,
-    load::{Load, Offers},
+    load::{Load, Offers, Soak, Verdict},
 };
 use tokio::time::sleep;
 
@@ -85,5 +85,29 @@ async fn a_reply_that_is_early_is_not_lost() {
     sleep(secs(1)).await;
     let at = tokio::time::timeout(secs(1), offers.reply(message)).await.unwrap().unwrap();
     assert!(at.elapsed() >= ms(980), "it tells when the reply was sent, not when it was asked for");
+    gateway.drain(secs(5)).await.unwrap();
+}
+
+/// A lane that grows is seen by a soak run beside the load.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_falls_behind_is_seen_by_a_soak_run() {
+    let mut config = GatewayConfig::default();
+    config.lane = 1000;
+    let (gateway, offers) = gateway(ms(500), config).await;
+    let watched = gateway.clone();
+    let soak = Soak::new(secs(60), secs(1))
+        .gauge("turns", 10.0, move || Some(watched.depths().turns as f64))
+        .gauge("replies", 10.0, || Some(0.0));
+    // Four a second are asked, two a second are answered.
+    let load = Load::open_loop(4.0).for_(secs(60)).patience(secs(300));
+    let run = tokio::spawn(async move { offers.drive(load, |_| envelope("one", "hi")).await });
+    let (soaked, timings) = tokio::join!(soak.run(), run);
+    assert_eq!(soaked.verdict("turns"), Verdict::Grows, "{soaked}");
+    assert_eq!(soaked.verdict("replies"), Verdict::Holds, "{soaked}");
+    let slope = soaked.gauges()[0].per_hour.unwrap();
+    assert!((slope / 3600.0 - 2.0).abs() < 0.1, "two a second pile up: {soaked}");
+    let timings = timings.unwrap();
+    assert_eq!(timings.replies().ok(), 240);
+    assert!(timings.replies().latency().max() > secs(55), "{}", timings.replies());
     gateway.drain(secs(5)).await.unwrap();
 }
