@@ -108,6 +108,10 @@ impl Run {
         loop {
             self.collect();
             let now = Instant::now();
+            if now >= give_up {
+                ops.for_each(|op| self.refuse(op));
+                break;
+            }
             let mut late = 0;
             while late < BATCH
                 && let Some(op) = ops.next_if(|op| op.intended <= now)
@@ -125,11 +129,11 @@ impl Run {
             if next.is_none() && self.tasks.is_empty() {
                 break;
             }
-            let wake = next.unwrap_or(give_up);
+            let wake = next.unwrap_or(give_up).min(give_up);
             tokio::select! {
                 biased;
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
-                () = sleep_until(wake) => if next.is_none() { break },
+                () = sleep_until(wake) => {}
             }
         }
         self.report()
@@ -151,7 +155,13 @@ impl Run {
             if let Some(report) = self.of(op) {
                 report.queue_peak = report.queue_peak.max(depth);
             }
-        } else if let Some(report) = self.of(op) {
+        } else {
+            self.refuse(op);
+        }
+    }
+
+    fn refuse(&mut self, op: Op) {
+        if let Some(report) = self.of(op) {
             report.not_started += 1;
         }
     }
@@ -225,9 +235,7 @@ impl Run {
             }
         }
         for op in std::mem::take(&mut self.waiting) {
-            if let Some(report) = self.of(op) {
-                report.not_started += 1;
-            }
+            self.refuse(op);
         }
         for (report, (from, end)) in self.reports.iter_mut().zip(&self.spans) {
             report.elapsed = *end - *from;

@@ -167,7 +167,7 @@ async fn a_filter_is_a_validation() {
 #[test]
 fn other_libraries_are_read_by_name() {
     let name = "tower_http::trace::service::Trace<tower_http::timeout::service::Timeout<\
-                tower_resilience_retry::service::Retry<tower_resilience_ratelimiter::RateLimiter<\
+                tower_resilience_retry::Retry<tower_resilience_ratelimiter::RateLimiter<\
                 tower_resilience_bulkhead::service::Bulkhead<\
                 tower_resilience_circuitbreaker::CircuitBreaker<\
                 tower_resilience_timelimiter::TimeLimiter<my::Client<fn(u8, u8) -> bool>, my::Ask>, \

@@ -105,6 +105,22 @@ async fn what_never_answers_is_unfinished_when_the_patience_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_patience_what_waits_at_the_end_is_not_started() {
+    let report = Load::open_loop(100.0)
+        .for_(secs(1))
+        .patience(secs(0))
+        .in_flight(1)
+        .run(|_| async {
+            sleep(ms(19)).await;
+            Ok::<(), Infallible>(())
+        })
+        .await;
+    balanced(&report);
+    assert_eq!((report.offered(), report.ok(), report.unfinished()), (100, 52, 1));
+    assert_eq!(report.elapsed(), secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_table_and_the_json_say_the_same() {
     let report = Load::open_loop(100.0)
         .named("calm")
