@@ -23,7 +23,8 @@ pub(super) const RULES: &[Rule<ChannelFacts>] = &[
             let lost = !f.capabilities.redelivers && !f.capabilities.tells_refusals;
             lost.then(|| format!("channel {} neither redelivers nor tells refusals", f.name))
         },
-        why: "a message that is refused because a lane is full is gone, and its sender never hears of it",
+        why: "a message that is refused because a lane is full is gone, and its sender never \
+              hears of it",
         mend: "have the channel keep what is settled with `Retry`, or tell the sender",
     },
     Rule {
@@ -44,7 +45,11 @@ pub(super) const RULES: &[Rule<ChannelFacts>] = &[
                 f.ack_deadline.filter(|d| f.ack == AckPolicy::Replied && turn_and_send(c) > *d);
             late.map(|d| {
                 let took = span(turn_and_send(c));
-                format!("channel {} wants an acknowledgement within {}, a turn and its reply may take {took}", f.name, span(d))
+                format!(
+                    "channel {} waits {} for an acknowledgement, a turn and its reply may take {took}",
+                    f.name,
+                    span(d)
+                )
             })
         },
         why: "the platform takes a slow turn for a lost message and delivers it again and again",
@@ -87,7 +92,8 @@ pub(super) const RULES: &[Rule<ChannelFacts>] = &[
         severity: Warn,
         odd: |c, f| forgotten(f.capabilities.post, send_horizon(c), &f.name),
         why: "when the outcome is unknown, the last attempts are not made: the reply is parked",
-        mend: "allow fewer attempts or shorter pauses, or have the platform remember keys for longer",
+        mend: "allow fewer attempts or shorter pauses, or have the platform remember keys for \
+               longer",
     },
     Rule {
         id: "nobody-to-ask",

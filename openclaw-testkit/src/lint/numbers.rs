@@ -90,7 +90,7 @@ pub(super) const RULES: &[Rule<()>] = &[
             (depth == 0 || nodes == 0)
                 .then(|| format!("limits.json_depth {depth}, limits.json_nodes {nodes}"))
         },
-        why: "no document is small enough",
+        why: "no object and no array is small enough",
         mend: "allow at least a few levels and values",
     },
     Rule {

@@ -27,7 +27,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Error,
         outer: &[RateLimit],
         inner: REPEATS,
-        why: "only the first attempt is counted: retries go past the limit, most of all when the remote is busy",
+        why: "only the first attempt is counted: retries go past the limit, most of all when \
+              the remote is busy",
         mend: "put the rate limit inside the retry",
     },
     Pair {
@@ -35,7 +36,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Error,
         outer: &[Breaker],
         inner: REPEATS,
-        why: "a call counts once however many attempts failed: the breaker opens late, and retries hammer the remote until then",
+        why: "a call counts once however many attempts failed: the breaker opens late, and \
+              retries hammer the remote until then",
         mend: "put the breaker inside the retry",
     },
     Pair {
@@ -59,7 +61,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Warn,
         outer: REPEATS,
         inner: &[Buffer],
-        why: "each attempt joins the end of the queue, and attempts whose callers have gone stay in it",
+        why: "each attempt joins the end of the queue, and attempts whose callers have gone \
+              stay in it",
         mend: "put the buffer outside the retry, unless it is there to share a rate limit",
     },
     Pair {
@@ -67,7 +70,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Error,
         outer: REPEATS,
         inner: &[Claim],
-        why: "the second attempt finds the claim of the first and takes it for somebody else's, or consumes a second approval",
+        why: "the second attempt finds the claim of the first and takes it for somebody else's, \
+              or consumes a second approval",
         mend: "claim once, outside the retry",
     },
     Pair {
@@ -83,7 +87,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Error,
         outer: REPEATS,
         inner: &[Lookup],
-        why: "an attempt finds its own record and takes it for an earlier call's, and a replay goes through limits and pauses",
+        why: "an attempt finds its own record and takes it for an earlier call's, and a replay \
+              goes through limits and pauses",
         mend: "look into the ledger outside the retry",
     },
     Pair {
@@ -123,7 +128,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Error,
         outer: &[Approval, Claim],
         inner: &[Lookup],
-        why: "a call that was made before needs a new approval or a new claim to hear its own answer",
+        why: "a call that was made before needs a new approval or a new claim to hear its own \
+              answer",
         mend: "look into the ledger first",
     },
     Pair {
@@ -139,7 +145,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Warn,
         outer: &[TotalTimeout, AttemptTimeout],
         inner: &[Claim],
-        why: "the commit of the claim can be cut off: nobody knows then whether the approval is consumed",
+        why: "the commit of the claim can be cut off: nobody knows then whether the approval is \
+              consumed",
         mend: "put the total timeout inside the claim",
     },
     Pair {
@@ -163,7 +170,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Warn,
         outer: &[AttemptTimeout],
         inner: WAITS,
-        why: "waiting for room uses the attempt's time up, and ends as a timeout of a remote that was never asked",
+        why: "waiting for room uses the attempt's time up, and ends as a timeout of a remote \
+              that was never asked",
         mend: "put what waits outside the attempt timeout",
     },
     Pair {
@@ -179,7 +187,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Warn,
         outer: &[Breaker],
         inner: &[RateLimit, Concurrency, Buffer, LoadShed],
-        why: "our own refusals and waits count as the remote's failures: load alone opens the breaker",
+        why: "our own refusals and waits count as the remote's failures: load alone opens the \
+              breaker",
         mend: "put the breaker inside the limits",
     },
     Pair {
@@ -195,7 +204,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Error,
         outer: &[Mark],
         inner: &[RateLimit, Concurrency, Buffer, Breaker, LoadShed],
-        why: "a call that only waits, or was refused, is taken for one that may have been sent, and parked after a crash",
+        why: "a call that only waits, or was refused, is taken for one that may have been sent, \
+              and parked after a crash",
         mend: "put the dispatch mark innermost",
     },
     Pair {
@@ -211,7 +221,8 @@ pub(super) const PAIRS: &[Pair] = &[
         severity: Warn,
         outer: &[Mark],
         inner: &[AttemptTimeout],
-        why: "the commit of the mark is in no attempt's time: a slow store adds to each attempt unseen",
+        why: "the commit of the mark is in no attempt's time: a slow store adds to each attempt \
+              unseen",
         mend: "put the dispatch mark inside the attempt timeout",
     },
     Pair {

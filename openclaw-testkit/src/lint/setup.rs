@@ -11,6 +11,20 @@ use openclaw_core::{
 use super::{Finding, channels, numbers, rule::Rule, skills, times};
 
 /// What is to be known of a channel and its platform.
+///
+/// ```
+/// use std::{num::NonZeroUsize, time::Duration};
+/// use openclaw_core::{channel::Capabilities, gateway::{AckPolicy, GatewayConfig}};
+/// use openclaw_testkit::lint::{ChannelFacts, Setup};
+///
+/// let mut capabilities = Capabilities::default();
+/// capabilities.redelivers = true;
+/// capabilities.max_text = NonZeroUsize::new(4096);
+/// let chat = ChannelFacts::named("chat", capabilities).ack_deadline(Duration::from_secs(3));
+/// let lint = |facts| Setup::new(GatewayConfig::default()).channel(facts).findings();
+/// assert_eq!(lint(chat.clone()), [], "a recorded message is acknowledged at once");
+/// assert_eq!(lint(chat.ack(AckPolicy::Replied))[0].rule, "ack-deadline");
+/// ```
 #[derive(Clone, Debug)]
 pub struct ChannelFacts {
     pub(super) name: String,

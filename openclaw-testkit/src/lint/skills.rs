@@ -40,7 +40,8 @@ pub(super) const RULES: &[Rule<SkillManifest>] = &[
         id: "forgotten-keys",
         severity: Warn,
         odd: |c, m| forgotten(m.effect, turn_horizon(c), &format!("the remote of skill {}", m.id)),
-        why: "when the outcome is unknown, a late attempt at the turn can't repeat the call: it is parked",
+        why: "when the outcome is unknown, a late attempt at the turn can't repeat the call: it \
+              is parked",
         mend: "allow fewer or shorter attempts, or have the remote remember keys for longer",
     },
     Rule {

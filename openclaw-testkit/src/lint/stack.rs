@@ -51,7 +51,7 @@ const WHOLE: &[Whole] = &[
     Whole {
         id: "no-timeout",
         severity: Error,
-        odd: |layers| once(!has(layers, Part::ends), "no timeout at all"),
+        odd: |layers| once(!has(layers, Part::ends) && !hides(layers), "no timeout at all"),
         why: "a remote that never answers keeps the call for ever",
         mend: "add a total timeout, and one for each attempt where there is a retry",
     },
@@ -71,7 +71,8 @@ const WHOLE: &[Whole] = &[
         severity: Warn,
         odd: |layers| {
             let attempt = has(layers, |part| part == Part::AttemptTimeout);
-            let odd = has(layers, Part::repeats) && has(layers, Part::ends) && !attempt;
+            let here = has(layers, Part::ends) && !hides(layers);
+            let odd = has(layers, Part::repeats) && here && !attempt;
             once(odd, "no timeout inside the retry")
         },
         why: "one attempt that hangs uses up the time of all others",
@@ -82,7 +83,7 @@ const WHOLE: &[Whole] = &[
         severity: Warn,
         odd: |layers| {
             let behind = after(layers, |part| part == Part::Breaker);
-            let odd = behind.is_some_and(|inside| !has(inside, Part::ends));
+            let odd = behind.is_some_and(|inside| !has(inside, Part::ends) && !hides(inside));
             once(odd && has(layers, Part::ends), "no timeout inside the breaker")
         },
         why: "a call that hangs is cut off from outside: the breaker never hears that it failed",
@@ -93,8 +94,7 @@ const WHOLE: &[Whole] = &[
         severity: Warn,
         odd: |layers| {
             let behind = after(layers, |part| part == Part::LoadShed);
-            let hidden = behind.is_some_and(|inside| has(inside, |part| part == Part::Opaque));
-            let odd = behind.is_some_and(|inside| !has(inside, Part::waits)) && !hidden;
+            let odd = behind.is_some_and(|inside| !has(inside, Part::waits) && !hides(inside));
             once(odd, "load shed, and nothing inside it that waits")
         },
         why: "it refuses only when what is inside is not ready, and that is always ready",
@@ -105,10 +105,11 @@ const WHOLE: &[Whole] = &[
         severity: Error,
         odd: |layers| {
             let is = |what: Part| has(layers, |part| part == what);
-            let odd = is(Part::Claim) && !is(Part::Mark) && !is(Part::Opaque);
+            let odd = is(Part::Claim) && !is(Part::Mark) && !hides(layers);
             once(odd, "a claim, and no dispatch mark")
         },
-        why: "after a crash the ledger says that nothing was sent, whatever was: the effect is made again",
+        why: "after a crash the ledger says that nothing was sent, whatever was: the effect is \
+              made again",
         mend: "add a dispatch mark, innermost",
     },
     Whole {
@@ -129,6 +130,11 @@ const WHOLE: &[Whole] = &[
 
 fn has(layers: &[Layer], is: impl Fn(Part) -> bool) -> bool {
     layers.iter().any(|layer| is(layer.part))
+}
+
+/// Is something in there that can't be seen?
+fn hides(layers: &[Layer]) -> bool {
+    has(layers, |part| part == Part::Opaque)
 }
 
 /// What is inside the innermost layer of this kind.

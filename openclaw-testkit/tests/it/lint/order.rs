@@ -112,3 +112,13 @@ fn a_finding_names_the_layers_that_it_means() {
     assert!(line.starts_with("error[rate-limit-outside-retry]: per tenant around"), "{line}");
     assert!(line.ends_with("put the rate limit inside the retry"), "{line}");
 }
+
+/// What can't be seen may be what is missing.
+#[test]
+fn nothing_is_missed_in_what_is_hidden() {
+    for seen in [&[Claim, Timeout][..], &[Timeout, Retry], &[LoadShed], &[Timeout, Breaker]] {
+        let hidden = Stack::new(seen.iter().copied().chain([Opaque]));
+        assert_eq!(ids(&hidden.findings()), ["opaque-layer"], "{seen:?}");
+        assert!(!stack(seen).findings().is_empty(), "{seen:?}");
+    }
+}
