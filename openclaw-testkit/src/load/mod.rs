@@ -45,7 +45,7 @@ use crate::env::SeededRng;
 
 /// A stretch of a run with a rate of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct Phase {
+struct Phase {
     name: String,
     per_s: f64,
     span: Duration,

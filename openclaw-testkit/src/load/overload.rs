@@ -101,6 +101,8 @@ impl Overload {
     }
 
     /// Measures, overloads and reports. `n` counts from zero through both runs.
+    ///
+    /// An operation that panics ends its caller while the capacity is measured.
     pub async fn run<F, Fut, E>(self, operation: F) -> OverloadReport
     where
         F: Fn(u64) -> Fut + Send + Sync + 'static,
