@@ -9,6 +9,8 @@
 //! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
 #![cfg_attr(feature = "proxy", doc = "* [`proxy`]: a TCP proxy that breaks connections on demand.")]
 #![cfg_attr(feature = "stub", doc = "* [`stub`]: an HTTP server by script, broken on the wire.")]
+//! * [`lint`]: is a gateway's configuration sound, and a tower stack in the right order?
+#![cfg_attr(feature = "load", doc = "* [`load`]: load at a stated rate, overload and soak runs.")]
 
 pub mod agent;
 pub mod conformance;
@@ -16,6 +18,9 @@ pub mod disk;
 pub mod env;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+pub mod lint;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod remote;
 pub mod sim;
 #[cfg(all(unix, feature = "servers"))]

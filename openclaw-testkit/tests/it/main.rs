@@ -12,6 +12,9 @@ mod broken_channels;
 mod broken_stores;
 mod env;
 mod flaws;
+mod lint;
+#[cfg(feature = "load")]
+mod load;
 mod naive_channel;
 mod naive_store;
 #[cfg(feature = "proxy")]
