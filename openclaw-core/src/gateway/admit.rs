@@ -232,8 +232,14 @@ async fn conclude(
         }
         Ok(Refused::Duplicate(message)) => {
             let wait = inner.acks.get(&envelope.conversation.channel) == Some(&AckPolicy::Replied);
-            let at_end = if wait { still_open(inner, &envelope, message).await } else { None };
-            Verdict { settle, ack: Ack::Accept(Admitted::new(message, true)), at_end }
+            let at_end = if wait { still_open(inner, &envelope, message).await } else { Ok(None) };
+            match at_end {
+                Ok(at_end) => {
+                    Verdict { settle, ack: Ack::Accept(Admitted::new(message, true)), at_end }
+                }
+                // Nobody knows whether it is finished.
+                Err(e) => Verdict::retry(settle, e),
+            }
         }
         Ok(Refused::Reused) => {
             let e = Error::new(ErrorKind::Conflict, "this id was used for another message")
@@ -295,9 +301,8 @@ async fn still_open(
     inner: &Inner,
     envelope: &Envelope,
     message: MessageId,
-) -> Option<watch::Receiver<()>> {
+) -> Result<Option<watch::Receiver<()>>> {
     let end = inner.watch_end(message);
-    let status = super::status::look_up(inner, &envelope.tenant, message).await;
-    let open = matches!(status, Ok(Some(status)) if !status.state.is_final());
-    open.then_some(end)
+    let status = super::status::look_up(inner, &envelope.tenant, message).await?;
+    Ok(status.is_some_and(|status| !status.state.is_final()).then_some(end))
 }

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     Gateway, Inner, lock,
     seek::{enqueue, seek},
@@ -31,7 +33,7 @@ impl Gateway {
     ///
     /// The agent is run again from the start of the turn: effects of the first run answer from
     /// the ledger, and `turn.resolution()` holds the value. The second resolution of one turn
-    /// is a `CONFLICT`.
+    /// is a `CONFLICT`. An order goes on when its future is dropped.
     ///
     /// # Errors
     /// `NOT_FOUND` when there is no such turn, `CONFLICT` when it does not wait.
@@ -41,41 +43,8 @@ impl Gateway {
         id: MessageId,
         resolution: Resolution,
     ) -> Result<()> {
-        let inner = &self.inner;
-        inner.open_for(id)?;
-        let key = live_key(tenant, id);
-        let missing =
-            || Error::new(ErrorKind::NotFound, "there is no such turn").with("message", id);
-        let busy = || Error::new(ErrorKind::Conflict, "the turn does not wait").with("message", id);
-        let (live, version) =
-            commit::read::<Live>(&*inner.store, &key).await?.ok_or_else(missing)?;
-        let Live::Turn(row) = live else { return Err(busy()) };
-        if row.waiting.is_none() && !planted(Bug::ResolvedTwice) {
-            return Err(busy());
-        }
-        let by = Arc::clone(&resolution.by);
-        let row = TurnRow { waiting: None, resolution: Some(resolution), failed: 0, ..row };
-        let mut stored = row.clone();
-        if planted(Bug::ResolutionLost) {
-            stored.resolution = None;
-        }
-        let partition = partition_of(tenant, &row.envelope.conversation);
-        let entry = AuditEntry::new(inner.env.now(), AuditAction::Resumed, id, by);
-        let txn = Txn::new("resolve")
-            .guard(inner.fences.guard(partition))
-            .guard(unchanged(key.clone(), version))
-            .op(Op::put(key, Live::Turn(stored).encode()?))
-            .op(entry.append(tenant)?);
-        match commit::commit(&*inner.store, txn).await {
-            Ok(Known::Applied(applied)) => {
-                enqueue(inner, tenant, id, Live::Turn(row), applied.version, true);
-                inner.start_turns();
-                Ok(())
-            }
-            Ok(Known::Lost { guard: 1, .. }) => Err(busy()),
-            Ok(lost @ Known::Lost { .. }) => Err(inner.fenced(lost)),
-            Err(e) => Err(look_up(inner, tenant, id, e, true)),
-        }
+        let (inner, tenant) = (Arc::clone(&self.inner), tenant.clone());
+        self.inner.order(async move { resolve(&inner, &tenant, id, resolution).await }).await
     }
 
     /// Sends a dead or parked letter on its way again, with its attempts forgotten.
@@ -86,18 +55,8 @@ impl Gateway {
     /// # Errors
     /// `NOT_FOUND` when there is no such letter, `UNSUPPORTED` when it never got in.
     pub async fn replay(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<()> {
-        let inner = &self.inner;
-        let letters = DeadLetters::new(Arc::clone(&inner.store), tenant.clone());
-        inner.open_for(id)?;
-        let fence = |to: &Conversation| inner.fences.guard(partition_of(tenant, to));
-        let (live, version) = letters
-            .replay(id, by, inner.env.now(), inner.next_reply(), fence)
-            .await
-            .map_err(|e| look_up(inner, tenant, id, e, false))?;
-        enqueue(inner, tenant, id, live, version, false);
-        inner.start_turns();
-        inner.start_replies();
-        Ok(())
+        let (inner, tenant, by) = (Arc::clone(&self.inner), tenant.clone(), by.to_owned());
+        self.inner.order(async move { replay(&inner, &tenant, id, &by).await }).await
     }
 
     /// Removes a dead or parked letter for good. `false` when there is none.
@@ -188,6 +147,60 @@ impl Gateway {
     }
 }
 
+async fn resolve(
+    inner: &Arc<Inner>,
+    tenant: &TenantId,
+    id: MessageId,
+    resolution: Resolution,
+) -> Result<()> {
+    inner.open_for(id)?;
+    let key = live_key(tenant, id);
+    let missing = || Error::new(ErrorKind::NotFound, "there is no such turn").with("message", id);
+    let busy = || Error::new(ErrorKind::Conflict, "the turn does not wait").with("message", id);
+    let (live, version) = commit::read::<Live>(&*inner.store, &key).await?.ok_or_else(missing)?;
+    let Live::Turn(row) = live else { return Err(busy()) };
+    if row.waiting.is_none() && !planted(Bug::ResolvedTwice) {
+        return Err(busy());
+    }
+    let by = Arc::clone(&resolution.by);
+    let row = TurnRow { waiting: None, resolution: Some(resolution), failed: 0, ..row };
+    let mut stored = row.clone();
+    if planted(Bug::ResolutionLost) {
+        stored.resolution = None;
+    }
+    let partition = partition_of(tenant, &row.envelope.conversation);
+    let entry = AuditEntry::new(inner.env.now(), AuditAction::Resumed, id, by);
+    let txn = Txn::new("resolve")
+        .guard(inner.fences.guard(partition))
+        .guard(unchanged(key.clone(), version))
+        .op(Op::put(key, Live::Turn(stored).encode()?))
+        .op(entry.append(tenant)?);
+    match commit::commit(&*inner.store, txn).await {
+        Ok(Known::Applied(applied)) => {
+            enqueue(inner, tenant, id, Live::Turn(row), applied.version, true);
+            inner.start_turns();
+            Ok(())
+        }
+        Ok(Known::Lost { guard: 1, .. }) => Err(busy()),
+        Ok(lost @ Known::Lost { .. }) => Err(inner.fenced(lost)),
+        Err(e) => Err(look_up(inner, tenant, id, e, true)),
+    }
+}
+
+async fn replay(inner: &Arc<Inner>, tenant: &TenantId, id: MessageId, by: &str) -> Result<()> {
+    let letters = DeadLetters::new(Arc::clone(&inner.store), tenant.clone());
+    inner.open_for(id)?;
+    let fence = |to: &Conversation| inner.fences.guard(partition_of(tenant, to));
+    let (live, version) = letters
+        .replay(id, by, inner.env.now(), inner.next_reply(), fence)
+        .await
+        .map_err(|e| look_up(inner, tenant, id, e, false))?;
+    enqueue(inner, tenant, id, live, version, false);
+    inner.start_turns();
+    inner.start_replies();
+    Ok(())
+}
+
 /// An order failed. When nobody knows whether it is stored, its message is looked for.
 fn look_up(
     inner: &Arc<Inner>,
@@ -203,6 +216,27 @@ fn look_up(
 }
 
 impl Inner {
+    /// Follows an order to its end, even when whoever gave it does not wait for it.
+    async fn order<T: Send + 'static>(
+        self: &Arc<Self>,
+        order: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (done, answer) = oneshot::channel();
+        self.begin_closing();
+        let here = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let outcome = order.await;
+            here.end_closing();
+            // Nobody may be waiting any more.
+            let _heard = done.send(outcome);
+        });
+        let stopped = |_gone| {
+            Error::new(ErrorKind::Unavailable, "the gateway stopped before the order was followed")
+                .with_happened(Happened::Maybe)
+        };
+        answer.await.map_err(stopped)?
+    }
+
     /// Refuses an operator's order to a gateway that stops: the next one takes it.
     fn open_for_orders(&self) -> Result<()> {
         if self.is_draining() {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openclaw_core::{
-    Call, Effect, Error, ErrorKind, MessageId, Result,
+    Call, Conversation, Effect, Error, ErrorKind, MessageId, Result,
     channel::{Outbound, Receipt},
 };
 
@@ -11,7 +11,7 @@ use openclaw_core::{
 #[derive(Clone, Debug)]
 pub(super) struct Post {
     pub(super) tenant: String,
-    pub(super) place: String,
+    pub(super) to: Conversation,
     pub(super) text: String,
     /// The key it came with; a hint has none.
     pub(super) key: Option<String>,
@@ -55,7 +55,7 @@ impl Board {
                 let mut posts = self.posts();
                 posts.push(Post {
                     tenant: call.context().tenant().to_string(),
-                    place: to.id.to_string(),
+                    to: to.clone(),
                     text: part.content.to_text().into_owned(),
                     key,
                     reply_to: *reply_to,

@@ -8,6 +8,7 @@ use std::{
 
 use openclaw_core::{
     Digest, Effect, Happened, MessageId, Timestamp,
+    gateway::GatewayConfig,
     store::{Key, Op, Txn},
 };
 use tokio::time::Instant;
@@ -127,6 +128,15 @@ impl Books {
 
     pub(super) fn hash(&self) -> Digest {
         self.hash.unwrap_or_else(|| Digest::of("sim", [b"begin"]))
+    }
+
+    /// No more may be on hand than was agreed.
+    pub(super) fn admitted(&mut self, config: &GatewayConfig) {
+        // Replies whose last commit is on its way are in no lane any more.
+        let (open, most) = (self.open(), config.pending + self.put_back + 2 * config.sends);
+        if open > most {
+            self.violate(format!("{open} messages are on hand, and {most} may be"));
+        }
     }
 
     /// Messages that are admitted and not final, those that wait for somebody apart.
@@ -264,7 +274,9 @@ impl Books {
     /// A turn begins: one at a time in a lane.
     pub(super) fn begin_turn(&mut self, process: u32, lane: &str, id: MessageId, bound: usize) {
         *self.handled.entry(id).or_default() += 1;
-        self.waiting.remove(&id);
+        if process >= self.owner {
+            self.waiting.remove(&id);
+        }
         if !self.running.insert((process, lane.to_owned())) {
             self.violate(format!("two turns of {lane} run at once in process {process}"));
         }

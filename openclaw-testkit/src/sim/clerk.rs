@@ -4,21 +4,27 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use openclaw_core::{
-    AgentId, Envelope, Error, ErrorKind, InvalidId, Result, SkillId,
+    AgentId, Envelope, Error, ErrorKind, InvalidId, Result, SkillId, Trust,
     agent::{Agent, Answer, Turn, Waiting},
+    gateway::{Route, Router},
     skill::{SkillAnswer, SkillRequest},
 };
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Fault, Verb,
     here::Here,
     mark::{life, row},
+    plan::TENANTS,
 };
 
 /// How long the keyed remotes of a run remember a key.
 pub(super) const RETENTION: Duration = Duration::from_secs(1_800);
+
+/// The agent for most messages, and the one for those of the night shift.
+const DAY: &str = "clerk";
+const NIGHT: &str = "night";
 
 /// The words behind the number in a reply of several parts.
 pub(super) const LONG: &str =
@@ -34,7 +40,8 @@ pub(super) struct Clerk {
 /// A lane's name for people.
 pub(super) fn lane_of(envelope: &Envelope) -> String {
     let place = &envelope.conversation;
-    format!("{}/{}/{}", envelope.tenant, place.channel, place.id)
+    let thread = place.thread.as_deref().unwrap_or("-");
+    format!("{}/{}/{}/{}/{thread}", envelope.tenant, place.channel, place.account, place.id)
 }
 
 /// What a gated call is for.
@@ -88,8 +95,16 @@ impl Job {
 }
 
 impl Clerk {
-    pub(super) fn new(here: &Here) -> Result<Self, InvalidId> {
-        Ok(Self { id: AgentId::new("clerk")?, here: here.clone() })
+    /// The agents of a process, and who gets what.
+    pub(super) fn all(here: &Here) -> Result<(Vec<Self>, Router), InvalidId> {
+        let (day, night) = (AgentId::new(DAY)?, AgentId::new(NIGHT)?);
+        let mut routes = vec![Route::to(night.clone()).header("shift", "night")];
+        for name in TENANTS {
+            routes.push(Route::to(day.clone()).sender(format!("user-{name}")));
+            routes.push(Route::to(day.clone()).sender(format!("guest-{name}")));
+        }
+        let clerks = [day, night].map(|id| Self { id, here: here.clone() });
+        Ok((clerks.into(), Router::new(routes, None)))
     }
 
     /// The message must be the one that was said.
@@ -97,20 +112,30 @@ impl Clerk {
         let scene = &self.here.scene;
         let envelope = turn.envelope();
         let said = scene.saying(n);
-        let fits = said.is_some_and(|saying| {
-            let meant = saying.envelope();
-            meant.tenant == envelope.tenant
-                && meant.conversation == envelope.conversation
-                && meant.content == envelope.content
-                && meant.sender == envelope.sender
-                && meant.id == envelope.id
-        });
-        let tenant = turn.context().tenant() == &envelope.tenant;
-        if !fits || !tenant {
-            scene.violate(format!("the agent was asked what nobody had said: {}", turn.text()));
+        let fits = said.is_some_and(|saying| saying.envelope() == *envelope);
+        let night = said.is_some_and(|saying| saying.night);
+        let mut wrong = Vec::new();
+        if !fits || turn.context().tenant() != &envelope.tenant {
+            wrong.push("it is not what was said");
         }
-        if turn.context().deadline().is_none() || turn.context().attempt() == 0 {
-            scene.violate(format!("turn {} has no deadline or no attempt", turn.id()));
+        if (self.id.as_str() == NIGHT) != night {
+            wrong.push("it is for another agent");
+        }
+        let context = turn.context();
+        let trust = if envelope.sender.verified { Trust::User } else { Trust::Untrusted };
+        if context.trust() != trust || context.trace() != envelope.traceparent.as_ref() {
+            wrong.push("its context is not its own");
+        }
+        let config = &scene.plan.config;
+        let most = Instant::now() + config.turn_timeout;
+        if context.deadline().is_none_or(|deadline| deadline > most) {
+            wrong.push("its deadline is too late");
+        }
+        if !(1..=config.turn_attempts).contains(&context.attempt()) {
+            wrong.push("there is no such attempt");
+        }
+        for why in wrong {
+            scene.violate(format!("an agent was asked {:?}, and {why}", turn.text()));
         }
     }
 
@@ -145,7 +170,10 @@ impl Clerk {
         let answer = self.answer(turn, &job).await?;
         if let Answer::Suspended(_) = answer {
             job.remember(turn, " waits");
-            self.here.scene.books().waiting.insert(turn.id());
+            let mut books = self.here.scene.books();
+            if self.here.process >= books.owner {
+                books.waiting.insert(turn.id());
+            }
         } else {
             job.remember(turn, "");
         }
@@ -169,6 +197,7 @@ impl Clerk {
                 let second = self.effect(turn, job, "once", "second").await?;
                 Ok(job.reply(&format!("{first} {second}")))
             }
+            Verb::Greedy => self.greedy(turn, job).await,
             Verb::Ask | Verb::Job => self.ask(turn, job).await,
             Verb::Approve => self.approve(turn, job).await,
             Verb::Misuse => self.misuse(turn, job).await,
@@ -199,8 +228,28 @@ impl Clerk {
         operation: &str,
     ) -> Result<String> {
         let input = bill(turn.envelope(), job.n);
+        let key = format!("{}.{operation}", turn.id());
+        let tries = |here: &Here| here.scene.books().tries.get(&key).map_or(0, |t| t.count);
+        let before = tries(&self.here);
         let answer = turn.skill(skill, operation, input).await?;
+        if before > 0 && tries(&self.here) == before {
+            self.here.scene.marks.hit(row::C4);
+        }
         Ok(result_of(&answer))
+    }
+
+    /// Asks for more than a turn may: what is over the budget is refused.
+    async fn greedy(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        let mut calls = 0;
+        loop {
+            match turn.skill("pure", "do", bill(turn.envelope(), job.n)).await {
+                Ok(_) => calls += 1,
+                Err(e) if e.kind() == ErrorKind::Overloaded => break,
+                Err(_) if calls < 64 => calls += 1,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(job.reply(&format!("after {calls}")))
     }
 
     async fn stream(&self, turn: &Turn, job: &Job) -> Result<Answer> {

@@ -165,7 +165,10 @@ impl Faults {
         // How many there are differs as well: some runs have one fault, some nearly all.
         let share = [0.1, 0.3, 0.5, 0.7, 0.95].get(usize::try_from(rng.below(5)).unwrap_or(0));
         let share = share.copied().unwrap_or(0.5);
-        Self(Fault::ALL.iter().copied().filter(|_| rng.chance(share)).collect())
+        let some: Self = Fault::ALL.iter().copied().filter(|_| rng.chance(share)).collect();
+        // Whatever else goes wrong, somebody dies.
+        let deaths = [Fault::Kill, Fault::KillAtCommit, Fault::KillAtEffect];
+        rng.pick(&deaths).into_iter().fold(some, |faults, death| faults.with(*death))
     }
 
     /// Adds a fault.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::{mark::row, plan::Ending, plug::Plug, scene::Scene};
@@ -17,12 +17,23 @@ pub(super) struct Here {
     ending: Option<Ending>,
     commits: Arc<AtomicU64>,
     effects: Arc<AtomicU64>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Here {
     pub(super) fn new(scene: Arc<Scene>, process: u32, ending: Option<Ending>) -> Self {
         let (commits, effects) = (Arc::default(), Arc::default());
-        Self { scene, process, plug: Plug::new(), ending, commits, effects }
+        let stopping = Arc::default();
+        Self { scene, process, plug: Plug::new(), ending, commits, effects, stopping }
+    }
+
+    /// It is told to stop, or another one has taken over.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed) || self.process < self.scene.books().owner
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn next_commit(&self) -> u64 {

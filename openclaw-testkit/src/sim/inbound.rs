@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use openclaw_core::{
     Envelope, Error, ErrorKind, MessageId, Result, TenantId,
     channel::{Ack, Acker, Delivery, Nonce, Source},
+    gateway::AckPolicy,
     store::StateStore as _,
 };
 use tokio::{sync::Notify, time::sleep};
@@ -210,7 +211,13 @@ impl Slip {
         let scene = Arc::clone(&self.here.scene);
         let keys = everywhere(&self.tenant, message);
         let found = scene.rows.get_many(&keys).await;
-        let durable = found.is_ok_and(|rows| rows.value.iter().any(Option::is_some));
+        let rows = found.map(|rows| rows.value).unwrap_or_default();
+        let durable = rows.iter().any(Option::is_some);
+        let live = rows.first().is_some_and(Option::is_some);
+        let late = scene.lines.get(&self.line).is_some_and(|l| l.facts.ack == AckPolicy::Replied);
+        if live && late && !self.here.is_stopping() {
+            scene.violate(format!("{message} was acknowledged before it was finished"));
+        }
         let purged = scene.books().purged.contains(&message);
         if !durable && !purged {
             scene.violate(format!("{message} was acknowledged and is not durable"));

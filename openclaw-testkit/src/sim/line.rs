@@ -42,9 +42,23 @@ impl SimChannel {
     /// What a send has to be, before anything is sent.
     fn look(&self, call: &Call<Outbound>) {
         let scene = &self.here.scene;
+        if let Outbound::Post { part, .. } | Outbound::Edit { part, .. } = call.payload() {
+            let len = self.facts.capabilities.unit.len(&part.content.to_text());
+            if self.facts.capabilities.max_text.is_some_and(|max| len > max.get()) {
+                scene.violate(format!("{len} letters are too many for {}", self.facts.id));
+            }
+        }
         let Some(key) = call.key() else { return self.look_at_hint(call) };
         let text = format!("{:?}", call.payload());
         let mut books = scene.books();
+        let context = call.context();
+        if books
+            .courses
+            .get(&turn_of(key.as_str()).unwrap_or(MessageId::from_u128(0)))
+            .is_none_or(|course| *course.tenant != *context.tenant().as_str())
+        {
+            books.violate(format!("{key} is sent for {}, whose it is not", context.tenant()));
+        }
         books.begin_try(&Doing {
             process: self.here.process,
             key: key.as_str(),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{
     Fault,
     books::Course,
-    clerk::Clerk,
+    clerk::{Clerk, lane_of},
     here::Here,
     line::SimChannel,
     mark::{life, row},
@@ -41,6 +41,7 @@ impl Process {
     /// `kill -9`.
     async fn kill(self) {
         let n = self.here.process;
+        self.here.stop();
         self.here.scene.books().tell(|| format!("{n} is dead"));
         self.here.plug.pull();
         // Its store is out of reach: the drain only drops the tasks.
@@ -201,6 +202,7 @@ impl Lives {
         };
         match started {
             Ok(gateway) => {
+                self.check_start(&gateway);
                 self.mark_start();
                 Some(Process { here, gateway })
             }
@@ -209,6 +211,21 @@ impl Lives {
                 self.scene.marks.hit(life::STARTED_IN_VAIN);
                 None
             }
+        }
+    }
+
+    /// A start finds every message that is not finished.
+    fn check_start(&self, gateway: &Gateway) {
+        let faults = &self.scene.plan.faults;
+        // What arrives late was not there yet.
+        if !self.old.is_empty() || faults.has(Fault::LateCommit) || faults.has(Fault::StoreHangs) {
+            return;
+        }
+        let found = gateway.recovered();
+        let mut books = self.scene.books();
+        let open = books.courses.values().filter(|course| course.open).count();
+        if found.turns + found.replies + found.waiting != open {
+            books.violate(format!("{open} messages are not finished, and a start finds {found:?}"));
         }
     }
 
@@ -236,7 +253,9 @@ impl Lives {
                 let invalid = |e: openclaw_core::InvalidId| {
                     Error::new(ErrorKind::ValidationError, e.to_string())
                 };
-                let builder = builder.agent(Clerk::new(here).map_err(invalid)?);
+                let (clerks, router) = Clerk::all(here).map_err(invalid)?;
+                let builder =
+                    clerks.into_iter().fold(builder.router(router), GatewayBuilder::agent);
                 SimSkill::all(here).into_iter().fold(builder, GatewayBuilder::skill)
             }
         };
@@ -340,6 +359,7 @@ impl Lives {
     }
 
     async fn drain(&self, process: &Process, within: Duration) {
+        process.here.stop();
         let drained =
             timeout(within + Duration::from_secs(300), process.gateway.drain(within)).await;
         match drained {
@@ -360,7 +380,7 @@ impl Lives {
         }
         let lane = |id: &MessageId| {
             let saying = books.known_as.get(id).and_then(|n| self.scene.saying(*n))?;
-            Some((saying.tenant.clone(), saying.channel.clone(), saying.place.clone()))
+            Some(lane_of(&saying.envelope()))
         };
         let open: Vec<_> = books.courses.iter().filter(|(_, course)| course.open).collect();
         let last = |course: &Course| course.labels.last().copied();

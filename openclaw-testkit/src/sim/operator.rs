@@ -235,7 +235,7 @@ impl Operator {
         if !parked {
             return Look::Replay;
         }
-        let Some(line) = self.scene.lines.get(&saying.channel) else { return Look::Leave };
+        let Some(line) = self.scene.lines.get(saying.channel()) else { return Look::Leave };
         let parts = 64;
         let tried = {
             let books = self.scene.books();

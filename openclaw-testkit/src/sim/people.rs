@@ -10,9 +10,11 @@ use openclaw_core::{ErrorKind, MessageId};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
+    Fault,
+    clerk::lane_of,
     inbound::Verdict,
     mark::row,
-    plan::{Saying, Trick},
+    plan::{Bad, Saying, Trick},
     scene::Scene,
 };
 
@@ -68,10 +70,12 @@ impl People {
                 here.say(&saying);
                 match saying.trick {
                     Some(Trick::Twice) => {
+                        here.0.scene.marks.hit(Fault::Duplicate.name());
                         here.say(&saying);
                         here.played(saying.n);
                     }
                     Some(Trick::Later(after)) => {
+                        here.0.scene.marks.hit(Fault::LateDuplicate.name());
                         sleep(after).await;
                         here.say(&saying);
                         here.played(saying.n);
@@ -151,29 +155,20 @@ impl People {
     }
 
     fn offer(&self, saying: &Saying, aim: Aim) {
-        let Some(line) = self.0.scene.lines.get(&saying.channel) else { return };
+        let Some(line) = self.0.scene.lines.get(saying.channel()) else { return };
         let (envelope, nonce) = match aim {
             Aim::Say => (saying.envelope(), saying.nonce()),
-            Aim::Reuse => {
-                let text = format!("echo {}", saying.n + 100_000);
-                (saying.with_text(&saying.platform_id(), text), None)
-            }
+            Aim::Reuse => (saying.reused(), None),
             Aim::Replay => {
                 let text = format!("echo {}", saying.n + 200_000);
-                (
-                    saying.with_text(&format!("{}-replayed", saying.platform_id()), text),
-                    saying.nonce(),
-                )
+                (saying.with_text(&format!("{}-replayed", saying.id), text), saying.nonce())
             }
         };
         let ticket = line.inbound.offer(envelope, nonce);
         self.0.scene.books().tell(|| {
-            format!(
-                "  {aim:?} {:?} to {}/{}/{} as {ticket}",
-                saying.text, saying.tenant, saying.channel, saying.place
-            )
+            format!("  {aim:?} {:?} to {} as {ticket}", saying.text, lane_of(&saying.envelope()))
         });
-        self.open().insert((saying.channel.to_string(), ticket), (saying.n, aim));
+        self.open().insert((saying.channel().to_string(), ticket), (saying.n, aim));
     }
 
     fn hear(&self, offer: (String, u64), verdict: Verdict) {
@@ -216,11 +211,9 @@ impl People {
                 if known.news > 1 {
                     scene.violate(format!("message {} was accepted as new twice", saying.n));
                 }
-                if saying.bad {
-                    scene.violate(format!(
-                        "message {} is over the limit and was accepted",
-                        saying.n
-                    ));
+                if let Some(bad) = saying.bad {
+                    scene
+                        .violate(format!("message {} is bad ({bad:?}) and was accepted", saying.n));
                 }
                 let aim = match saying.trick {
                     Some(Trick::Reuse) => Some(Aim::Reuse),
@@ -238,7 +231,7 @@ impl People {
             Verdict::Refused(kind) => {
                 known.refused = Some(kind);
                 known.played = true;
-                if !saying.bad || kind != ErrorKind::ValidationError {
+                if saying.bad.map(Bad::kind) != Some(kind) {
                     scene.violate(format!("message {} was refused: {kind}", saying.n));
                 }
             }

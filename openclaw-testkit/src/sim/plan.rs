@@ -1,14 +1,20 @@
 //! The plan of one run: everything that the seed decides beforehand, as data that can be cut.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use openclaw_core::{
-    ChannelId, Content, Conversation, Effect, Envelope, Sender, TenantId,
+    ChannelId, Content, Conversation, Effect, Envelope, ErrorKind, Sender, TenantId, TraceParent,
     channel::{Capabilities, Nonce, Ordering},
     gateway::{AckPolicy, GatewayConfig},
 };
 
-use super::{Cut, Fault, Faults, Workload, clerk::RETENTION};
+use super::{
+    Cut, Fault, Faults, Workload,
+    clerk::{RETENTION, lane_of},
+};
 use crate::env::SeededRng;
 
 /// The tenants of a run: each has conversations and ids of the same names.
@@ -30,17 +36,46 @@ pub(super) enum Trick {
     Replay,
 }
 
+/// Why nobody may take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// Its body is over the limit.
+    Body,
+    /// It has too many headers.
+    Headers,
+    /// A header is over the limit.
+    Header,
+    /// A name is over the limit.
+    Name,
+    /// No route leads to an agent.
+    Nobody,
+}
+
+impl Bad {
+    const ALL: [Self; 5] = [Self::Body, Self::Headers, Self::Header, Self::Name, Self::Nobody];
+
+    pub(super) const fn kind(self) -> ErrorKind {
+        match self {
+            Self::Nobody => ErrorKind::NotFound,
+            _ => ErrorKind::ValidationError,
+        }
+    }
+}
+
 /// One message of one person.
 #[derive(Clone, Debug)]
 pub(super) struct Saying {
     pub(super) n: u32,
     pub(super) at: Duration,
     pub(super) tenant: TenantId,
-    pub(super) channel: ChannelId,
-    pub(super) place: String,
+    pub(super) conversation: Conversation,
+    /// The platform's id: each account and each tenant counts its own.
+    pub(super) id: String,
     pub(super) text: String,
-    /// A message that nobody may take: too large, or for nobody.
-    pub(super) bad: bool,
+    /// Meant for the agent of the night.
+    pub(super) night: bool,
+    pub(super) verified: bool,
+    pub(super) bad: Option<Bad>,
     pub(super) trick: Option<Trick>,
 }
 
@@ -109,20 +144,35 @@ fn sayings(rng: &SeededRng, workload: &Workload, faults: &Faults) -> Option<Vec<
     let gap = millis(workload.over) * 2 / u64::from(workload.messages.max(1));
     let mut at = Duration::ZERO;
     let mut sayings = Vec::new();
+    let mut ids: BTreeMap<(TenantId, ChannelId, &str), u32> = BTreeMap::new();
     for n in 0..workload.messages {
         // A stream of its own for each message: leaving one out does not change the others.
         let rng = rng.split();
         at += Duration::from_millis(rng.below(gap.max(1)));
-        let bad = !workload.is_own() && rng.chance(0.03);
+        let tenant = TenantId::new(*rng.pick(&TENANTS)?).ok()?;
+        let channel = ChannelId::new(*rng.pick(&CHANNELS)?).ok()?;
+        let account = *rng.pick(&["", "", "second"])?;
+        let id = ids.entry((tenant.clone(), channel.clone(), account)).or_default();
+        *id += 1;
+        let mut conversation =
+            Conversation::new(channel, format!("room{}", rng.below(workload.places)))
+                .on_account(account);
+        if rng.chance(0.2) {
+            conversation = conversation.in_thread("aside");
+        }
+        let bad = rng.chance(0.04) && !workload.is_own();
+        let bad = if bad { rng.pick(&Bad::ALL).copied() } else { None };
         sayings.push(Saying {
             n,
             at,
-            tenant: TenantId::new(*rng.pick(&TENANTS)?).ok()?,
-            channel: ChannelId::new(*rng.pick(&CHANNELS)?).ok()?,
-            place: format!("room{}", rng.below(workload.places)),
+            tenant,
+            conversation,
+            id: format!("m{id}"),
             text: workload.say(&rng, n),
+            night: rng.chance(0.2) && bad.is_none() && !workload.is_own(),
+            verified: rng.chance(0.5),
             bad,
-            trick: if bad { None } else { trick(&rng, faults, workload.is_own()) },
+            trick: if bad.is_some() { None } else { trick(&rng, faults, workload.is_own()) },
         });
     }
     Some(sayings)
@@ -133,14 +183,14 @@ const RECALLS: u32 = 10_000;
 
 fn recalls(sayings: &[Saying]) -> Vec<Saying> {
     let mut places = BTreeSet::new();
-    let firsts = sayings.iter().filter(|saying| {
-        places.insert((saying.tenant.clone(), saying.channel.clone(), saying.place.clone()))
-    });
+    let firsts = sayings.iter().filter(|saying| places.insert(lane_of(&saying.envelope())));
     let recall = |(n, first): (u32, &Saying)| Saying {
         n,
         at: Duration::ZERO,
+        id: format!("r{n}"),
         text: format!("{} {n}", super::Verb::Recall.word()),
-        bad: false,
+        night: false,
+        bad: None,
         trick: None,
         ..first.clone()
     };
@@ -236,30 +286,61 @@ fn millis(span: Duration) -> u64 {
 }
 
 impl Saying {
-    /// The platform's id of the message: two tenants use the same ones.
-    pub(super) fn platform_id(&self) -> String {
-        format!("m{}", self.n)
-    }
-
-    pub(super) fn conversation(&self) -> Conversation {
-        Conversation::new(self.channel.clone(), self.place.as_str())
+    pub(super) fn channel(&self) -> &ChannelId {
+        &self.conversation.channel
     }
 
     /// The message as its sender sends it.
     pub(super) fn envelope(&self) -> Envelope {
-        let text = if self.bad { "x".repeat(3_000) } else { self.text.clone() };
-        self.with_text(&self.platform_id(), text)
+        let envelope = self.with_text(&self.id, self.text.clone());
+        match self.bad {
+            None => envelope,
+            Some(Bad::Body) => self.with_text(&self.id, "x".repeat(3_000)),
+            Some(Bad::Headers) => {
+                (0..200).fold(envelope, |e, n| e.with_header(format!("x-{n}"), "y"))
+            }
+            Some(Bad::Header) => envelope.with_header("x-long", "y".repeat(20_000)),
+            Some(Bad::Name) => envelope.with_topic("z".repeat(2_000)),
+            Some(Bad::Nobody) => {
+                let mut envelope = envelope;
+                envelope.sender = Sender::new("stranger");
+                envelope
+            }
+        }
+    }
+
+    /// Another message under the same id: other words, another sender, or another header.
+    pub(super) fn reused(&self) -> Envelope {
+        let mut other = self.with_text(&self.id, self.text.clone());
+        match self.n % 3 {
+            0 => other.content = Content::text(format!("echo {}", self.n + 100_000)),
+            1 => other.sender = Sender::new(format!("guest-{}", self.tenant)),
+            _ => other = other.with_header("x-changed", "yes"),
+        }
+        other
     }
 
     pub(super) fn with_text(&self, id: &str, text: String) -> Envelope {
-        let sender = Sender::new(format!("user-{}", self.tenant));
-        Envelope::new(self.tenant.clone(), self.conversation(), sender, Content::text(text))
-            .with_id(id)
+        let mut sender = Sender::new(format!("user-{}", self.tenant));
+        sender.verified = self.verified;
+        let content = Content::text(text);
+        let mut envelope =
+            Envelope::new(self.tenant.clone(), self.conversation.clone(), sender, content)
+                .with_id(id)
+                .with_kind("sim.said")
+                .with_header("x-number", self.n.to_string());
+        if self.night {
+            envelope = envelope.with_header("shift", "night");
+        }
+        let trace = format!("00-{:032x}-00000000000000aa-01", u64::from(self.n) + 1);
+        envelope.traceparent = TraceParent::parse(&trace);
+        envelope
     }
 
     /// What proves its freshness, on the channel that signs.
     pub(super) fn nonce(&self) -> Option<Nonce> {
-        let signed = self.channel.as_str() == "web";
-        signed.then(|| Nonce::new("hook", format!("t{}", self.n), Duration::from_secs(86_400)))
+        let signed = self.channel().as_str() == "web";
+        let keep = Duration::from_secs(86_400);
+        signed.then(|| Nonce::new("hook", format!("t{}", self.n), keep))
     }
 }

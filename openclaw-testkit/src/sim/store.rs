@@ -67,6 +67,9 @@ impl SimStore {
         match &outcome {
             Ok(Commit::Applied(_)) => {
                 books.applied(self.0.process, &txn);
+                if txn.label == "admit" {
+                    books.admitted(&self.0.scene.plan.config);
+                }
                 drop(books);
                 self.marks_of(&txn);
             }

@@ -50,6 +50,8 @@ verbs! {
     Often = "often", 4;
     /// A read.
     Pure = "pure", 3;
+    /// More skill calls than a turn may make.
+    Greedy = "greedy", 2;
     /// Two effects in one turn.
     Double = "double", 6;
     /// A question to a person.

@@ -1,6 +1,7 @@
 //! What must hold when a run is over.
 
 mod effects;
+mod letters;
 mod order;
 mod replies;
 mod trail;
@@ -87,6 +88,7 @@ impl Over<'_> {
     pub(super) async fn check(&self, invariants: &Invariants) {
         if invariants.has(Invariant::NothingIsLost) {
             self.lost().await;
+            self.letters().await;
         }
         if invariants.has(Invariant::Replies) {
             self.replies().await;
@@ -147,11 +149,11 @@ impl Over<'_> {
                 let cause = post.reply_to.and_then(|id| known.get(&id));
                 let saying = cause.and_then(|n| self.scene.saying(*n));
                 if let Some(saying) = saying
-                    && (saying.tenant.as_str() != post.tenant || saying.place != post.place)
+                    && (saying.tenant.as_str() != post.tenant || saying.conversation != post.to)
                 {
                     self.violate(format!(
-                        "{:?} of {} went to {} of {}",
-                        saying.text, saying.tenant, post.place, post.tenant
+                        "{:?} of {} went to {:?} of {}",
+                        saying.text, saying.tenant, post.to, post.tenant
                     ));
                 }
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use openclaw_core::MessageId;
 
 use super::{Over, replies::Shown};
-use crate::sim::books::Course;
+use crate::sim::{books::Course, clerk::lane_of};
 
 /// One message of a conversation, with the places of its steps.
 #[derive(Clone, Debug)]
@@ -40,8 +40,8 @@ impl Over<'_> {
             let Some(saying) = self.scene.saying(n) else { continue };
             for id in &known.ids {
                 let Some(course) = books.courses.get(id).cloned() else { continue };
-                let lane = format!("{}/{}/{}", saying.tenant, saying.channel, saying.place);
-                lanes.entry(lane).or_default().push(Steps {
+                let lane = lane_of(&saying.envelope());
+                lanes.entry(lane.clone()).or_default().push(Steps {
                     n,
                     id: *id,
                     offered: known.offered,

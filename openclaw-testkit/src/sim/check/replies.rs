@@ -78,7 +78,7 @@ impl Over<'_> {
 
     /// No part is shown twice, unless it was declared that it may be.
     fn repeated(&self, saying: &Saying, shown: &Shown) {
-        let Some(facts) = self.scene.plan.facts(&saying.channel) else { return };
+        let Some(facts) = self.scene.plan.facts(saying.channel()) else { return };
         let may = matches!(facts.capabilities.post, Effect::AtLeastOnce | Effect::Pure);
         let books = self.scene.books();
         let late = books.late.clone();
@@ -126,7 +126,10 @@ impl Over<'_> {
         if !fits {
             self.violate(format!(
                 "{:?} on {} is {:?} ({:?}) and was answered {text:?}, not {meant:?}",
-                saying.text, saying.channel, status.state, status.error
+                saying.text,
+                saying.channel(),
+                status.state,
+                status.error
             ));
         }
         let hopeless_done = verb.is_hopeless() && status.state == MessageState::Done;
@@ -157,6 +160,7 @@ impl Over<'_> {
             Verb::Long => vec![LONG.to_owned()],
             Verb::Stream => vec!["streamed".to_owned()],
             Verb::Ask | Verb::Job => vec![format!("answer-{}", saying.n)],
+            Verb::Greedy => vec!["after 16".to_owned()],
             Verb::Misuse => vec!["refused".to_owned()],
             Verb::Stumble => vec!["up again".to_owned()],
             Verb::Approve => vec![done("gated", "pay")],
