@@ -25,12 +25,14 @@ use openclaw_core::{
 use openclaw_testkit::{
     agent::ScriptedAgent,
     env::SeededRng,
+    fault::{Fault, Plan},
+    platform::{Ticket, Verdict},
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::support::{Crowd, Fault, Moody, Run, Step, Ticket, Verdict, World, envelope};
+use crate::support::{Crowd, Moody, Run, Step, World, envelope};
 
 const SEEDS: u64 = 100;
 const MESSAGES: usize = 24;
@@ -111,9 +113,12 @@ impl Play {
         loop {
             let run = self.world.start(|builder| self.compose(builder)).await;
             if self.storming() {
-                run.store.chaos(self.rng.split(), 0.04);
-                let faults = [Fault::CutBefore, Fault::CutAfter];
-                run.store.fuse(30 + self.rng.below(150), *self.rng.pick(&faults).unwrap());
+                run.plan.seed(self.rng.split());
+                run.plan.chance(Plan::ANY, Fault::Fail, 0.02);
+                run.plan.chance("commit", Fault::LoseAnswer, 0.01);
+                run.plan.chance("commit", Fault::LoseRequest, 0.01);
+                let faults = [Fault::CrashBefore, Fault::CrashAfter];
+                run.plan.nth("commit", 30 + self.rng.below(150), *self.rng.pick(&faults).unwrap());
             }
             let lived = tokio::select! {
                 biased;
@@ -183,7 +188,7 @@ impl Play {
             }
             Verdict::Retry { after, .. } => after,
             Verdict::Abandoned => Duration::ZERO,
-            Verdict::Refused(kind) => panic!("message {n} was refused: {kind}"),
+            other => panic!("message {n}: {other:?}"),
         };
         let (world, crowd) = (Arc::clone(&self.world), Arc::clone(&self.crowd));
         tokio::spawn(async move {
@@ -194,7 +199,7 @@ impl Play {
 
     fn calm(&self, run: &Run) {
         self.storm.store(false, Ordering::Relaxed);
-        run.store.heal();
+        run.plan.heal();
         self.world.platform.chaos(SeededRng::new(0), 0.0);
         self.remotes.iter().for_each(|remote| remote.misbehave(SeededRng::new(0), 0.0));
     }

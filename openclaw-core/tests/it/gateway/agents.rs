@@ -15,6 +15,8 @@ use openclaw_core::{
 };
 use openclaw_testkit::{
     agent::{FlakyAgent, ScriptedAgent, Trouble},
+    fault::Power,
+    platform::Verdict,
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
@@ -198,7 +200,7 @@ impl Channel for Clumsy {
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_can_not_be_rendered_is_a_dead_letter() {
     let world = World::new(1);
-    let power = crate::support::Power::on();
+    let power = Power::on();
     let desk = world.platform.channel(world.capabilities.clone(), power);
     let clumsy = Clumsy(desk.id().clone(), desk.capabilities().clone(), Arc::new(desk));
     let gateway = openclaw_core::gateway::Gateway::builder(world.env.clone(), world.rows.clone())
@@ -211,7 +213,7 @@ async fn a_reply_that_can_not_be_rendered_is_a_dead_letter() {
     let (mut ends, tenant) = (Vec::new(), tenant());
     for ticket in [bad, good] {
         let verdict = world.platform.verdict(ticket).await;
-        let crate::support::Verdict::Accepted { message, .. } = verdict else { panic!() };
+        let Verdict::Accepted { message, .. } = verdict else { panic!() };
         let end = gateway.settled(&tenant, message);
         let end = tokio::time::timeout(Duration::from_secs(600), end).await.unwrap();
         ends.push(end.unwrap().state);

@@ -9,10 +9,14 @@ use openclaw_core::{
     records::{Approval, ApprovalState, Approvals},
     skill::SkillRequest,
 };
-use openclaw_testkit::remote::{CountingRemote, RemoteKind, RemoteSkill};
+use openclaw_testkit::{
+    fault::Fault,
+    remote::{CountingRemote, RemoteKind, RemoteSkill},
+    trace::Event,
+};
 use serde_json::{Value, json};
 
-use crate::support::{Event, Fault, Run, World, tenant};
+use crate::support::{Run, World, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -105,7 +109,7 @@ async fn two_turns_at_once_can_not_share_an_approval() {
     let bank = Bank::new();
     bank.grant(&input(), DAY).await;
     let run = bank.start(0).await;
-    run.store.slow("claim", Duration::from_millis(10));
+    run.plan.delay("claim", Duration::from_millis(10));
     let tickets = ["c1", "c2"].map(|place| bank.world.say(place, place, "pay"));
     for ticket in tickets {
         run.ends(run.accepted(ticket).await, MessageState::Done).await;
@@ -162,7 +166,7 @@ async fn a_claim_that_is_not_stored_leaves_the_approval_alone() {
     let bank = Bank::new();
     bank.grant(&input(), DAY).await;
     let first = bank.start(0).await;
-    first.store.at("claim", 1, Fault::CutBefore);
+    first.plan.nth("claim", 1, Fault::CrashBefore);
     bank.world.say("c1", "c1", "pay");
     first.dies().await;
     assert_eq!(bank.state().await, ApprovalState::Granted);
@@ -176,7 +180,7 @@ async fn a_claimed_effect_needs_no_second_approval_after_a_crash() {
     let bank = Bank::new();
     bank.grant(&input(), DAY).await;
     let first = bank.start(0).await;
-    first.store.at("claim", 1, Fault::CutAfter);
+    first.plan.nth("claim", 1, Fault::CrashAfter);
     bank.world.say("c1", "c1", "pay");
     first.dies().await;
     assert_eq!(bank.state().await, ApprovalState::Consumed);

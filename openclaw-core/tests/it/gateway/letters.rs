@@ -17,11 +17,13 @@ use openclaw_core::{
 };
 use openclaw_testkit::{
     agent::{FlakyAgent, Trouble},
+    fault::Fault,
+    platform::Sending,
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
 
-use crate::support::{Fault, Run, Sending, World, echo, tenant};
+use crate::support::{Run, World, echo, tenant};
 
 const fn limit(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).unwrap()
@@ -82,8 +84,8 @@ async fn a_replay_outlives_the_process() {
 async fn a_replay_nobody_can_confirm_goes_on_all_the_same() {
     let world = World::new(1);
     let (run, message) = dead(&world).await;
-    run.store.at("replay", 1, Fault::LoseAnswer);
-    run.store.deaf_for("replay", 1);
+    run.plan.nth("replay", 1, Fault::LoseAnswer);
+    run.plan.when("replay", |plan| plan.fail_next("read", 1));
     let e = run.replay(&tenant(), message, "ops").await.unwrap_err();
     assert_eq!(e.happened(), Happened::Maybe);
     run.ends(message, MessageState::Done).await;

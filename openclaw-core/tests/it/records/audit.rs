@@ -12,10 +12,11 @@ use openclaw_core::{
 use openclaw_testkit::{
     agent::{FlakyAgent, ScriptedAgent, Trouble},
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
+    trace::Event,
 };
 use serde_json::json;
 
-use crate::support::{Event, Run, World, echo, tenant};
+use crate::support::{Run, World, echo, tenant};
 
 fn trail() -> Prefix {
     Key::of(&tenant(), "au").prefix()
@@ -270,7 +271,7 @@ async fn of_two_who_seal_at_once_one_is_told() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
     run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
-    run.store.slow("seal", Duration::from_millis(5));
+    run.plan.delay("seal", Duration::from_millis(5));
     let other = AuditLog::new(Arc::new(run.store.clone()), tenant());
     let (one, two) = tokio::join!(other.seal(), other.seal());
     let ((Ok(Some(_)), Err(e)) | (Err(e), Ok(Some(_)))) = (&one, &two) else {

@@ -12,9 +12,9 @@ use openclaw_core::{
     AgentId, Envelope, Error, ErrorKind, MessageId, Result,
     agent::{Agent, Answer, Turn},
 };
-use openclaw_testkit::{agent::ScriptedAgent, env::SeededRng};
+use openclaw_testkit::{agent::ScriptedAgent, env::SeededRng, platform::Ticket};
 
-use super::{Ticket, World};
+use super::World;
 
 /// An agent that fails or hangs now and then, while the storm lasts.
 #[derive(Clone, Debug)]

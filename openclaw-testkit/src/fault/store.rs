@@ -1,0 +1,128 @@
+//! A store that is watched, and broken on purpose.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use openclaw_core::{
+    Happened,
+    store::{
+        Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
+        Txn, TxnId,
+    },
+};
+
+use super::{Fault, Plan};
+use crate::trace::{Event, Trace, rows_of};
+
+/// A [`StateStore`] whose operations meet the faults of a [`Plan`].
+///
+/// A commit has its transaction's label for a name, and `"commit"`; a read is `"get"` or
+/// `"scan"`, and `"read"`. A commit can fail, be delayed, hang, crash, or lose its request or
+/// its answer; a read can do all but lose something.
+#[derive(Clone, Debug)]
+pub struct FaultStore<S> {
+    inner: S,
+    plan: Plan,
+    trace: Trace,
+    applied: Arc<AtomicU64>,
+}
+
+impl<S: StateStore> FaultStore<S> {
+    /// This store under this plan.
+    #[must_use]
+    pub fn new(inner: S, plan: Plan) -> Self {
+        Self { inner, plan, trace: Trace::default(), applied: Arc::default() }
+    }
+
+    /// Writes its commits into this trace.
+    #[must_use]
+    pub fn traced(mut self, trace: Trace) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The plan that it meets.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How many commits through this wrapper were applied.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+
+    async fn apply(&self, txn: Txn) -> Result<Commit, StoreError> {
+        let (label, rows) = (txn.label, rows_of(&txn));
+        let outcome = self.inner.commit(txn).await;
+        match &outcome {
+            Ok(Commit::Applied(_)) => {
+                self.applied.fetch_add(1, Ordering::Relaxed);
+                self.trace.push(Event::Commit { label, rows });
+            }
+            Ok(Commit::Conflict(_)) => self.trace.push(Event::Conflict { label }),
+            Err(_) => {}
+        }
+        outcome
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: StateStore> StateStore for FaultStore<S> {
+    fn capabilities(&self) -> StoreCapabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
+        let pass = self.plan.enter(&["get", "read"], can_read, |_| unavailable()).await?;
+        pass.leave(self.inner.get_many(keys).await).await
+    }
+
+    async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
+        let pass = self.plan.enter(&["scan", "read"], can_read, |_| unavailable()).await?;
+        pass.leave(self.inner.scan(query).await).await
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
+        let id = txn.id;
+        let error = move |happened| refusal(happened, id);
+        let pass = self.plan.enter(&[txn.label, "commit"], can_commit, error).await?;
+        pass.leave(self.apply(txn).await).await
+    }
+
+    async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
+        // One by one, so that each meets its own fault; the trait's default does the same.
+        let mut outcomes = Vec::with_capacity(txns.len());
+        for txn in txns {
+            outcomes.push(self.commit(txn).await);
+        }
+        outcomes
+    }
+}
+
+fn refusal(happened: Happened, id: TxnId) -> StoreError {
+    match happened {
+        Happened::Maybe => StoreError::OutcomeUnknown(id),
+        _ => unavailable(),
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("a fault was injected".to_owned())
+}
+
+const fn can_read(fault: Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Fail | Fault::Delay(_) | Fault::CrashBefore | Fault::CrashAfter | Fault::Hang
+    )
+}
+
+const fn can_commit(fault: Fault) -> bool {
+    can_read(fault) || matches!(fault, Fault::LoseAnswer | Fault::LoseRequest)
+}
