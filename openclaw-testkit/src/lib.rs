@@ -7,7 +7,7 @@
 //! * [`fault`]: faults at every seam, by script or by seed, and the plug of a process.
 //! * [`platform`]: the other side of a channel.
 //! * [`trace`]: what happened, in order.
-//! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
+//! * [`agent`]: agents that play a script, or change their words at every attempt.
 
 pub mod agent;
 pub mod conformance;

@@ -4,7 +4,16 @@ use std::time::Duration;
 
 /// What goes wrong with one operation.
 ///
-/// Each seam can have some of them; its wrapper says which. The others never happen there.
+/// What only asks can fail, be delayed, hang and crash. What tells a store or a platform
+/// something can also lose its request or its answer. A call can also panic and be made
+/// twice. Messages that come in can come twice, or in another order. A fault that an operation
+/// can't have never happens to it.
+///
+/// ```
+/// use openclaw_testkit::fault::Fault;
+///
+/// assert_eq!(Fault::LoseAnswer.name(), "lose_answer");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -26,8 +35,10 @@ pub enum Fault {
     Panic,
     /// It is done twice; the caller sees the first.
     Duplicate,
-    /// What comes in comes in another order.
+    /// What comes in changes places, but keeps its order inside each conversation.
     Reorder,
+    /// What comes in changes places, inside conversations too.
+    Shuffle,
 }
 
 impl Fault {
@@ -45,6 +56,25 @@ impl Fault {
             Self::Panic => "panic",
             Self::Duplicate => "duplicate",
             Self::Reorder => "reorder",
+            Self::Shuffle => "shuffle",
         }
+    }
+
+    /// Can it happen to something that only asks?
+    pub(super) const fn asking(self) -> bool {
+        matches!(
+            self,
+            Self::Fail | Self::Delay(_) | Self::CrashBefore | Self::CrashAfter | Self::Hang
+        )
+    }
+
+    /// Can it happen to something that is told to a store or a platform?
+    pub(super) const fn telling(self) -> bool {
+        self.asking() || matches!(self, Self::LoseAnswer | Self::LoseRequest)
+    }
+
+    /// Can it happen to a call?
+    pub(super) const fn calling(self) -> bool {
+        self.telling() || matches!(self, Self::Panic | Self::Duplicate)
     }
 }

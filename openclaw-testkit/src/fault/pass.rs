@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-use openclaw_core::Happened;
+use openclaw_core::{Error, ErrorKind, Happened};
 
 use super::{Fault, Plan};
 
@@ -50,6 +50,11 @@ impl Plan {
 }
 
 impl<F> Pass<'_, F> {
+    /// Is it to be done twice?
+    pub(super) fn twice(&self) -> bool {
+        self.fault == Some(Fault::Duplicate)
+    }
+
     /// Hands the answer on, unless it is lost.
     pub(super) async fn leave<T, E>(self, outcome: Result<T, E>) -> Result<T, E>
     where
@@ -67,7 +72,12 @@ impl<F> Pass<'_, F> {
     }
 }
 
+/// The error of every seam but the store's and the agent's.
+pub(super) fn injected(happened: Happened) -> Error {
+    Error::new(ErrorKind::Unavailable, "a fault was injected").with_happened(happened)
+}
+
 #[expect(clippy::panic, reason = "to panic is what it is for")]
-fn boom() {
+pub(super) fn boom() {
     panic!("a panic was injected");
 }

@@ -12,9 +12,9 @@ use crate::env::SeededRng;
 
 /// What goes wrong at the seams of one process. Clones are the same plan.
 ///
-/// An operation has a name: a store's commit that of its transaction (`"admit"`), everything
-/// else that of its method (`"send"`). It also has the names of its wider groups, which the
-/// wrapper lists, and [`Plan::ANY`].
+/// Every operation has names: that of its method (`"send"`), that of what is called (`"desk"`),
+/// and [`Plan::ANY`]; a store's commit has the label of its transaction (`"admit"`). The
+/// wrappers list them.
 ///
 /// A rule holds for every operation of a name ([`every`](Self::every)), for the next few
 /// ([`next`](Self::next)), for one of them ([`nth`](Self::nth)), or with a probability
@@ -170,7 +170,7 @@ impl Plan {
         self.state().history.clone()
     }
 
-    /// Decides about one operation with these names, the narrowest first.
+    /// Decides about one operation with these names; on record it has the first.
     pub(super) fn meet(&self, names: &[&str], can: fn(Fault) -> bool) -> Option<Fault> {
         let fits = |op: &str| op == Self::ANY || names.contains(&op);
         let due: Vec<_> = self.state().cues.extract_if(.., |(op, _)| fits(op)).collect();
@@ -182,6 +182,12 @@ impl Plan {
         let op = names.first().copied().unwrap_or(Self::ANY).to_owned();
         state.history.push((op, fault));
         Some(fault)
+    }
+
+    /// A number under `n` from the plan's stream; 0 when `n` is 0.
+    pub(super) fn below(&self, n: usize) -> usize {
+        let n = u64::try_from(n).unwrap_or(u64::MAX);
+        usize::try_from(self.state().rng.below(n)).unwrap_or_default()
     }
 
     fn rule(&self, op: String, skip: u64, times: u64, fault: Fault) {

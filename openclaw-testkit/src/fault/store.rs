@@ -19,9 +19,32 @@ use crate::trace::{Event, Trace, rows_of};
 
 /// A [`StateStore`] whose operations meet the faults of a [`Plan`].
 ///
-/// A commit has its transaction's label for a name, and `"commit"`; a read is `"get"` or
-/// `"scan"`, and `"read"`. A commit can fail, be delayed, hang, crash, or lose its request or
-/// its answer; a read can do all but lose something.
+/// * `"commit"`, and its transaction's label: tells.
+/// * `"get"` and `"scan"`, both also `"read"`: ask.
+///
+/// A lost commit is `OutcomeUnknown`, a failed one `Unavailable`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), openclaw_core::store::StoreError> {
+/// use openclaw_core::store::{Key, MemoryStore, Op, StateStore, StateStoreExt, Txn};
+/// use openclaw_testkit::{env::test_env, fault::{FaultStore, Plan}, trace::Trace};
+///
+/// let (plan, trace) = (Plan::default(), Trace::default());
+/// let rows = MemoryStore::new(test_env(1).clock());
+/// let store = FaultStore::new(rows, plan.clone()).traced(trace.clone());
+/// let key = Key::system("doc").text("greeting").build();
+/// let note = Txn::new("note").op(Op::put(key.clone(), "hello"));
+/// plan.fail_next("note", 1);
+/// assert!(store.commit(note.clone()).await.is_err());
+/// store.commit(note).await?;
+/// plan.fail("read");
+/// assert!(store.get(&key).await.is_err());
+/// plan.heal();
+/// assert!(store.get(&key).await?.is_some());
+/// assert_eq!((trace.commits(), store.applied()), (vec!["note"], 1));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct FaultStore<S> {
     inner: S,
@@ -79,19 +102,19 @@ impl<S: StateStore> StateStore for FaultStore<S> {
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
-        let pass = self.plan.enter(&["get", "read"], can_read, |_| unavailable()).await?;
+        let pass = self.plan.enter(&["get", "read"], Fault::asking, |_| unavailable()).await?;
         pass.leave(self.inner.get_many(keys).await).await
     }
 
     async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
-        let pass = self.plan.enter(&["scan", "read"], can_read, |_| unavailable()).await?;
+        let pass = self.plan.enter(&["scan", "read"], Fault::asking, |_| unavailable()).await?;
         pass.leave(self.inner.scan(query).await).await
     }
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
         let id = txn.id;
         let error = move |happened| refusal(happened, id);
-        let pass = self.plan.enter(&[txn.label, "commit"], can_commit, error).await?;
+        let pass = self.plan.enter(&[txn.label, "commit"], Fault::telling, error).await?;
         pass.leave(self.apply(txn).await).await
     }
 
@@ -114,15 +137,4 @@ fn refusal(happened: Happened, id: TxnId) -> StoreError {
 
 fn unavailable() -> StoreError {
     StoreError::Unavailable("a fault was injected".to_owned())
-}
-
-const fn can_read(fault: Fault) -> bool {
-    matches!(
-        fault,
-        Fault::Fail | Fault::Delay(_) | Fault::CrashBefore | Fault::CrashAfter | Fault::Hang
-    )
-}
-
-const fn can_commit(fault: Fault) -> bool {
-    can_read(fault) || matches!(fault, Fault::LoseAnswer | Fault::LoseRequest)
 }

@@ -11,6 +11,7 @@ mod agents;
 mod broken_channels;
 mod broken_stores;
 mod env;
+mod fault;
 mod flaws;
 mod naive_channel;
 mod naive_store;

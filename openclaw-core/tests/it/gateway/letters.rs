@@ -10,14 +10,13 @@ use std::{
 
 use openclaw_core::{
     AgentId, Effect, Error, ErrorKind, Happened, MessageId,
-    agent::{Answer, agent_fn},
+    agent::{Agent, Answer, agent_fn},
     gateway::{GatewayBuilder, MessageState, Route, Router},
     records::AuditAction,
     skill::SkillAnswer,
 };
 use openclaw_testkit::{
-    agent::{FlakyAgent, Trouble},
-    fault::Fault,
+    fault::{Fault, FaultAgent, Plan},
     platform::Sending,
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
@@ -35,9 +34,16 @@ async fn decisions(run: &Run, message: MessageId) -> Vec<AuditAction> {
     entries.into_iter().filter(|e| e.message == message).map(|e| e.action).collect()
 }
 
+/// An echo whose first attempts fail.
+fn failing(attempts: u64) -> impl Agent {
+    let plan = Plan::default();
+    plan.fail_next("handle", attempts);
+    FaultAgent::new(echo(), plan)
+}
+
 /// A message that is dead because its agent failed three times; it would work now.
 async fn dead(world: &World) -> (Run, MessageId) {
-    let agent = FlakyAgent::new(echo(), Trouble::Fail).times(3);
+    let agent = failing(3);
     let run = world.start(|b| b.agent(agent)).await;
     let message = world.tell("c1", "m1", "hello").await;
     run.ends(message, MessageState::Dead).await;
@@ -51,13 +57,13 @@ async fn a_dead_letter_says_what_and_why() {
     let letter = run.dead_letters(&tenant()).show(message).await.unwrap().unwrap();
     assert_eq!((letter.id, letter.kind, letter.attempts), (message, ErrorKind::ServerError, 3));
     assert_eq!((&*letter.conversation.id, &*letter.content.to_text()), ("c1", "hello"));
-    assert!(letter.reason.contains("this attempt fails"), "{}", letter.reason);
+    assert!(letter.reason.contains("a fault was injected"), "{}", letter.reason);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replayed_letter_has_all_its_attempts_again() {
     let world = World::new(1);
-    let agent = FlakyAgent::new(echo(), Trouble::Fail).times(5);
+    let agent = failing(5);
     let run = world.start(|b| b.agent(agent)).await;
     let message = world.tell("c1", "m1", "hello").await;
     run.ends(message, MessageState::Dead).await;
@@ -222,7 +228,7 @@ async fn a_letter_that_never_got_in_can_not_be_replayed() {
 #[tokio::test(start_paused = true)]
 async fn letters_are_listed_oldest_first_page_by_page() {
     let world = World::new(1);
-    let run = world.start(|b| b.agent(FlakyAgent::new(echo(), Trouble::Fail))).await;
+    let run = world.start(|b| b.agent(failing(u64::MAX))).await;
     let mut dead = Vec::new();
     for n in 0..5 {
         let message = world.tell("c1", &format!("m{n}"), "hello").await;

@@ -10,7 +10,8 @@ use openclaw_core::{
     store::{Entry, Key, Op, Prefix, ScanQuery, StateStore, Txn},
 };
 use openclaw_testkit::{
-    agent::{FlakyAgent, ScriptedAgent, Trouble},
+    agent::ScriptedAgent,
+    fault::{FaultAgent, Plan},
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
     trace::Event,
 };
@@ -207,7 +208,9 @@ async fn every_decision_has_one_entry() {
     use AuditAction as A;
     let scene = |script: ScriptedAgent| move |b: GatewayBuilder| b.agent(script);
     let mute = ScriptedAgent::new("mute").unwrap().always().then_nothing();
-    let broken = FlakyAgent::new(echo(), Trouble::Fail);
+    let plan = Plan::default();
+    plan.fail("handle");
+    let broken = FaultAgent::new(echo(), plan);
     type Compose = Box<dyn FnOnce(GatewayBuilder) -> GatewayBuilder>;
     let stories: [(Compose, MessageState, &[A]); 5] = [
         (Box::new(|b| b.agent(echo())), MessageState::Done, &[A::Replied]),
