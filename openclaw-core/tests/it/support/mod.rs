@@ -14,6 +14,6 @@ mod world;
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 pub(crate) use self::{
-    crowd::{Crowd, Moody, Step},
+    crowd::{Crowd, Step},
     world::{Run, World, chat, echo, envelope, number, tenant},
 };
