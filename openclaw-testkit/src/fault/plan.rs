@@ -170,6 +170,12 @@ impl Plan {
         self.state().history.clone()
     }
 
+    /// Is there no rule at all?
+    pub(super) fn is_calm(&self) -> bool {
+        let state = self.state();
+        state.rules.is_empty() && state.odds.is_empty() && state.cues.is_empty()
+    }
+
     /// Decides about one operation with these names; on record it has the first.
     pub(super) fn meet(&self, names: &[&str], can: fn(Fault) -> bool) -> Option<Fault> {
         let fits = |op: &str| op == Self::ANY || names.contains(&op);

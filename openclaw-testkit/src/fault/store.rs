@@ -22,7 +22,8 @@ use crate::trace::{Event, Trace, rows_of};
 /// * `"commit"`, and its transaction's label: tells.
 /// * `"get"` and `"scan"`, both also `"read"`: ask.
 ///
-/// A lost commit is `OutcomeUnknown`, a failed one `Unavailable`.
+/// A lost commit is `OutcomeUnknown`, a failed one `Unavailable`. A batch is handed on as one
+/// while the plan has no rules; after that its commits go one by one.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -49,7 +50,7 @@ use crate::trace::{Event, Trace, rows_of};
 pub struct FaultStore<S> {
     inner: S,
     plan: Plan,
-    trace: Trace,
+    trace: Option<Trace>,
     applied: Arc<AtomicU64>,
 }
 
@@ -57,13 +58,13 @@ impl<S: StateStore> FaultStore<S> {
     /// This store under this plan.
     #[must_use]
     pub fn new(inner: S, plan: Plan) -> Self {
-        Self { inner, plan, trace: Trace::default(), applied: Arc::default() }
+        Self { inner, plan, trace: None, applied: Arc::default() }
     }
 
     /// Writes its commits into this trace.
     #[must_use]
     pub fn traced(mut self, trace: Trace) -> Self {
-        self.trace = trace;
+        self.trace = Some(trace);
         self
     }
 
@@ -80,17 +81,37 @@ impl<S: StateStore> FaultStore<S> {
     }
 
     async fn apply(&self, txn: Txn) -> Result<Commit, StoreError> {
-        let (label, rows) = (txn.label, rows_of(&txn));
+        let step = Step::of(&txn);
         let outcome = self.inner.commit(txn).await;
-        match &outcome {
+        self.record(step, &outcome);
+        outcome
+    }
+
+    fn record(&self, step: Step, outcome: &Result<Commit, StoreError>) {
+        let Step { label, rows } = step;
+        let event = match outcome {
             Ok(Commit::Applied(_)) => {
                 self.applied.fetch_add(1, Ordering::Relaxed);
-                self.trace.push(Event::Commit { label, rows });
+                Event::Commit { label, rows }
             }
-            Ok(Commit::Conflict(_)) => self.trace.push(Event::Conflict { label }),
-            Err(_) => {}
+            Ok(Commit::Conflict(_)) => Event::Conflict { label },
+            Err(_) => return,
+        };
+        if let Some(trace) = &self.trace {
+            trace.push(event);
         }
-        outcome
+    }
+}
+
+/// What a trace says about a transaction.
+struct Step {
+    label: &'static str,
+    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Step {
+    fn of(txn: &Txn) -> Self {
+        Self { label: txn.label, rows: rows_of(txn) }
     }
 }
 
@@ -119,7 +140,15 @@ impl<S: StateStore> StateStore for FaultStore<S> {
     }
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
-        // One by one, so that each meets its own fault; the trait's default does the same.
+        if self.plan.is_calm() {
+            self.plan.power().gate().await;
+            let steps: Vec<Step> = txns.iter().map(Step::of).collect();
+            let outcomes = self.inner.commit_many(txns).await;
+            self.plan.power().gate().await;
+            steps.into_iter().zip(&outcomes).for_each(|(step, done)| self.record(step, done));
+            return outcomes;
+        }
+        // One by one, so that each meets its own fault.
         let mut outcomes = Vec::with_capacity(txns.len());
         for txn in txns {
             outcomes.push(self.commit(txn).await);

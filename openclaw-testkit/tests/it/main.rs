@@ -15,4 +15,5 @@ mod fault;
 mod flaws;
 mod naive_channel;
 mod naive_store;
+mod platform;
 mod remote;

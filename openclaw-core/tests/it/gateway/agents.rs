@@ -122,11 +122,11 @@ async fn a_failed_attempt_leaves_no_trace_in_the_session() {
     let agent = agent_fn(AgentId::new("notes").unwrap(), |turn| async move {
         let seen = turn.session().to_string();
         turn.set_session(json!(format!("{} at attempt {}", turn.text(), turn.context().attempt())));
-        if &*turn.text() == "first" && turn.context().attempt() == 1 {
-            return Err(Error::new(ErrorKind::ServerError, "after it had written"));
-        }
         Ok(Answer::text(seen))
     });
+    let plan = Plan::default();
+    plan.nth("first", 1, Fault::LoseAnswer);
+    let agent = FaultAgent::new(agent, plan);
     let run = world.start(|b| b.agent(agent)).await;
     run.ends(world.tell("c1", "m1", "first").await, MessageState::Done).await;
     run.ends(world.tell("c1", "m2", "second").await, MessageState::Done).await;

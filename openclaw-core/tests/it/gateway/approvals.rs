@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    AgentId, Effect, Error, ErrorKind, SkillId,
+    AgentId, Effect, ErrorKind, SkillId,
     agent::{Agent, Answer, agent_fn},
     gateway::MessageState,
     records::{Approval, ApprovalState, Approvals},
     skill::SkillRequest,
 };
 use openclaw_testkit::{
-    fault::Fault,
+    fault::{Fault, FaultAgent, Plan},
     remote::{CountingRemote, RemoteKind, RemoteSkill},
     trace::Event,
 };
@@ -25,15 +25,15 @@ fn input() -> Value {
 }
 
 /// Pays under the approval `a1`; fails behind the payment at its first `failures` attempts.
-fn payer(failures: u32) -> impl Agent {
-    agent_fn(AgentId::new("payer").unwrap(), move |mut turn| async move {
+fn payer(failures: u64) -> impl Agent {
+    let payer = agent_fn(AgentId::new("payer").unwrap(), |mut turn| async move {
         let pay = SkillId::new("pay").unwrap();
         let paid = turn.call(SkillRequest::new(pay, "pay", input()).approved("a1")).await;
-        if turn.context().attempt() <= failures {
-            return Err(Error::new(ErrorKind::ServerError, "behind the payment"));
-        }
         Ok(Answer::text(paid.map_or_else(|e| e.kind().code(), |_| "paid")))
-    })
+    });
+    let plan = Plan::default();
+    plan.next("handle", failures, Fault::LoseAnswer);
+    FaultAgent::new(payer, plan)
 }
 
 struct Bank {
@@ -61,7 +61,7 @@ impl Bank {
         self.approvals().get("a1").await.unwrap().unwrap().state
     }
 
-    async fn start(&self, failures: u32) -> Run {
+    async fn start(&self, failures: u64) -> Run {
         let skill = RemoteSkill::named("pay", Effect::AtMostOnce, self.remote.clone()).unwrap();
         self.world.start(|b| b.agent(payer(failures)).skill(skill)).await
     }

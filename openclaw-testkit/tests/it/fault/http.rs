@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use http::{Request, Response};
 use openclaw_core::{
-    Call, Happened, Result,
+    Call, ErrorKind, Happened, Result,
     http::{Body, Http},
 };
 use openclaw_testkit::fault::{Fault, FaultHttp, Plan};
@@ -90,7 +90,10 @@ async fn a_request_is_late_hangs_panics_or_crashes() {
 async fn a_body_breaks_in_its_middle_stalls_or_hangs() {
     let plan = once("body", Fault::Fail);
     let (asked, http) = shop(&plan);
-    failed(body(&http).await, Happened::Maybe);
+    let answer = http.send(order()).await.unwrap();
+    let half = answer.into_body().collect(5).await;
+    assert_eq!(half.as_ref().unwrap_err().kind(), ErrorKind::Unavailable, "a half fits");
+    failed(half, Happened::Maybe);
     assert_eq!(asked.load(Ordering::SeqCst), 1, "the request was answered");
     injected(&plan, Fault::Fail);
     let (_, http) = shop(&once("body", Fault::Delay(MINUTE)));

@@ -42,6 +42,11 @@ async fn a_rule_holds_for_every_for_some_or_for_one() {
     plan.fail_nth("note", 3);
     plan.fail_nth("note", 1);
     assert_eq!(applied(&store(&plan), "note", 4).await, [false, true, false, true]);
+    let plan = Plan::default();
+    plan.fail_nth("note", 1);
+    plan.fail_nth("note", 3);
+    let counted = "an operation counts for every rule, whatever became of it";
+    assert_eq!(applied(&store(&plan), "note", 4).await, [false, true, false, true], "{counted}");
 }
 
 #[tokio::test(start_paused = true)]

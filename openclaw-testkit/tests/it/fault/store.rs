@@ -1,8 +1,10 @@
 //! A store's faults, seen by a second reader of the same rows.
 
+use std::sync::{Arc, Mutex};
+
 use openclaw_core::store::{
-    Commit, Guard, Key, MemoryStore, Op, ScanQuery, StateStore, StateStoreExt, StoreError, Txn,
-    TxnId,
+    Commit, Entry, Guard, Key, MemoryStore, Op, Page, ScanQuery, Snapshot, StateStore,
+    StateStoreExt, StoreCapabilities, StoreError, Txn, TxnId,
 };
 use openclaw_testkit::{
     env::test_env,
@@ -117,6 +119,7 @@ async fn reads_fail_alone_or_together() {
     plan.heal();
     plan.fail("read");
     assert!(store.get(&key()).await.is_err());
+    assert!(store.scan(ScanQuery::new(Key::system("fault").prefix())).await.is_err());
     assert!(store.commit(put()).await.is_ok(), "a commit is no read");
     plan.heal();
     plan.every("read", Fault::LoseAnswer);
@@ -131,6 +134,50 @@ async fn each_commit_of_a_batch_meets_its_own_fault() {
     let outcomes = store.commit_many(vec![put(), put(), put()]).await;
     let applied: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
     assert_eq!(applied, [true, false, true]);
+}
+
+/// Rows that know how large each batch was.
+#[derive(Clone, Debug)]
+struct Batches(MemoryStore, Arc<Mutex<Vec<usize>>>);
+
+#[async_trait::async_trait]
+impl StateStore for Batches {
+    fn capabilities(&self) -> StoreCapabilities {
+        self.0.capabilities()
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
+        self.0.get_many(keys).await
+    }
+
+    async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
+        self.0.scan(query).await
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
+        self.1.lock().unwrap().push(1);
+        self.0.commit(txn).await
+    }
+
+    async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
+        self.1.lock().unwrap().push(txns.len());
+        self.0.commit_many(txns).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_meets_no_rule_stays_one_batch() {
+    let (plan, trace) = (Plan::default(), Trace::default());
+    let rows = Batches(MemoryStore::new(test_env(1).clock()), Arc::default());
+    let store = FaultStore::new(rows.clone(), plan.clone()).traced(trace.clone());
+    let outcomes = store.commit_many(vec![put(), put()]).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!((store.applied(), trace.commits()), (2, vec!["note"; 2]));
+    plan.fail("other");
+    store.commit_many(vec![put(), put()]).await;
+    assert_eq!(*rows.1.lock().unwrap(), [2, 1, 1]);
+    plan.power().cut();
+    hangs(store.commit_many(vec![put()])).await;
 }
 
 #[tokio::test(start_paused = true)]
