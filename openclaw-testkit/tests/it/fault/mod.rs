@@ -2,6 +2,7 @@
 
 mod agent;
 mod channel;
+mod gateway;
 mod http;
 mod laws;
 mod model;
