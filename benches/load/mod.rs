@@ -11,13 +11,13 @@ mod wire;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use hdrhistogram::Histogram;
 use openclaw_core::{
     AgentId, ChannelId, Env, TenantId,
     agent::{Answer, agent_fn},
     gateway::{Gateway, GatewayConfig},
     store::StateStore,
 };
+use openclaw_testkit::load::{Arrivals, Latencies};
 use tokio::{task::JoinHandle, time};
 
 use self::wire::{Accounts, Wire};
@@ -170,19 +170,16 @@ pub async fn run<S: StateStore + Clone>(store: S, scenario: &Scenario) -> Outcom
 }
 
 /// Lets the messages flow; what was answered in the window, its length, its processor time.
-async fn measure(
-    wire: &Arc<Wire>,
-    scenario: &Scenario,
-) -> Outcome<(Histogram<u64>, f64, Duration)> {
+async fn measure(wire: &Arc<Wire>, scenario: &Scenario) -> Outcome<(Latencies, f64, Duration)> {
     let start = time::Instant::now() + scenario.warm_up;
     if scenario.warm_up.is_zero() {
-        wire.open_window()?;
+        wire.open_window();
     }
     let pacer = scenario.pace.map(|per_s| pace(Arc::clone(wire), per_s));
     wire.push((0..scenario.in_flight).map(|_| None));
     if !scenario.warm_up.is_zero() {
         time::sleep_until(start).await;
-        wire.open_window()?;
+        wire.open_window();
     }
     let (start, cpu) = (time::Instant::now(), machine::cpu_time());
     if scenario.messages.is_some() {
@@ -204,18 +201,13 @@ async fn measure(
 /// Makes messages due at an even pace. A late tick makes up for what was missed, and every
 /// message keeps the moment it was meant for.
 fn pace(wire: Arc<Wire>, per_s: f64) -> JoinHandle<()> {
-    let every = Duration::from_secs_f64(1.0 / per_s.max(1.0));
     tokio::spawn(async move {
-        let mut next = time::Instant::now();
-        loop {
+        let start = time::Instant::now();
+        let mut moments = Arrivals::constant(per_s.max(1.0)).map(|at| start + at).peekable();
+        while let Some(next) = moments.peek().copied() {
             time::sleep_until(next).await;
             let now = time::Instant::now();
-            let mut moments = Vec::new();
-            while next <= now {
-                moments.push(Some(next));
-                next += every;
-            }
-            wire.push(moments);
+            wire.push(std::iter::from_fn(|| moments.next_if(|at| *at <= now).map(Some)));
         }
     })
 }
@@ -231,17 +223,17 @@ fn wrong(accounts: &Accounts) -> Vec<String> {
     wrong.map(|(count, what)| format!("{count} {what}")).collect()
 }
 
-fn figures(window: &Histogram<u64>, secs: f64, cpu: Duration) -> Figures {
+fn figures(window: &Latencies, secs: f64, cpu: Duration) -> Figures {
     let messages = window.len();
     // Counts of messages are far below 2^52.
     let count = f64::from(u32::try_from(messages).unwrap_or(u32::MAX));
-    let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1e3;
+    let ms = |span: Duration| span.as_secs_f64() * 1e3;
     Figures {
         messages,
         secs,
         per_s: count / secs,
-        p50_ms: ms(window.value_at_quantile(0.50)),
-        p99_ms: ms(window.value_at_quantile(0.99)),
+        p50_ms: ms(window.p50()),
+        p99_ms: ms(window.p99()),
         max_ms: ms(window.max()),
         cpu_us: cpu.as_secs_f64() * 1e6 / count.max(1.0),
         ..Figures::default()

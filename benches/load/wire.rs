@@ -10,19 +10,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hdrhistogram::Histogram;
 use openclaw_core::{
     Call, ChannelId, Content, Conversation, Effect, Envelope, Error, ErrorKind, Result, Sender,
     TenantId,
     channel::{Ack, Acker, Capabilities, Channel, Delivery, Outbound, Receipt, Source},
 };
+use openclaw_testkit::load::Latencies;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Scenario,
     book::{Book, Entry},
 };
-use crate::Outcome;
 
 /// Fills a message up to about a hundred bytes.
 const FILLER: &str = "where is my parcel? it was to arrive on tuesday, and the page says nothing";
@@ -53,7 +52,7 @@ struct State {
     left: u64,
     /// An answer makes the next message due.
     closed_loop: bool,
-    window: Option<Histogram<u64>>,
+    window: Option<Latencies>,
     again: u64,
     unknown: u64,
 }
@@ -111,14 +110,12 @@ impl Wire {
         self.ready.notify_one();
     }
 
-    pub(super) fn open_window(&self) -> Outcome<()> {
-        // A minute in microseconds; longer latencies count as a minute.
-        self.lock().window = Some(Histogram::new_with_max(60_000_000, 3)?);
-        Ok(())
+    pub(super) fn open_window(&self) {
+        self.lock().window = Some(Latencies::default());
     }
 
-    /// Microseconds of every message that was answered since the window was opened.
-    pub(super) fn close_window(&self) -> Option<Histogram<u64>> {
+    /// Latencies of every message that was answered since the window was opened.
+    pub(super) fn close_window(&self) -> Option<Latencies> {
         self.lock().window.take()
     }
 
@@ -175,9 +172,8 @@ impl Wire {
         let next = matches!(entry, Entry::First(_)) && state.closed_loop && state.left > 0;
         match entry {
             Entry::First(at) => {
-                let us = u64::try_from((now - at).as_micros()).unwrap_or(u64::MAX);
                 if let Some(window) = &mut state.window {
-                    window.saturating_record(us);
+                    window.record(now - at);
                 }
             }
             Entry::Again => state.again += 1,

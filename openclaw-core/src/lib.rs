@@ -13,6 +13,15 @@ pub mod json {
     pub use crate::words::json::{JsonError, parse};
 }
 
+/// Bugs that a simulator must find, in builds with `--cfg openclaw_planted` only.
+///
+/// `RUSTFLAGS="--cfg openclaw_planted" cargo test`, best with a target folder of its own. Doc tests
+/// need the same in `RUSTDOCFLAGS`.
+#[cfg(openclaw_planted)]
+pub mod planted {
+    pub use crate::words::planted::{Bug, plant};
+}
+
 pub use words::{
     call::{Call, Effect, IdempotencyKey, InvalidOperation, Touches},
     context::{Cancel, Canceller, Context, Effects, Principal, TraceParent, Trust},

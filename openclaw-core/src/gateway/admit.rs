@@ -14,7 +14,7 @@ use super::{
     refusals::Manners,
     seek::seek,
     turns::TurnJob,
-    verdict::{Verdict, tell_all},
+    verdict::{Verdict, tell, tell_all},
 };
 use crate::{
     AgentId, Envelope, Error, ErrorKind, Happened, MessageId, Result,
@@ -27,6 +27,7 @@ use crate::{
         sessions::session_key,
     },
     store::{Key, StateStore as _, Txn, Version},
+    words::planted::{Bug, planted},
 };
 
 /// The longest name in an envelope: platform id, place, thread, sender, topic; in bytes.
@@ -75,7 +76,16 @@ pub(super) async fn admit(inner: &Arc<Inner>, manners: Manners, batch: Vec<Deliv
 }
 
 /// Commits what may come in, and says what each outcome means.
-async fn settle(inner: &Arc<Inner>, manners: Manners, candidates: Vec<Candidate>) -> Vec<Verdict> {
+async fn settle(
+    inner: &Arc<Inner>,
+    manners: Manners,
+    mut candidates: Vec<Candidate>,
+) -> Vec<Verdict> {
+    if planted(Bug::EarlyAck) {
+        for Candidate { settle, admission, .. } in &mut candidates {
+            tell(settle.take(), Ack::Accept(Admitted::new(admission.id, false))).await;
+        }
+    }
     let txns: Vec<Txn> = candidates.iter().map(|c| c.admission.txn.clone()).collect();
     let outcomes = if txns.is_empty() { Vec::new() } else { inner.store.commit_many(txns).await };
     let mut verdicts = Vec::with_capacity(outcomes.len());
@@ -207,7 +217,9 @@ async fn conclude(
         Ok(Known::Lost { guard, current }) => (guard, current),
         Err(e) => return failed(inner, manners, candidate, e).await,
     };
-    inner.give_back(&candidate.lane);
+    if !planted(Bug::CreditLeak) {
+        inner.give_back(&candidate.lane);
+    }
     let Candidate { envelope, settle, admission, .. } = candidate;
     match admission.refused(guard, current.as_ref()) {
         Ok(Refused::Behind) => Verdict::retry(

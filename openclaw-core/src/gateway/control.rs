@@ -15,14 +15,15 @@ use crate::{
     records::{
         AuditLog, DeadLetters,
         audit::{AuditAction, AuditEntry},
-        commit::{self, unchanged},
-        ledger::{EffectRecord, Event, effect_key},
+        commit::{self, Known, unchanged},
+        ledger::{EffectRecord, EffectState, Event, effect_key},
         live::{Live, TurnRow, live_key},
         partitions::partition_of,
         row::Row,
     },
     skill::SkillAnswer,
-    store::{Op, Txn},
+    store::{Guard, Op, Txn},
+    words::planted::{Bug, planted},
 };
 
 impl Gateway {
@@ -49,26 +50,30 @@ impl Gateway {
         let (live, version) =
             commit::read::<Live>(&*inner.store, &key).await?.ok_or_else(missing)?;
         let Live::Turn(row) = live else { return Err(busy()) };
-        if row.waiting.is_none() {
+        if row.waiting.is_none() && !planted(Bug::ResolvedTwice) {
             return Err(busy());
         }
         let by = Arc::clone(&resolution.by);
         let row = TurnRow { waiting: None, resolution: Some(resolution), failed: 0, ..row };
+        let mut stored = row.clone();
+        if planted(Bug::ResolutionLost) {
+            stored.resolution = None;
+        }
         let partition = partition_of(tenant, &row.envelope.conversation);
         let entry = AuditEntry::new(inner.env.now(), AuditAction::Resumed, id, by);
         let txn = Txn::new("resolve")
             .guard(inner.fences.guard(partition))
             .guard(unchanged(key.clone(), version))
-            .op(Op::put(key, Live::Turn(row.clone()).encode()?))
+            .op(Op::put(key, Live::Turn(stored).encode()?))
             .op(entry.append(tenant)?);
         match commit::commit(&*inner.store, txn).await {
-            Ok(commit::Known::Applied(applied)) => {
+            Ok(Known::Applied(applied)) => {
                 enqueue(inner, tenant, id, Live::Turn(row), applied.version, true);
                 inner.start_turns();
                 Ok(())
             }
-            Ok(commit::Known::Lost { guard: 1, .. }) => Err(busy()),
-            Ok(lost @ commit::Known::Lost { .. }) => Err(inner.fenced(lost)),
+            Ok(Known::Lost { guard: 1, .. }) => Err(busy()),
+            Ok(lost @ Known::Lost { .. }) => Err(inner.fenced(lost)),
             Err(e) => Err(look_up(inner, tenant, id, e, true)),
         }
     }
@@ -100,8 +105,15 @@ impl Gateway {
     /// # Errors
     /// The store does not answer; `CONFLICT` when somebody else works on the letter.
     pub async fn purge(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<bool> {
-        self.inner.open_for_orders()?;
-        self.dead_letters(tenant).purge(id, by, self.inner.env.now()).await
+        let inner = &self.inner;
+        inner.open_for_orders()?;
+        // All partitions are seized together: one stands for all.
+        let fence = inner.fences.guard(0);
+        match self.dead_letters(tenant).purge(id, by, inner.env.now(), fence).await? {
+            None => Ok(false),
+            Some(Known::Applied(_)) => Ok(true),
+            Some(lost @ Known::Lost { .. }) => Err(inner.fenced(lost)),
+        }
     }
 
     /// Says what became of a parked effect, after a person has looked.
@@ -110,7 +122,8 @@ impl Gateway {
     /// [`Gateway::replay`] the message: its agent goes on from there.
     ///
     /// # Errors
-    /// `NOT_FOUND` when the turn has no such effect, `CONFLICT` when it is not in doubt.
+    /// `NOT_FOUND` when the turn has no such effect, `CONFLICT` when it is not in doubt, or
+    /// when it is on its way and its turn still runs.
     pub async fn decide(
         &self,
         tenant: &TenantId,
@@ -133,13 +146,24 @@ impl Gateway {
         let decided = record.after(Event::Decided(answer))?;
         let entry = AuditEntry::new(inner.env.now(), AuditAction::EffectDecided, turn, by)
             .because(happened);
-        let txn = Txn::new("decide")
+        let on_its_way = matches!(record.state, EffectState::Dispatching { .. });
+        let mut txn = Txn::new("decide")
             // The effect does not name its conversation; all partitions are seized together.
             .guard(inner.fences.guard(0))
             .guard(unchanged(key.clone(), version))
             .op(Op::put(key, decided.encode()?))
             .op(entry.append(tenant)?);
-        inner.commit(txn).await.map(drop)
+        if on_its_way {
+            // A turn that was shelved left it so; one that runs hears of it itself.
+            txn = txn.guard(Guard::Absent(live_key(tenant, turn)));
+        }
+        match commit::commit(&*inner.store, txn).await? {
+            Known::Applied(_) => Ok(()),
+            Known::Lost { guard: 2, .. } => {
+                Err(Error::new(ErrorKind::Conflict, "the turn of the effect still runs"))
+            }
+            lost @ Known::Lost { .. } => Err(inner.fenced(lost)),
+        }
     }
 
     /// Takes no more messages, finishes what is on hand, and stops.
@@ -204,7 +228,8 @@ impl Inner {
         loop {
             let progress = self.progress.notified();
             let lanes = lock(&self.turns).is_idle() && lock(&self.replies).is_idle();
-            if lanes && self.closing.load(Ordering::Relaxed) == 0 {
+            let closing = self.closing.load(Ordering::Relaxed);
+            if lanes && (closing == 0 || planted(Bug::DrainForgetsClosing)) {
                 return;
             }
             progress.await;

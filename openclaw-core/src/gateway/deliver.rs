@@ -12,11 +12,12 @@ use crate::{
         audit::{AuditAction, AuditEntry},
         commit,
         dead_letters::{LetterRow, Shelf, shelve},
-        ledger::{EffectState, Event, Plan, plan},
+        ledger::{EffectState, Event, Plan, heard, plan},
         live::{Live, live_key, sent},
     },
     skill::SkillAnswer,
-    store::Key,
+    store::{Key, Txn},
+    words::planted::{Bug, planted},
 };
 
 /// What to do with a reply next.
@@ -130,7 +131,11 @@ fn call(channel: &dyn Channel, job: &ReplyJob, at: usize) -> Result<Call<Outboun
         Some(message) if at == 0 => Outbound::Edit { to, message: Arc::clone(message), part },
         _ => Outbound::Post { to, part, reply_to: Some(job.id) },
     };
-    let key = IdempotencyKey::of(job.id, &format!("reply.{at}"))
+    let mut operation = format!("reply.{at}");
+    if planted(Bug::KeyChanges) {
+        operation.push_str(&format!(".{}", job.row.parts.get(at).map_or(0, |p| tries(&p.state))));
+    }
+    let key = IdempotencyKey::of(job.id, &operation)
         .map_err(|e| Error::new(ErrorKind::Unclassified, e.to_string()))?;
     Ok(Call::outbound(Context::new(job.tenant.clone()), channel, outbound).with_key(key))
 }
@@ -156,6 +161,7 @@ async fn send(
     move_part(job, at, Event::Dispatch { at: inner.env.now() })?;
     // A pure send may be repeated: nothing has to be known about it.
     if call.effect() != Effect::Pure
+        && !planted(Bug::SendUndispatched)
         && let Err(e) = job.write(inner, "dispatch", None).await
     {
         // Nothing was sent: the part is what it was.
@@ -233,7 +239,8 @@ const fn shelf_of(state: &EffectState) -> Shelf {
 
 fn pause(inner: &Inner, tries: u32, e: &Error) -> Duration {
     let doubled = inner.config.send_pause.saturating_mul(1 << tries.min(16));
-    doubled.max(e.retry_after().unwrap_or_default())
+    let asked = e.retry_after().filter(|_| !planted(Bug::RetryAfterIgnored));
+    doubled.max(asked.unwrap_or_default())
 }
 
 const fn tries(state: &EffectState) -> u32 {
@@ -265,7 +272,9 @@ async fn reconcile(
     let asked = caught("the reconcile hook", hook.reconcile(&intent));
     let limit = inner.config.send_timeout;
     let answer = tokio::time::timeout(limit, asked).await;
-    match answer.unwrap_or(Ok(Reconciled::NotYetKnown { retry_after: inner.config.send_pause })) {
+    let answer =
+        answer.unwrap_or(Ok(Reconciled::NotYetKnown { retry_after: inner.config.send_pause }));
+    match answer.map(heard) {
         Ok(Reconciled::Happened(receipt)) => {
             move_part(job, at, Event::Succeeded(SkillAnswer::Done(receipt)))?;
             Ok(Next::Again)
@@ -311,13 +320,20 @@ fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {
 /// The last commit of a reply, tried until the store takes it or the gateway stops.
 async fn finish(inner: &Inner, mut job: ReplyJob) {
     loop {
-        let ops = job.row.store(&job.tenant, job.id, inner.env.now());
+        let mut ops = job.row.store(&job.tenant, job.id, inner.env.now());
+        let apart =
+            if planted(Bug::DoneApart) { ops.as_mut().ok().and_then(Vec::pop) } else { None };
         let outcome = match ops {
             Ok(ops) => inner.commit(job.txn(inner, "done").ops(ops)).await,
             Err(e) => Err(e),
         };
         match outcome {
-            Ok(_) => return inner.finished(job.id),
+            Ok(_) => {
+                if let Some(op) = apart {
+                    inner.commit(Txn::new("clear").op(op)).await.ok();
+                }
+                return inner.finished(job.id);
+            }
             Err(_) if inner.is_fenced() => return,
             Err(e) => {
                 tracing::error!(message = %job.id, error = %e, "the store does not take a receipt");

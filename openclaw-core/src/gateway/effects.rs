@@ -21,11 +21,12 @@ use crate::{
         approvals::{Approval, Approvals, Slot},
         audit::{AuditAction, AuditEntry},
         commit::{self, Known, unchanged},
-        ledger::{EffectRecord, EffectState, Event, Plan, effect_key, plan},
+        ledger::{EffectRecord, EffectState, Event, Plan, effect_key, heard, plan},
         row::Row,
     },
     skill::{Skill, SkillAnswer, SkillManifest, SkillPort, SkillRequest},
     store::{Guard, Key, Op, Txn, Version},
+    words::planted::{Bug, planted},
 };
 
 /// The skills as one attempt of a turn sees them.
@@ -107,7 +108,9 @@ impl TurnSkills {
         request: &SkillRequest,
     ) -> Result<SkillAnswer> {
         let mut recorded = self.claim(skill.manifest(), &call, request).await?;
-        if recorded.record.fingerprint != fingerprint(call.target(), call.payload()) {
+        if recorded.record.fingerprint != fingerprint(call.target(), call.payload())
+            && !planted(Bug::ArgumentsIgnored)
+        {
             let reason = format!(
                 "the agent asked for something else under the operation {:?}",
                 request.operation
@@ -201,11 +204,19 @@ impl TurnSkills {
         call: Call<Arc<Value>>,
         recorded: Recorded,
     ) -> Result<SkillAnswer> {
+        let early = if planted(Bug::EffectBeforeDispatch) {
+            Some(run(skill, call.clone()).await)
+        } else {
+            None
+        };
         let at = self.inner.env.now();
         let recorded = self.step("dispatch", recorded, Event::Dispatch { at }, None).await?;
         let subject =
             format!("{}/{}", call.target(), call.key().map_or("", IdempotencyKey::operation));
-        let outcome = run(skill, call).await;
+        let outcome = match early {
+            Some(outcome) => outcome,
+            None => run(skill, call).await,
+        };
         match outcome {
             Ok(answer) => {
                 let entry = self.entry(AuditAction::EffectDone, &subject);
@@ -291,7 +302,7 @@ impl TurnSkills {
             record: recorded.record.clone(),
             version: recorded.version,
         };
-        match answer {
+        match heard(answer) {
             Reconciled::Happened(output) => {
                 let answer = SkillAnswer::Done(output);
                 let entry =

@@ -5,7 +5,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{TenantId, store::Key};
+use crate::{
+    TenantId,
+    store::Key,
+    words::planted::{Bug, planted},
+};
 
 /// The bounds of a set of lanes.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +133,8 @@ impl<T> Lanes<T> {
             self.turn.push_back(tenant);
         }
         let lane = self.lanes.get_mut(&key)?;
-        let item = lane.items.pop_front()?;
+        let backwards = planted(Bug::LaneBackwards);
+        let item = if backwards { lane.items.pop_back() } else { lane.items.pop_front() }?;
         lane.busy = true;
         self.queued = self.queued.saturating_sub(1);
         self.running += 1;

@@ -61,6 +61,7 @@ use crate::{
     },
     skill::Skill,
     store::{Applied, Key, SharedStore, StateStore, Txn},
+    words::planted::{Bug, planted},
 };
 
 /// A running gateway. Cheap to clone; every clone is the same gateway.
@@ -354,7 +355,9 @@ impl Inner {
 
     /// Counts an item that the drain left for the next start.
     fn leave_one(&self) {
-        self.left.fetch_add(1, Ordering::Relaxed);
+        if !planted(Bug::DrainForgetsLeft) {
+            self.left.fetch_add(1, Ordering::Relaxed);
+        }
         self.progress.notify_waiters();
     }
 

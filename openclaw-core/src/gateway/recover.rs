@@ -7,10 +7,12 @@ use crate::{
     MessageId, Result, TenantId,
     records::{
         inbox::{marked_tenant, tenant_marks},
-        live::{Live, id_behind, live_rows},
+        ledger::EffectState,
+        live::{Live, TurnRow, id_behind, live_rows},
         row::Row,
     },
-    store::{Entry, StateStoreExt as _},
+    store::{Entry, Op, StateStore as _, StateStoreExt as _, Txn},
+    words::planted::{Bug, planted},
 };
 
 /// What a start found of the run before.
@@ -44,6 +46,12 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
         for (key, entry) in inner.store.scan_all(rows.clone()).await? {
             let Some(id) = id_behind(&key, &rows) else { continue };
             inner.env.ids_after(id);
+            if planted(Bug::SuspendedLost)
+                && let Live::Turn(TurnRow { waiting: Some(_), .. }) = Live::decode(&entry.value)?
+            {
+                inner.store.commit(Txn::new("sweep").op(Op::delete(key))).await?;
+                continue;
+            }
             put_back(inner, &tenant, id, &entry, &mut recovered)?;
         }
         lock(&inner.tenants).insert(tenant);
@@ -58,7 +66,12 @@ fn put_back(
     entry: &Entry,
     recovered: &mut Recovered,
 ) -> Result<()> {
-    let live = Live::decode(&entry.value)?;
+    let mut live = Live::decode(&entry.value)?;
+    if planted(Bug::PartsForgotten)
+        && let Live::Reply(row) = &mut live
+    {
+        row.parts.iter_mut().for_each(|part| part.state = EffectState::NEW);
+    }
     match &live {
         Live::Turn(row) if row.waiting.is_some() => recovered.waiting += 1,
         Live::Turn(_) => recovered.turns += 1,
@@ -68,6 +81,12 @@ fn put_back(
             recovered.in_doubt += usize::from(in_doubt);
         }
     }
-    enqueue(inner, tenant, id, live, entry.version, false);
+    let dropped = match &live {
+        Live::Turn(_) => planted(Bug::TurnDropped),
+        Live::Reply(_) => planted(Bug::ReplyDropped),
+    };
+    if !dropped {
+        enqueue(inner, tenant, id, live, entry.version, false);
+    }
     Ok(())
 }

@@ -27,6 +27,7 @@ use crate::{
     },
     skill::SkillPort,
     store::{Key, Op, Txn, Version},
+    words::planted::{Bug, planted},
 };
 
 /// The longest pause between two attempts at a turn.
@@ -98,6 +99,9 @@ struct Left;
 
 /// Runs a message to its end: answered, suspended, dead or parked. Then its lane is free.
 pub(super) async fn run(inner: Arc<Inner>, lane: Key, job: TurnJob) {
+    if planted(Bug::LaneFreedEarly) {
+        inner.turn_ended(&lane);
+    }
     match conclude(&inner, &lane, job).await {
         Ok(Some(reply)) => {
             // The reply is queued before the lane is free: the next reply can't overtake it.
@@ -124,6 +128,7 @@ async fn conclude(
                 shelved(inner, &job, Shelf::Parked, &e).await
             }
             Attempt::Failed(e) => fail(inner, &mut job, e).await,
+            Attempt::Stalled(e) if planted(Bug::OutageCounted) => fail(inner, &mut job, e).await,
             Attempt::Stalled(e) => Err(e),
         };
         job.again = true;
@@ -194,6 +199,10 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
     let mut attempt = judge(inner, job, &skills, handled.unwrap_or_else(|_| Err(late()))).await;
     if let Attempt::Answered(given) = &mut attempt {
         given.session = write.take();
+    } else if planted(Bug::SessionOfFailed)
+        && let Some(Ok(op)) = write.take().map(|value| sessions::write(lane.clone(), value))
+    {
+        inner.commit(Txn::new("session").op(op)).await.ok();
     }
     if let Some(hints) = hints {
         settle_hint(&hints, &mut attempt).await;
@@ -238,7 +247,7 @@ async fn settle_hint(hints: &Hints, attempt: &mut Attempt) {
     let Some(shown) = hints.close().await else { return };
     match attempt {
         Attempt::Answered(Answered { answer: Answer::Reply(_), replaces, .. }) => {
-            *replaces = Some(shown);
+            *replaces = Some(shown).filter(|_| !planted(Bug::HintNotReplaced));
         }
         _ => hints.withdraw(shown).await,
     }
@@ -298,7 +307,10 @@ async fn record(
     job: &TurnJob,
     given: Answered,
 ) -> Result<Option<ReplyJob>> {
-    let Answered { answer, session, replaces } = given;
+    let Answered { mut answer, session, replaces } = given;
+    if planted(Bug::SilentSends) && matches!(answer, Answer::Silent) {
+        answer = Answer::text("");
+    }
     let mut ops: Vec<Op> = Vec::with_capacity(4);
     let mut reply = None;
     let action = match answer {
@@ -319,11 +331,15 @@ async fn record(
         }
     };
     let silent = action == AuditAction::Silent;
-    if let Some(value) = session {
+    if let Some(value) = session.filter(|_| !planted(Bug::SessionLost)) {
         ops.push(sessions::write(lane.clone(), value)?);
     }
     ops.push(job.entry(inner, action).append(&job.tenant)?);
+    let apart = if planted(Bug::AuditApart) { ops.pop() } else { None };
     let applied = inner.commit(job.txn(inner, "turn").ops(ops)).await?;
+    if let Some(entry) = apart {
+        inner.commit(Txn::new("audit").op(entry)).await.ok();
+    }
     if silent {
         inner.finished(job.id);
     }
@@ -362,7 +378,8 @@ async fn fail(inner: &Inner, job: &mut TurnJob, error: Error) -> Result<Next> {
 }
 
 async fn count(inner: &Inner, job: &mut TurnJob, error: &Error) -> Result<Next> {
-    if job.row.failed >= inner.config.turn_attempts || is_final(error) {
+    let spent = job.row.failed >= inner.config.turn_attempts && !planted(Bug::NeverGivesUp);
+    if spent || is_final(error) {
         // An effect in doubt has to be seen by a person: such a message is parked instead.
         let ledger = crate::records::Ledger::new(Arc::clone(&inner.store), job.tenant.clone());
         let in_doubt =
@@ -378,7 +395,8 @@ async fn count(inner: &Inner, job: &mut TurnJob, error: &Error) -> Result<Next> 
         .turn_pause
         .saturating_mul(1 << (job.row.failed - 1).min(16))
         .min(LONGEST_PAUSE);
-    let asked = error.retry_after().unwrap_or_default().min(inner.config.defer);
+    let asked = error.retry_after().filter(|_| !planted(Bug::RetryAfterIgnored));
+    let asked = asked.unwrap_or_default().min(inner.config.defer);
     Ok(Next::Again(doubled.max(asked)))
 }
 

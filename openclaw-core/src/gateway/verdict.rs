@@ -80,7 +80,7 @@ pub(super) fn tell_all(inner: &Arc<Inner>, verdicts: Vec<Verdict>) {
     });
 }
 
-async fn tell(settle: Settle, ack: Ack) {
+pub(super) async fn tell(settle: Settle, ack: Ack) {
     let heard = tokio::time::timeout(PATIENCE, caught("the acker", settle.settle(ack))).await;
     if let Ok(Err(e)) = heard {
         // The channel delivers again, and the dedupe row answers.

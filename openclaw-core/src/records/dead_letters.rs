@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     audit::{AuditAction, AuditEntry},
-    commit,
+    commit::{self, Known},
     ledger::EffectState,
     live::{Live, id_behind, live_key},
     row::Row,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Content, Conversation, Error, ErrorKind, MessageId, Result, TenantId, Timestamp,
     store::{Guard, Key, Op, Prefix, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+    words::planted::{Bug, planted},
 };
 
 /// A message that the gateway stopped working on.
@@ -135,18 +136,22 @@ impl DeadLetters {
         Ok(self.find(id).await?.map(|found| shown(id, &found.letter)))
     }
 
-    /// Removes a letter for good. `false` when there is none.
-    ///
-    /// # Errors
-    /// The store does not answer; `CONFLICT` when somebody else works on the letter.
-    pub async fn purge(&self, id: MessageId, by: &str, now: Timestamp) -> Result<bool> {
-        let Some(found) = self.find(id).await? else { return Ok(false) };
+    /// Removes a letter for good. `None` when there is none.
+    pub(crate) async fn purge(
+        &self,
+        id: MessageId,
+        by: &str,
+        now: Timestamp,
+        fence: Guard,
+    ) -> Result<Option<Known>> {
+        let Some(found) = self.find(id).await? else { return Ok(None) };
         let entry = AuditEntry::new(now, AuditAction::Purged, id, by);
         let txn = Txn::new("purge")
+            .guard(fence)
             .guard(commit::unchanged(found.key.clone(), found.version))
             .op(Op::delete(found.key))
             .op(entry.append(&self.tenant)?);
-        commit::commit(&*self.store, txn).await?.or_fenced().map(|_| true)
+        commit::commit(&*self.store, txn).await.map(Some)
     }
 
     /// Puts a letter back among the live messages, its attempts forgotten.
@@ -270,6 +275,9 @@ pub(crate) fn shelve(
 ) -> Result<Vec<Op>> {
     let entry =
         AuditEntry::new(letter.at, shelf.action(), id, subject).because(Arc::clone(&letter.reason));
+    if planted(Bug::LetterLost) {
+        return Ok(vec![Op::delete(live_key(tenant, id))]);
+    }
     Ok(vec![
         Op::put(shelf.key(tenant, id), letter.encode()?),
         Op::delete(live_key(tenant, id)),

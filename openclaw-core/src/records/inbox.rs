@@ -14,6 +14,7 @@ use crate::{
     Content, Digest, Envelope, MessageId, Result, TenantId,
     channel::Nonce,
     traits::store::{Entry, Guard, Key, Op, Prefix, Txn},
+    words::planted::{Bug, planted},
 };
 
 /// The longest platform id that is kept as it is; a longer one is hashed.
@@ -79,16 +80,25 @@ pub(crate) fn admit(
     let mut seen_at = None;
     if let Some(platform) = &envelope.id {
         fingerprint = fingerprint_of(envelope);
-        let key = seen_key(tenant, envelope, platform);
-        seen_at = Some(txn.guards.len());
-        txn = txn.guard(Guard::Absent(key.clone()));
+        let mut key = seen_key(tenant, envelope, platform);
+        if planted(Bug::DedupePerStart) {
+            let owner = format!("{:?}", txn.guards);
+            key = Key::from_bytes([key.as_bytes(), owner.as_bytes()].concat());
+        }
+        if !planted(Bug::NoDedupe) {
+            seen_at = Some(txn.guards.len());
+            txn = txn.guard(Guard::Absent(key.clone()));
+        }
         txn = txn.op(Op::put(key, SeenRow { message: id, fingerprint }.encode()?));
     }
     let mut nonce_at = None;
     if let Some(nonce) = nonce {
         let key = nonce_key(tenant, nonce);
         nonce_at = Some(txn.guards.len());
-        txn = txn.guard(Guard::Absent(key.clone())).op(Op::put_for(key, Bytes::new(), nonce.keep));
+        txn = txn.guard(Guard::Absent(key.clone()));
+        if !planted(Bug::NonceNotKept) {
+            txn = txn.op(Op::put_for(key, Bytes::new(), nonce.keep));
+        }
     }
     Ok(Admission { id, txn, fingerprint, seen_at, nonce_at, behind_at: None })
 }
@@ -135,7 +145,9 @@ impl Admission {
 
 fn seen_key(tenant: &TenantId, envelope: &Envelope, platform: &str) -> Key {
     let account = &*envelope.conversation.account;
-    let key = Key::of(tenant, "dd").text(envelope.conversation.channel.as_str());
+    let key =
+        if planted(Bug::DedupeUntenanted) { Key::system("dd") } else { Key::of(tenant, "dd") };
+    let key = key.text(envelope.conversation.channel.as_str());
     if account.len() + platform.len() <= PLAIN_ID {
         return key.text(account).text(platform).build();
     }

@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::row::Row;
 use crate::{
     Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId, Timestamp,
+    channel::Reconciled,
     skill::SkillAnswer,
     store::{Key, Prefix, SharedStore, StateStoreExt},
+    words::planted::{Bug, planted},
 };
 
 /// Where an effect stands.
@@ -124,9 +126,10 @@ impl EffectState {
                 Event::Dispatch { .. },
             ) => Ok(Self::Dispatching { tries: tries + 1, first_at: *first_at, doubt: true }),
             (Self::Dispatching { .. } | Self::Unknown { .. }, Event::Succeeded(answer))
-            | (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(Some(answer))) => {
-                Ok(Self::Done { answer })
-            }
+            | (
+                Self::Parked { .. } | Self::Unknown { .. } | Self::Dispatching { .. },
+                Event::Decided(Some(answer)),
+            ) => Ok(Self::Done { answer }),
             (Self::Dispatching { tries, first_at, doubt: true }, Event::NotSent)
             | (Self::Dispatching { tries, first_at, .. }, Event::Lost) => {
                 Ok(Self::Unknown { tries: *tries, first_at: *first_at })
@@ -162,7 +165,15 @@ impl EffectState {
                 Self::Dispatching { first_at, .. } | Self::Unknown { first_at, .. },
                 Event::Park(reason),
             ) => Ok(Self::Parked { first_at: *first_at, reason }),
-            (Self::Parked { .. } | Self::Unknown { .. }, Event::Decided(None)) => Ok(Self::NEW),
+            (
+                Self::Parked { .. } | Self::Unknown { .. } | Self::Dispatching { .. },
+                Event::Decided(None),
+            ) => Ok(Self::NEW),
+            (Self::Parked { first_at, .. }, Event::Dispatch { .. })
+                if planted(Bug::ParkedRerun) =>
+            {
+                Ok(Self::Dispatching { tries: 0, first_at: *first_at, doubt: true })
+            }
             _ => Err(illegal),
         }
     }
@@ -242,6 +253,8 @@ pub enum Plan {
 pub fn plan(state: &EffectState, effect: Effect, now: Timestamp) -> Plan {
     match state {
         EffectState::Claimed { .. } => Plan::Dispatch,
+        EffectState::Dispatching { .. } if planted(Bug::DoubtForgotten) => Plan::Dispatch,
+        EffectState::Parked { .. } if planted(Bug::ParkedRerun) => Plan::Dispatch,
         EffectState::Done { .. } | EffectState::Failed { .. } | EffectState::Parked { .. } => {
             Plan::Replay
         }
@@ -249,11 +262,22 @@ pub fn plan(state: &EffectState, effect: Effect, now: Timestamp) -> Plan {
             match effect {
                 Effect::Pure | Effect::AtLeastOnce => Plan::Dispatch,
                 Effect::Keyed { retention } if now.since(*first_at) < retention => Plan::Dispatch,
+                Effect::Keyed { .. } if planted(Bug::RetentionIgnored) => Plan::Dispatch,
                 Effect::Keyed { .. } => Plan::Park("the remote may have forgotten the key"),
                 Effect::Reconcilable => Plan::Reconcile,
+                Effect::AtMostOnce if planted(Bug::MaybeRetried) => Plan::Dispatch,
                 Effect::AtMostOnce => Plan::Park("it may have happened, and must not happen twice"),
             }
         }
+    }
+}
+
+/// What the owner of an effect says of it: only a plain no is a no.
+pub(crate) fn heard(answer: Reconciled) -> Reconciled {
+    match answer {
+        Reconciled::NotYetKnown { .. } if planted(Bug::NotYetIsNo) => Reconciled::DidNotHappen,
+        Reconciled::CannotKnow if planted(Bug::CannotIsNo) => Reconciled::DidNotHappen,
+        answer => answer,
     }
 }
 

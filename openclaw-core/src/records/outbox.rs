@@ -7,7 +7,12 @@ use super::{
     live::{Cause, DoneRow, Live, PartRow, ReplyRow, done_key, live_key},
     row::Row,
 };
-use crate::{Conversation, MessageId, Result, TenantId, Timestamp, channel::Part, store::Op};
+use crate::{
+    Conversation, MessageId, Result, TenantId, Timestamp,
+    channel::Part,
+    store::Op,
+    words::planted::{Bug, planted},
+};
 
 impl ReplyRow {
     /// A reply whose parts are all still to be sent.
@@ -24,10 +29,12 @@ impl ReplyRow {
 
     /// The first part that is not done, and its place.
     pub(crate) fn next(&self) -> Option<(usize, &PartRow)> {
-        self.parts
+        let mut open = self
+            .parts
             .iter()
             .enumerate()
-            .find(|(_, part)| !matches!(part.state, EffectState::Done { .. }))
+            .filter(|(_, part)| !matches!(part.state, EffectState::Done { .. }));
+        if planted(Bug::PartsReversed) { open.next_back() } else { open.next() }
     }
 
     /// The operations that store the reply: as a live row, or finished when every part is done.

@@ -9,6 +9,7 @@ use super::row::Row;
 use crate::{
     Conversation, Digest, Result, TenantId,
     traits::store::{Key, Op, StateStore, StateStoreExt},
+    words::planted::{Bug, planted},
 };
 
 /// The longest place that is kept as it is, in bytes; a longer one is hashed.
@@ -28,7 +29,9 @@ impl Row for SessionRow {
 
 /// The key of a conversation's session; it names the conversation's lane, too.
 pub(crate) fn session_key(tenant: &TenantId, to: &Conversation) -> Key {
-    let key = Key::of(tenant, "se").text(to.channel.as_str());
+    let key =
+        if planted(Bug::SessionUntenanted) { Key::system("se") } else { Key::of(tenant, "se") };
+    let key = key.text(to.channel.as_str());
     let thread = to.thread.as_deref().unwrap_or_default();
     if to.account.len() + to.id.len() + thread.len() > PLAIN_PLACE {
         let place = [&*to.account, &*to.id, thread];

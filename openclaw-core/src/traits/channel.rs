@@ -373,6 +373,11 @@ impl Delivery {
 }
 
 impl Settle {
+    /// The duty; nothing is left to settle here.
+    pub(crate) const fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
     /// Settles it.
     ///
     /// # Errors

@@ -9,4 +9,5 @@ pub(crate) mod error;
 pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod limits;
+pub(crate) mod planted;
 pub(crate) mod secret;

@@ -13,7 +13,16 @@ mod broken_stores;
 mod env;
 mod fault;
 mod flaws;
+mod lint;
+#[cfg(feature = "load")]
+mod load;
 mod naive_channel;
 mod naive_store;
 mod platform;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod remote;
+#[cfg(all(unix, feature = "servers"))]
+mod servers;
+#[cfg(feature = "stub")]
+mod stub;

@@ -1,0 +1,104 @@
+//! Effects: the remotes count what the ledger says, and no more than was declared.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use openclaw_core::{
+    Effect, Happened, IdempotencyKey, MessageId, TenantId,
+    gateway::MessageState,
+    records::{Approval, ApprovalState, Approvals, EffectRecord, EffectState},
+};
+
+use super::Over;
+use crate::sim::plan::TENANTS;
+
+/// One effect, as the ledger has it.
+struct Line<'a> {
+    tenant: &'a TenantId,
+    turn: MessageId,
+    key: IdempotencyKey,
+    record: &'a EffectRecord,
+}
+
+impl Over<'_> {
+    pub(super) async fn effects(&self) {
+        let mut recorded = BTreeSet::new();
+        for name in TENANTS {
+            let Ok(tenant) = TenantId::new(name) else { continue };
+            let effects = match self.gateway.ledger(&tenant).all().await {
+                Ok(effects) => effects,
+                Err(e) => return self.violate(format!("the ledger can't be read: {e}")),
+            };
+            let mut approvals = BTreeMap::new();
+            for (turn, operation, record) in &effects {
+                let Ok(key) = IdempotencyKey::of(*turn, operation) else { continue };
+                recorded.insert((record.target.to_string(), key.to_string()));
+                let line = Line { tenant: &tenant, turn: *turn, key, record };
+                self.count(&line).await;
+                self.approval(&line, &mut approvals).await;
+            }
+        }
+        for (name, _, remote) in self.scene.remotes.all() {
+            for (key, n) in remote.by_key() {
+                if self.standard && !recorded.contains(&(name.to_owned(), key.clone())) {
+                    self.violate(format!(
+                        "{name} did {key} {n} times, and the ledger knows nothing"
+                    ));
+                }
+            }
+            if remote.keys_reused() > 0 {
+                self.violate(format!("{name} was asked for other things under one key"));
+            }
+        }
+    }
+
+    async fn count(&self, line: &Line<'_>) {
+        let Line { tenant, turn, key, record } = line;
+        let Some(remote) = self.scene.remotes.get(&record.target) else { return };
+        let count = remote.effects(key.as_str());
+        let late = self.scene.books().late.contains(key.as_str())
+            && !matches!(record.effect, Effect::Keyed { .. });
+        let most = if record.effect == Effect::AtLeastOnce || late { u64::MAX } else { 1 };
+        let status = self.gateway.status(tenant, *turn).await.ok().flatten();
+        let end = status.map(|status| status.state);
+        let fits = match &record.state {
+            EffectState::Done { .. } => count >= 1,
+            EffectState::Claimed { .. } | EffectState::Failed { happened: Happened::No, .. } => {
+                count == 0 || late
+            }
+            _ => end == Some(MessageState::Parked),
+        };
+        if !fits || count > most {
+            self.violate(format!(
+                "{} of {turn} is {}, happened {count} times, and its message is {end:?}",
+                record.target,
+                record.state.name()
+            ));
+        }
+    }
+
+    /// What needs an approval has one of its own, for exactly this.
+    async fn approval(&self, line: &Line<'_>, used: &mut BTreeMap<String, String>) {
+        let Line { tenant, key, record, .. } = line;
+        if !self.standard || &*record.target != "gated" {
+            return;
+        }
+        let Some(id) = &record.approval else {
+            return self.violate(format!("{key} is gated and has no approval"));
+        };
+        if let Some(other) = used.insert(id.to_string(), key.to_string()) {
+            self.violate(format!("the approval {id} was used for {other} and {key}"));
+        }
+        let approvals = Approvals::new(Arc::new(self.scene.rows.clone()), (*tenant).clone());
+        let approval = approvals.get(id).await.ok().flatten();
+        let digest = Approval::digest_of("gated", "1.0.0", &record.request);
+        let fits = approval.as_ref().is_some_and(|approval| {
+            approval.state == ApprovalState::Consumed && approval.digest == digest
+        });
+        if !fits {
+            self.violate(format!("{key} was claimed under {approval:?}"));
+        }
+    }
+}

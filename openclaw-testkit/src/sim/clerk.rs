@@ -1,0 +1,331 @@
+//! The standard agent: what it answers follows from the message alone.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use openclaw_core::{
+    AgentId, Envelope, Error, ErrorKind, InvalidId, Result, SkillId,
+    agent::{Agent, Answer, Turn, Waiting},
+    skill::{SkillAnswer, SkillRequest},
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{
+    Fault, Verb,
+    here::Here,
+    mark::{life, row},
+};
+
+/// How long the keyed remotes of a run remember a key.
+pub(super) const RETENTION: Duration = Duration::from_secs(1_800);
+
+/// The words behind the number in a reply of several parts.
+pub(super) const LONG: &str =
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen";
+
+/// The standard agent in one process.
+#[derive(Clone, Debug)]
+pub(super) struct Clerk {
+    id: AgentId,
+    here: Here,
+}
+
+/// A lane's name for people.
+pub(super) fn lane_of(envelope: &Envelope) -> String {
+    let place = &envelope.conversation;
+    format!("{}/{}/{}", envelope.tenant, place.channel, place.id)
+}
+
+/// What a gated call is for.
+pub(super) fn bill(envelope: &Envelope, n: u32) -> Value {
+    json!({ "n": n, "tenant": envelope.tenant.as_str() })
+}
+
+/// Ends the turn in the books, however it ends.
+struct Running {
+    here: Here,
+    lane: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.here.scene.books().end_turn(self.here.process, &self.lane);
+    }
+}
+
+/// One turn as the clerk sees it.
+struct Job {
+    verb: Verb,
+    n: u32,
+    /// Turns of this conversation before this one.
+    k: usize,
+    memory: Vec<Value>,
+    /// How often the clerk was asked for this message.
+    asked: u32,
+}
+
+impl Job {
+    fn of(turn: &Turn, asked: u32) -> Result<Self> {
+        let text = turn.text();
+        let invalid = || Error::new(ErrorKind::ValidationError, "the clerk does not understand");
+        let verb = Verb::of(&text).ok_or_else(invalid)?;
+        let n = text.rsplit(' ').next().and_then(|n| n.parse().ok()).ok_or_else(invalid)?;
+        let memory = turn.session().as_array().cloned().unwrap_or_default();
+        Ok(Self { verb, n, k: memory.len(), memory, asked })
+    }
+
+    fn remember(&self, turn: &Turn, what: &str) {
+        let mut memory = self.memory.clone();
+        memory.push(format!("{} {}{what}", self.verb.word(), self.n).into());
+        turn.set_session(memory.into());
+    }
+
+    /// The reply with this result.
+    fn reply(&self, result: &str) -> Answer {
+        Answer::text(format!("{} {} #{} {result}", self.verb.word(), self.n, self.k))
+    }
+}
+
+impl Clerk {
+    pub(super) fn new(here: &Here) -> Result<Self, InvalidId> {
+        Ok(Self { id: AgentId::new("clerk")?, here: here.clone() })
+    }
+
+    /// The message must be the one that was said.
+    fn look(&self, turn: &Turn, n: u32) {
+        let scene = &self.here.scene;
+        let envelope = turn.envelope();
+        let said = scene.saying(n);
+        let fits = said.is_some_and(|saying| {
+            let meant = saying.envelope();
+            meant.tenant == envelope.tenant
+                && meant.conversation == envelope.conversation
+                && meant.content == envelope.content
+                && meant.sender == envelope.sender
+                && meant.id == envelope.id
+        });
+        let tenant = turn.context().tenant() == &envelope.tenant;
+        if !fits || !tenant {
+            scene.violate(format!("the agent was asked what nobody had said: {}", turn.text()));
+        }
+        if turn.context().deadline().is_none() || turn.context().attempt() == 0 {
+            scene.violate(format!("turn {} has no deadline or no attempt", turn.id()));
+        }
+    }
+
+    #[expect(clippy::panic, reason = "to panic is one of the faults")]
+    async fn suffer(&self) -> Result<()> {
+        let dice = &self.here.scene.dice;
+        if dice.strikes(Fault::AgentSlow) {
+            sleep(Duration::from_millis(100 + dice.below(Fault::AgentSlow, 1_500))).await;
+        }
+        if dice.strikes(Fault::AgentFails) {
+            return Err(Error::new(ErrorKind::ServerError, "the run says so"));
+        }
+        if dice.strikes(Fault::AgentPanics) {
+            panic!("the agent panics, as the run says");
+        }
+        if dice.strikes(Fault::AgentHangs) {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+
+    async fn play(&self, turn: &mut Turn) -> Result<Answer> {
+        let asked = {
+            let books = self.here.scene.books();
+            books.handled.get(&turn.id()).copied().unwrap_or_default()
+        };
+        let job = Job::of(turn, asked)?;
+        self.here.scene.books().known_as.insert(turn.id(), job.n);
+        self.look(turn, job.n);
+        job.remember(turn, " and never finished");
+        self.suffer().await?;
+        let answer = self.answer(turn, &job).await?;
+        if let Answer::Suspended(_) = answer {
+            job.remember(turn, " waits");
+            self.here.scene.books().waiting.insert(turn.id());
+        } else {
+            job.remember(turn, "");
+        }
+        Ok(answer)
+    }
+
+    async fn answer(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        match job.verb {
+            Verb::Echo => Ok(job.reply("heard")),
+            Verb::Recall => {
+                let memory = job.memory.iter().filter_map(Value::as_str).map(str::to_owned);
+                let lane = lane_of(turn.envelope());
+                self.here.scene.books().memories.insert(lane, memory.collect());
+                Ok(job.reply("heard"))
+            }
+            Verb::Long => Ok(job.reply(LONG)),
+            Verb::Silent => Ok(Answer::Silent),
+            Verb::Stream => self.stream(turn, job).await,
+            Verb::Double => {
+                let first = self.effect(turn, job, "keyed", "first").await?;
+                let second = self.effect(turn, job, "once", "second").await?;
+                Ok(job.reply(&format!("{first} {second}")))
+            }
+            Verb::Ask | Verb::Job => self.ask(turn, job).await,
+            Verb::Approve => self.approve(turn, job).await,
+            Verb::Misuse => self.misuse(turn, job).await,
+            Verb::Diverge => self.diverge(turn, job).await,
+            Verb::Forget if job.asked > 1 => Ok(job.reply("nothing")),
+            Verb::MakeLight => {
+                let done = self.effect(turn, job, "once", "do").await;
+                Ok(job.reply(done.as_deref().unwrap_or("whatever")))
+            }
+            Verb::Fail | Verb::Panic | Verb::Hang | Verb::Invalid => self.fail(job).await,
+            Verb::Stumble if job.asked == 1 => {
+                Err(Error::new(ErrorKind::ServerError, "the clerk stumbles"))
+            }
+            Verb::Stumble => Ok(job.reply("up again")),
+            Verb::Keyed | Verb::Reconcilable | Verb::Once | Verb::Often | Verb::Pure => {
+                Ok(job.reply(&self.effect(turn, job, job.verb.word(), "do").await?))
+            }
+            Verb::Forget => Ok(job.reply(&self.effect(turn, job, "once", "do").await?)),
+        }
+    }
+
+    /// Has it done, and says which effect it was.
+    async fn effect(
+        &self,
+        turn: &mut Turn,
+        job: &Job,
+        skill: &str,
+        operation: &str,
+    ) -> Result<String> {
+        let input = bill(turn.envelope(), job.n);
+        let answer = turn.skill(skill, operation, input).await?;
+        Ok(result_of(&answer))
+    }
+
+    async fn stream(&self, turn: &Turn, job: &Job) -> Result<Answer> {
+        for so_far in ["s", "st", "str"] {
+            turn.emit(openclaw_core::Content::text(so_far));
+            sleep(Duration::from_millis(400)).await;
+        }
+        Ok(job.reply("streamed"))
+    }
+
+    async fn ask(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        let waiting = if job.verb == Verb::Job {
+            match turn.skill("job", "start", bill(turn.envelope(), job.n)).await? {
+                SkillAnswer::Pending(ticket) => Waiting::Job { job: ticket.job },
+                _ => return Err(Error::new(ErrorKind::ServerError, "the job has no ticket")),
+            }
+        } else {
+            Waiting::Question { text: "really?".into() }
+        };
+        Ok(match turn.resolution() {
+            None => Answer::Suspended(waiting),
+            Some(said) => job.reply(said.value.as_str().unwrap_or("no text")),
+        })
+    }
+
+    async fn approve(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        let approval = format!("a{}", job.n);
+        if turn.resolution().is_none() {
+            return Ok(Answer::Suspended(Waiting::Approval { approval: approval.into() }));
+        }
+        let answer = turn.call(self.gated(turn, job, "pay", &approval)?).await?;
+        self.here.scene.marks.hit(life::APPROVED);
+        Ok(job.reply(&result_of(&answer)))
+    }
+
+    /// Asks for an effect under an approval that is not for it.
+    async fn misuse(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        let approval = format!("a{}", job.n);
+        if turn.resolution().is_none() {
+            return Ok(Answer::Suspended(Waiting::Approval { approval: approval.into() }));
+        }
+        if job.n % 5 == 3 {
+            // The first use is right, the second is one too many.
+            turn.call(self.gated(turn, job, "pay", &approval)?).await?;
+        }
+        match turn.call(self.gated(turn, job, "misuse", &approval)?).await {
+            Err(e) if e.kind() == ErrorKind::ApprovalRequired => {
+                self.here.scene.marks.hit(life::UNAPPROVED);
+                Ok(job.reply("refused"))
+            }
+            Err(e) => Err(e),
+            Ok(_) => {
+                let text = turn.text();
+                self.here.scene.violate(format!("{text}: done without an approval for it"));
+                Ok(job.reply("done"))
+            }
+        }
+    }
+
+    fn gated(
+        &self,
+        turn: &Turn,
+        job: &Job,
+        operation: &str,
+        approval: &str,
+    ) -> Result<SkillRequest> {
+        let skill =
+            SkillId::new("gated").map_err(|e| Error::new(ErrorKind::ServerError, e.to_string()))?;
+        let input = bill(turn.envelope(), job.n);
+        Ok(SkillRequest::new(skill, Arc::<str>::from(operation), input).approved(approval))
+    }
+
+    /// Words its request differently each time it is asked.
+    async fn diverge(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        let mut input = bill(turn.envelope(), job.n);
+        if let Value::Object(fields) = &mut input {
+            fields.insert("run".to_owned(), job.asked.into());
+        }
+        match turn.skill("keyed", "do", input).await {
+            Ok(answer) => Ok(job.reply(&result_of(&answer))),
+            Err(e) => {
+                if e.kind() == ErrorKind::Conflict {
+                    self.here.scene.marks.hit(row::C13);
+                }
+                Err(e)
+            }
+        }
+    }
+
+    #[expect(clippy::panic, reason = "to panic is what this message asks for")]
+    async fn fail(&self, job: &Job) -> Result<Answer> {
+        match job.verb {
+            Verb::Panic => panic!("the agent panics, as it was asked"),
+            Verb::Hang => std::future::pending().await,
+            Verb::Invalid => Err(Error::new(ErrorKind::ValidationError, "as it was asked")),
+            _ => Err(Error::new(ErrorKind::ServerError, "as it was asked")),
+        }
+    }
+}
+
+/// The words for the answer of a skill.
+pub(super) fn result_of(answer: &SkillAnswer) -> String {
+    match answer {
+        SkillAnswer::Done(value) => format!("e{}", value.get("effect").unwrap_or(&Value::Null)),
+        other => format!("{other:?}"),
+    }
+}
+
+#[async_trait]
+impl Agent for Clerk {
+    fn id(&self) -> &AgentId {
+        &self.id
+    }
+
+    async fn handle(&self, mut turn: Turn) -> Result<Answer> {
+        self.here.plug.gate().await;
+        let lane = lane_of(turn.envelope());
+        let bound = self.here.scene.plan.config.turns;
+        self.here.scene.books().begin_turn(self.here.process, &lane, turn.id(), bound);
+        let running = Running { here: self.here.clone(), lane };
+        let answer = self.play(&mut turn).await;
+        self.here.plug.gate().await;
+        let (n, text) = (self.here.process, turn.text().into_owned());
+        self.here.scene.books().tell(|| format!("{n} clerk {} {text:?}: {answer:?}", turn.id()));
+        drop(running);
+        answer
+    }
+}

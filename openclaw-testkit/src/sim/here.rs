@@ -1,0 +1,55 @@
+//! One process of a run, as everything inside it knows it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{mark::row, plan::Ending, plug::Plug, scene::Scene};
+
+/// One process. Clones are the same process.
+#[derive(Clone, Debug)]
+pub(super) struct Here {
+    pub(super) scene: Arc<Scene>,
+    /// Its number: a later one takes over.
+    pub(super) process: u32,
+    pub(super) plug: Plug,
+    ending: Option<Ending>,
+    commits: Arc<AtomicU64>,
+    effects: Arc<AtomicU64>,
+}
+
+impl Here {
+    pub(super) fn new(scene: Arc<Scene>, process: u32, ending: Option<Ending>) -> Self {
+        let (commits, effects) = (Arc::default(), Arc::default());
+        Self { scene, process, plug: Plug::new(), ending, commits, effects }
+    }
+
+    pub(super) fn next_commit(&self) -> u64 {
+        self.commits.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Is this commit its last one, and is it applied?
+    pub(super) fn dies_at_commit(&self, commit: u64) -> Option<bool> {
+        match self.ending {
+            Some(Ending::AtCommit { n, applied }) if n == commit && self.scene.dice.storming() => {
+                self.scene.marks.hit(super::Fault::KillAtCommit.name());
+                Some(applied)
+            }
+            _ => None,
+        }
+    }
+
+    /// Is this effect its last one, and is it done?
+    pub(super) fn dies_at_effect(&self) -> Option<bool> {
+        let effect = self.effects.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.ending {
+            Some(Ending::AtEffect { n, done }) if n == effect && self.scene.dice.storming() => {
+                self.scene.marks.hit(super::Fault::KillAtEffect.name());
+                self.scene.marks.hit(if done { row::C3 } else { row::C2 });
+                Some(done)
+            }
+            _ => None,
+        }
+    }
+}

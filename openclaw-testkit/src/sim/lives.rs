@@ -1,0 +1,397 @@
+//! The processes of a run, one after the other and side by side.
+
+use std::{sync::Arc, time::Duration};
+
+use openclaw_core::{
+    Env, Error, ErrorKind, Result,
+    gateway::{Gateway, GatewayBuilder},
+};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::{
+    Fault,
+    clerk::Clerk,
+    here::Here,
+    line::SimChannel,
+    mark::{life, row},
+    operator::Operator,
+    people::People,
+    plan::Ending,
+    remotes::SimSkill,
+    scene::Scene,
+    store::SimStore,
+};
+use crate::env::SeededRng;
+
+/// How a host composes its own gateway.
+pub(super) type Compose = Arc<dyn Fn(GatewayBuilder) -> GatewayBuilder + Send + Sync>;
+
+/// How long everything may take once the faults have stopped.
+const BOUND: Duration = Duration::from_secs(3_600);
+
+/// A process with its gateway.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) here: Here,
+    pub(super) gateway: Gateway,
+}
+
+impl Process {
+    /// `kill -9`.
+    async fn kill(self) {
+        let n = self.here.process;
+        self.here.scene.books().tell(|| format!("{n} is dead"));
+        self.here.plug.pull();
+        // Its store is out of reach: the drain only drops the tasks.
+        let drained = self.gateway.drain(Duration::ZERO);
+        let _stopped = timeout(Duration::from_millis(50), drained).await;
+    }
+}
+
+/// How a process came to its end.
+enum End {
+    Dead,
+    /// It still runs, or sleeps; another one has to start now.
+    Succeeded,
+    Drained,
+    /// Everything that was said has come to its end.
+    Over,
+    /// It has not, and it will not.
+    Stuck,
+}
+
+/// Everything that lives in a run.
+pub(super) struct Lives {
+    pub(super) scene: Arc<Scene>,
+    pub(super) people: People,
+    operator: Operator,
+    compose: Option<Compose>,
+    rng: SeededRng,
+    /// When the faults stop.
+    until: Instant,
+    processes: u32,
+    /// Processes that were taken over, and when they are killed.
+    old: Vec<(Process, Instant)>,
+    /// Every conversation was asked what it remembers.
+    recalled: bool,
+    /// Crashes while something was on hand.
+    pub(super) crashes: u64,
+}
+
+impl Lives {
+    pub(super) fn new(scene: &Arc<Scene>, compose: Option<Compose>) -> Self {
+        let people = People::start(scene);
+        Self {
+            operator: Operator::new(scene, &people),
+            people,
+            compose,
+            rng: SeededRng::new(scene.plan.seed ^ 0x4c49_5645),
+            until: Instant::now() + scene.plan.storm,
+            processes: 0,
+            old: Vec::new(),
+            recalled: false,
+            crashes: 0,
+            scene: Arc::clone(scene),
+        }
+    }
+
+    /// Processes live and die until everything is over; the last one, when it is.
+    pub(super) async fn run(&mut self) -> Option<Process> {
+        let endings = self.scene.plan.endings.clone();
+        let mut endings = endings.iter().copied();
+        loop {
+            self.watch_the_time();
+            let ending = if self.scene.dice.storming() { endings.next() } else { None };
+            let Some(process) = self.start(ending).await else {
+                sleep(Duration::from_millis(300 + self.rng.below(700))).await;
+                if Instant::now() > self.until + BOUND {
+                    self.scene.violate("no gateway starts any more".to_owned());
+                    return None;
+                }
+                continue;
+            };
+            match self.live(&process, ending).await {
+                End::Over => return Some(process),
+                End::Stuck => {
+                    self.tell_what_is_stuck(&process).await;
+                    process.kill().await;
+                    return None;
+                }
+                End::Succeeded => {
+                    let more = Duration::from_millis(self.rng.below(15_000));
+                    self.old.push((process, Instant::now() + more));
+                }
+                End::Drained => process.kill().await,
+                End::Dead => {
+                    self.count_crash();
+                    process.kill().await;
+                    self.downtime().await;
+                }
+            }
+        }
+    }
+
+    /// Another process finds nothing to do.
+    pub(super) async fn start_on_nothing(&mut self, last: Process) {
+        last.here.plug.pull();
+        let Some(next) = self.start(None).await else {
+            return self.scene.violate("everything is over, and no gateway starts".to_owned());
+        };
+        if !next.gateway.recovered().is_empty() {
+            let left = next.gateway.recovered();
+            self.scene.violate(format!("everything is over, and a start finds {left:?}"));
+        }
+        next.kill().await;
+    }
+
+    fn count_crash(&mut self) {
+        let books = self.scene.books();
+        if books.open() > 0 {
+            self.crashes += 1;
+        }
+        let between = books.courses.values().any(|course| {
+            course.open
+                && course.labels.last().is_some_and(|label| *label == "turn")
+                && course.replied.is_some()
+        });
+        drop(books);
+        if between {
+            self.scene.marks.hit(row::C5);
+        }
+    }
+
+    /// The faults stop when their time is over.
+    fn watch_the_time(&self) {
+        if Instant::now() >= self.until {
+            self.scene.dice.calm();
+        }
+    }
+
+    async fn downtime(&mut self) {
+        let dice = self.scene.dice.clone();
+        let mut span = Duration::from_millis(self.rng.below(3_000));
+        if dice.strikes(Fault::ClockForward) {
+            self.scene.marks.hit(row::C11);
+            self.scene.clock.forward(Duration::from_secs(dice.below(Fault::ClockForward, 900)));
+        }
+        if dice.strikes(Fault::ClockBack) {
+            self.scene.marks.hit(row::C11);
+            self.scene.clock.back(Duration::from_secs(dice.below(Fault::ClockBack, 900)));
+        }
+        if dice.strikes(Fault::LongOutage) {
+            span = Duration::from_secs(2_400 + dice.below(Fault::LongOutage, 7_200));
+            self.until += span;
+        }
+        sleep(span).await;
+    }
+
+    /// Starts a process; `None` when it did not come up.
+    async fn start(&mut self, ending: Option<Ending>) -> Option<Process> {
+        self.processes += 1;
+        let n = self.processes;
+        self.scene.books().tell(|| format!("{n} starts, and ends as {ending:?}"));
+        let here = Here::new(Arc::clone(&self.scene), self.processes, ending);
+        let started = tokio::select! {
+            biased;
+            () = here.plug.pulled() => Err(Error::new(ErrorKind::Unavailable, "it died")),
+            started = timeout(Duration::from_secs(300), self.compose(&here)) => {
+                started.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "it does not start")))
+            }
+        };
+        match started {
+            Ok(gateway) => {
+                self.mark_start();
+                Some(Process { here, gateway })
+            }
+            Err(_) => {
+                here.plug.pull();
+                self.scene.marks.hit(life::STARTED_IN_VAIN);
+                None
+            }
+        }
+    }
+
+    fn mark_start(&self) {
+        let alive = self.old.iter().any(|(old, _)| !old.here.plug.is_pulled());
+        if alive {
+            self.scene.marks.hit(life::TAKEN_OVER);
+            self.scene.marks.hit(row::C6);
+        }
+    }
+
+    async fn compose(&self, here: &Here) -> Result<Gateway> {
+        let scene = &self.scene;
+        let rng = SeededRng::new(scene.plan.seed ^ (u64::from(here.process) << 32));
+        let env = Env::new(scene.clock.clone(), rng);
+        let mut builder =
+            Gateway::builder(env, SimStore(here.clone())).config(scene.plan.config.clone());
+        for line in scene.lines.values() {
+            let channel = SimChannel { here: here.clone(), facts: line.facts.clone() };
+            builder = builder.channel_with(channel, line.facts.ack);
+        }
+        builder = match &self.compose {
+            Some(compose) => compose(builder),
+            None => {
+                let invalid = |e: openclaw_core::InvalidId| {
+                    Error::new(ErrorKind::ValidationError, e.to_string())
+                };
+                let builder = builder.agent(Clerk::new(here).map_err(invalid)?);
+                SimSkill::all(here).into_iter().fold(builder, GatewayBuilder::skill)
+            }
+        };
+        builder.start().await
+    }
+
+    /// The life of a process.
+    async fn live(&mut self, process: &Process, ending: Option<Ending>) -> End {
+        let began = Instant::now();
+        let end = match ending {
+            Some(Ending::After(after) | Ending::TakenOver { after }) => began + after,
+            Some(Ending::Paused { after, .. } | Ending::Drained { after, .. }) => began + after,
+            // A plan that is not met in time is given up.
+            Some(Ending::AtCommit { .. } | Ending::AtEffect { .. }) => {
+                began + Duration::from_secs(20)
+            }
+            None => self.until.max(began) + BOUND,
+        };
+        loop {
+            let next = self.next_time().min(end);
+            tokio::select! {
+                biased;
+                () = process.here.plug.pulled() => return End::Dead,
+                () = sleep_until(next) => {}
+            }
+            self.watch_the_time();
+            self.kill_the_old().await;
+            if Instant::now() >= end {
+                return self.end(process, ending).await;
+            }
+            let alone = self.old.is_empty();
+            let over = tokio::select! {
+                biased;
+                () = process.here.plug.pulled() => return End::Dead,
+                over = timeout(Duration::from_secs(30), self.operator.round(&process.gateway, alone)) => over,
+            };
+            let done = matches!(over, Ok(true));
+            if done && !self.scene.dice.storming() && alone && self.people.is_quiet() {
+                if self.recalled {
+                    return End::Over;
+                }
+                self.recalled = true;
+                self.people.recall();
+            }
+        }
+    }
+
+    fn next_time(&self) -> Instant {
+        let next = Instant::now() + Duration::from_millis(1_500);
+        self.old.iter().map(|(_, at)| *at).fold(next, Instant::min)
+    }
+
+    /// Kills what was taken over, when its time has come.
+    async fn kill_the_old(&mut self) {
+        let now = Instant::now();
+        let calm = !self.scene.dice.storming();
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.old).into_iter().partition(|(_, at)| calm || *at <= now);
+        self.old = kept;
+        for (old, _) in gone {
+            old.kill().await;
+        }
+    }
+
+    /// The planned end of a life has come.
+    async fn end(&mut self, process: &Process, ending: Option<Ending>) -> End {
+        let marks = &self.scene.marks;
+        let storming = self.scene.dice.storming();
+        match ending {
+            None => End::Stuck,
+            Some(_) if !storming => {
+                // The faults are over: it may as well be killed cleanly.
+                process.here.plug.pull();
+                End::Dead
+            }
+            Some(Ending::After(_) | Ending::AtCommit { .. } | Ending::AtEffect { .. }) => {
+                marks.hit(Fault::Kill.name());
+                process.here.plug.pull();
+                End::Dead
+            }
+            Some(Ending::TakenOver { .. }) => {
+                marks.hit(Fault::Takeover.name());
+                End::Succeeded
+            }
+            Some(Ending::Paused { by, .. }) => {
+                marks.hit(Fault::Pause.name());
+                process.here.plug.pause();
+                let plug = process.here.plug.clone();
+                tokio::spawn(async move {
+                    sleep(by).await;
+                    plug.resume();
+                });
+                End::Succeeded
+            }
+            Some(Ending::Drained { within, .. }) => {
+                marks.hit(Fault::Drain.name());
+                self.drain(process, within).await;
+                End::Drained
+            }
+        }
+    }
+
+    async fn drain(&self, process: &Process, within: Duration) {
+        let drained =
+            timeout(within + Duration::from_secs(300), process.gateway.drain(within)).await;
+        match drained {
+            Err(_late) => self.scene.violate("a drain does not end".to_owned()),
+            Ok(Err(_)) => self.scene.marks.hit(life::CUT_SHORT),
+            Ok(Ok(())) => {
+                self.scene.marks.hit(life::DRAINED);
+                self.check_drained(process);
+            }
+        }
+    }
+
+    /// After a drain that finished, nothing is in flight.
+    fn check_drained(&self, process: &Process) {
+        let mut books = self.scene.books();
+        if books.owner > process.here.process {
+            return;
+        }
+        let waiting = books.waiting.clone();
+        let left: Vec<String> = books
+            .courses
+            .iter()
+            .filter(|(id, course)| {
+                course.open
+                    && !waiting.contains(id)
+                    && !books.doubted.contains(id)
+                    && course.labels.last().is_some_and(|label| *label != "defer")
+            })
+            .map(|(id, course)| format!("{id} ({:?})", course.labels))
+            .collect();
+        if !left.is_empty() {
+            books.violate(format!("a drain finished and left {left:?}"));
+        }
+    }
+
+    async fn tell_what_is_stuck(&self, process: &Process) {
+        let unheard = self.people.unheard();
+        let mut open = Vec::new();
+        for (n, id) in self.people.accepted() {
+            let saying = self.scene.saying(n);
+            let Some(saying) = saying else { continue };
+            if let Ok(Some(status)) = process.gateway.status(&saying.tenant, id).await
+                && !status.state.is_final()
+            {
+                let labels = self.scene.books().courses.get(&id).map(|c| c.labels.clone());
+                open.push(format!("{} is {:?} {labels:?}", saying.text, status.state));
+            }
+        }
+        let depths = process.gateway.depths();
+        self.scene.violate(format!(
+            "not everything came to its end: unheard {unheard:?}, quiet {}, {depths:?}, {}, open {open:?}",
+            self.people.is_quiet(),
+            self.operator.trouble
+        ));
+    }
+}

@@ -1,0 +1,277 @@
+//! The whole gateway under a seed: crashes, lost answers, takeovers, and what must hold.
+//!
+//! A run is one thread and paused time. People of two tenants write on three channels; an agent
+//! answers, asks remotes for effects, asks people for answers and approvals; processes die,
+//! sleep, are taken over and drained; commits, sends, calls, acknowledgements and clocks go
+//! wrong. Rules are watched all along and checked at the end. The same seed gives the same run.
+//!
+//! ```
+//! use openclaw_testkit::sim::{Faults, Invariants, Sim, Workload};
+//!
+//! let report = Sim::new(7)
+//!     .workload(Workload::mix().messages(20))
+//!     .faults(Faults::swarm(7))
+//!     .check(Invariants::all())
+//!     .run();
+//! assert!(report.is_ok(), "{report}");
+//! ```
+//!
+//! A gateway of your own, with texts of your own:
+//!
+//! ```
+//! use openclaw_core::{AgentId, agent::{Answer, agent_fn}};
+//! use openclaw_testkit::sim::{Sim, Workload};
+//!
+//! let report = Sim::new(1)
+//!     .gateway(|builder| {
+//!         let id = AgentId::new("shout").expect("a literal id is valid");
+//!         builder.agent(agent_fn(id, |turn| async move {
+//!             Ok(Answer::text(turn.text().to_uppercase()))
+//!         }))
+//!     })
+//!     .workload(Workload::texts(|_, n| format!("hello {n}")).messages(10))
+//!     .run();
+//! assert!(report.is_ok(), "{report}");
+//! ```
+
+mod board;
+mod books;
+mod check;
+mod clerk;
+mod clock;
+mod fault;
+mod here;
+mod inbound;
+mod line;
+mod lives;
+mod mark;
+mod operator;
+mod people;
+mod plan;
+mod plug;
+mod remotes;
+mod report;
+mod rows;
+mod scene;
+mod shrink;
+mod store;
+mod workload;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use openclaw_core::{Digest, gateway::GatewayBuilder};
+use tokio::time::{Instant, timeout};
+
+use self::{
+    check::Over,
+    lives::{Compose, Lives, Process},
+    plan::Plan,
+    scene::Scene,
+};
+pub use self::{
+    check::{Invariant, Invariants},
+    fault::{Fault, Faults},
+    mark::Marks,
+    report::{Cut, Report},
+    workload::{Verb, Workload},
+};
+
+/// One run, composed.
+#[derive(Clone)]
+pub struct Sim {
+    seed: u64,
+    compose: Option<Compose>,
+    workload: Workload,
+    faults: Faults,
+    invariants: Invariants,
+    cut: Cut,
+    story: bool,
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+impl Sim {
+    /// The run of this seed: the standard workload, the swarm of faults, every invariant.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            compose: None,
+            workload: Workload::mix(),
+            faults: Faults::swarm(seed),
+            invariants: Invariants::all(),
+            cut: Cut::none(),
+            story: false,
+        }
+    }
+
+    /// Reads what [`Report::repro`] writes: `--seed 7 --only 1-3 --lives 2 --faults kill,drain`.
+    ///
+    /// # Errors
+    /// The word that can't be read.
+    pub fn parse(words: &str) -> Result<Self, String> {
+        let mut sim = Self::new(0);
+        let mut words = words.split_whitespace();
+        while let Some(flag) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
+            let bad = || format!("{flag} can't be {value:?}");
+            match flag {
+                "--seed" => sim = Self::new(value.parse().map_err(|_no_number| bad())?),
+                "--only" => sim.cut.messages = Some(report::parse_ranges(value).ok_or_else(bad)?),
+                "--lives" => sim.cut.lives = Some(value.parse().map_err(|_no_number| bad())?),
+                "--faults" => sim.faults = named(value).ok_or_else(bad)?,
+                _ => return Err(format!("there is no {flag}: --seed, --only, --lives, --faults")),
+            }
+        }
+        Ok(sim)
+    }
+
+    /// What the variable `OPENCLAW_SIM` says, as [`Sim::parse`] reads it; `None` without it.
+    ///
+    /// # Errors
+    /// The word that can't be read.
+    pub fn from_env() -> Result<Option<Self>, String> {
+        std::env::var("OPENCLAW_SIM").ok().map(|words| Self::parse(&words)).transpose()
+    }
+
+    /// Composes the gateway of the host, anew for each process: agents, skills, a router.
+    ///
+    /// Store, channels and environment are the run's. Without this the standard agent answers.
+    #[must_use]
+    pub fn gateway(
+        mut self,
+        compose: impl Fn(GatewayBuilder) -> GatewayBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.compose = Some(Arc::new(compose));
+        self
+    }
+
+    /// What people say.
+    #[must_use]
+    pub fn workload(mut self, workload: Workload) -> Self {
+        self.workload = workload;
+        self
+    }
+
+    /// What may go wrong.
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// What must hold.
+    #[must_use]
+    pub fn check(mut self, invariants: Invariants) -> Self {
+        self.invariants = invariants;
+        self
+    }
+
+    /// Leaves something out.
+    #[must_use]
+    pub fn cut(mut self, cut: Cut) -> Self {
+        self.cut = cut;
+        self
+    }
+
+    /// Writes down what happens, in words: [`Report::story`].
+    #[must_use]
+    pub const fn telling(mut self) -> Self {
+        self.story = true;
+        self
+    }
+
+    /// Plays it to its end. Not from inside a runtime: the run has one of its own.
+    #[must_use]
+    pub fn run(&self) -> Report {
+        let marks = Marks::default();
+        let mut report = Report {
+            seed: self.seed,
+            faults: self.faults.clone(),
+            cut: self.cut.clone(),
+            messages: 0,
+            crashes: 0,
+            took: Duration::ZERO,
+            trace_hash: Digest::of("sim", [b"nothing"]),
+            marks: marks.clone(),
+            violations: Vec::new(),
+            story: Vec::new(),
+        };
+        let plan = Plan::new(self.seed, &self.workload, self.faults.clone(), &self.cut);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        match (plan, runtime) {
+            (Some(plan), Ok(runtime)) => runtime.block_on(self.play(plan, marks, &mut report)),
+            (None, _) => report.violations.push("the plan can't be made".to_owned()),
+            (_, Err(e)) => report.violations.push(format!("there is no runtime: {e}")),
+        }
+        report
+    }
+
+    /// Plays it; a failing run is made as small as it gets.
+    #[must_use]
+    pub fn run_and_shrink(&self) -> Report {
+        let report = self.run();
+        if report.is_ok() { report } else { shrink::shrink(self, report) }
+    }
+
+    async fn play(&self, plan: Plan, marks: Marks, report: &mut Report) {
+        let began = Instant::now();
+        report.messages = plan.sayings.len() as u64;
+        let scene = Scene::set(plan, marks);
+        scene.books().story = self.story.then(Vec::new);
+        let mut lives = Lives::new(&scene, self.compose.clone());
+        if let Some(process) = lives.run().await {
+            self.judge(&scene, &mut lives, process).await;
+        }
+        report.crashes = lives.crashes;
+        report.took = began.elapsed();
+        let mut books = scene.books();
+        report.story = books.story.take().unwrap_or_default();
+        report.trace_hash = books.hash();
+        report.violations.clone_from(&books.violations);
+    }
+
+    async fn judge(&self, scene: &Arc<Scene>, lives: &mut Lives, last: Process) {
+        let over = Over {
+            scene,
+            people: &lives.people,
+            gateway: &last.gateway,
+            standard: self.compose.is_none(),
+        };
+        over.check(&self.invariants).await;
+        if self.invariants.has(Invariant::Drains) {
+            drains(scene, &last).await;
+            lives.start_on_nothing(last).await;
+        }
+    }
+}
+
+/// A drain finishes in time, and leaves nothing on hand.
+async fn drains(scene: &Arc<Scene>, last: &Process) {
+    let depths = last.gateway.depths();
+    if depths.turns + depths.replies > 0 {
+        scene.violate(format!("everything is over, and on hand are {depths:?}"));
+    }
+    let health = last.gateway.health().await;
+    if !health.ready {
+        scene.violate(format!("everything is over, and the gateway is not ready: {health:?}"));
+    }
+    let bound = Duration::from_secs(60);
+    match timeout(bound * 2, last.gateway.drain(bound)).await {
+        Ok(Ok(())) => {}
+        other => scene.violate(format!("everything is over, and the drain says {other:?}")),
+    }
+}
+
+/// The faults of these names, with commas between them.
+fn named(names: &str) -> Option<Faults> {
+    if names == "none" {
+        return Some(Faults::none());
+    }
+    names.split(',').map(|name| Fault::ALL.iter().copied().find(|f| f.name() == name)).collect()
+}
