@@ -1,15 +1,16 @@
 //! The processes of a run, one after the other and side by side.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use openclaw_core::{
-    Env, Error, ErrorKind, Result,
+    Env, Error, ErrorKind, MessageId, Result,
     gateway::{Gateway, GatewayBuilder},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     Fault,
+    books::Course,
     clerk::Clerk,
     here::Here,
     line::SimChannel,
@@ -357,15 +358,23 @@ impl Lives {
         if books.owner > process.here.process {
             return;
         }
-        let waiting = books.waiting.clone();
-        let left: Vec<String> = books
-            .courses
+        let lane = |id: &MessageId| {
+            let saying = books.known_as.get(id).and_then(|n| self.scene.saying(*n))?;
+            Some((saying.tenant.clone(), saying.channel.clone(), saying.place.clone()))
+        };
+        let open: Vec<_> = books.courses.iter().filter(|(_, course)| course.open).collect();
+        let last = |course: &Course| course.labels.last().copied();
+        // A deferred reply waits in the store, and whatever is behind it.
+        let held: BTreeSet<_> = open
             .iter()
+            .filter(|(_, course)| last(course) == Some("defer"))
+            .filter_map(|(id, _)| lane(id))
+            .collect();
+        let left: Vec<String> = open
+            .iter()
+            .filter(|(id, _)| !books.waiting.contains(id) && !books.doubted.contains(id))
             .filter(|(id, course)| {
-                course.open
-                    && !waiting.contains(id)
-                    && !books.doubted.contains(id)
-                    && course.labels.last().is_some_and(|label| *label != "defer")
+                course.replied.is_none() || lane(id).is_none_or(|lane| !held.contains(&lane))
             })
             .map(|(id, course)| format!("{id} ({:?})", course.labels))
             .collect();

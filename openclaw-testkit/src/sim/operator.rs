@@ -201,7 +201,9 @@ impl Operator {
         }
         match verb {
             Some(verb) if verb.is_hopeless() && saying.n % 2 == 0 => return Ok(Look::Purge),
-            Some(verb) if verb.is_hopeless() || verb == Verb::Diverge => return Ok(Look::Leave),
+            Some(verb) if verb.is_hopeless() => return Ok(Look::Leave),
+            // Whoever words it differently each time never gets on.
+            Some(Verb::Diverge) if parked => return Ok(Look::Leave),
             _ => {}
         }
         for (operation, record) in gateway.ledger(&saying.tenant).of_turn(letter.id).await? {

@@ -165,12 +165,12 @@ fn trick(rng: &SeededRng, faults: &Faults, own: bool) -> Option<Trick> {
 /// How the processes of a run end, one after the other; behind them one lives to the end.
 fn endings(rng: &SeededRng, faults: &Faults) -> Vec<Ending> {
     let mut endings = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..20 {
         let rng = rng.split();
-        let after = Duration::from_millis(500 + rng.below(12_000));
+        let after = Duration::from_millis(300 + rng.below(6_000));
         let yes = rng.chance(0.5);
         let ways = [
-            (Fault::KillAtCommit, Ending::AtCommit { n: 17 + rng.below(120), applied: yes }),
+            (Fault::KillAtCommit, Ending::AtCommit { n: 17 + rng.below(90), applied: yes }),
             (Fault::KillAtEffect, Ending::AtEffect { n: 1 + rng.below(12), done: yes }),
             (Fault::Kill, Ending::After(after)),
             (Fault::Pause, Ending::Paused { after, by: Duration::from_millis(rng.below(8_000)) }),
