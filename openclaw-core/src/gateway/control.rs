@@ -91,7 +91,7 @@ impl Gateway {
         inner.open_for(id)?;
         let fence = |to: &Conversation| inner.fences.guard(partition_of(tenant, to));
         let (live, version) = letters
-            .replay(id, by, inner.env.now(), fence)
+            .replay(id, by, inner.env.now(), inner.next_reply(), fence)
             .await
             .map_err(|e| look_up(inner, tenant, id, e, false))?;
         enqueue(inner, tenant, id, live, version, false);

@@ -208,8 +208,13 @@ async fn failed(
                 let shelf = job.row.parts.get(at).map_or(Shelf::Dead, |part| shelf_of(&part.state));
                 return give_up(inner, job, shelf, &e).await;
             }
+            let pause = pause(inner, tries, &e);
+            if e.retry_after().is_some() {
+                // What the platform asks for holds behind a lost commit and a restart, too.
+                job.row.due = Some(inner.env.now().after(pause));
+            }
             job.write(inner, "attempt", None).await?;
-            Ok(Next::Pause(pause(inner, tries, &e)))
+            Ok(Next::Pause(pause))
         }
         Happened::Maybe => {
             move_part(job, at, Event::Lost)?;

@@ -29,7 +29,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     turns: Mutex<Lanes<TurnJob>>,
     /// Replies that wait to go out.
     replies: Mutex<Lanes<ReplyJob>>,
+    /// How many replies were made: their order outlives a restart.
+    replies_made: AtomicU64,
     /// Replies kept in the store until a date; their lanes stay busy.
     due: Mutex<BTreeSet<(Timestamp, TenantId, MessageId)>>,
     due_changed: Notify,
@@ -155,6 +157,7 @@ impl Gateway {
             skills,
             router,
             config,
+            replies_made: AtomicU64::new(0),
             due: Mutex::default(),
             due_changed: Notify::new(),
             finals: Mutex::default(),
@@ -270,6 +273,11 @@ impl Inner {
     fn credits(&self) -> usize {
         let Depths { turns, replies } = self.depths();
         self.config.pending.saturating_sub(turns + replies)
+    }
+
+    /// The place of the next reply among all replies.
+    fn next_reply(&self) -> u64 {
+        self.replies_made.fetch_add(1, Ordering::Relaxed)
     }
 
     fn is_draining(&self) -> bool {

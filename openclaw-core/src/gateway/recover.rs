@@ -1,10 +1,10 @@
 //! Recovery: everything that was acknowledged and not finished goes on.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Inner, lock, seek::enqueue};
 use crate::{
-    MessageId, Result, TenantId,
+    Result,
     records::{
         inbox::{marked_tenant, tenant_marks},
         ledger::EffectState,
@@ -37,9 +37,10 @@ impl Recovered {
     }
 }
 
-/// Puts every live row back into its lane, in the order of admission.
+/// Puts every live row back into its lane: turns as they were admitted, replies as they were made.
 pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
     let mut recovered = Recovered::default();
+    let mut replies = Vec::new();
     for (mark, _) in inner.store.scan_all(tenant_marks()).await? {
         let Some(tenant) = marked_tenant(&mark) else { continue };
         let rows = live_rows(&tenant);
@@ -52,20 +53,29 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
                 inner.store.commit(Txn::new("sweep").op(Op::delete(key))).await?;
                 continue;
             }
-            put_back(inner, &tenant, id, &entry, &mut recovered)?;
+            let live = found(&entry, &mut recovered)?;
+            match &live {
+                Live::Turn(_) if planted(Bug::TurnDropped) => {}
+                Live::Reply(_) if planted(Bug::ReplyDropped) => {}
+                Live::Turn(_) => enqueue(inner, &tenant, id, live, entry.version, false),
+                Live::Reply(row) => {
+                    replies.push((row.order, tenant.clone(), id, live, entry.version));
+                }
+            }
         }
         lock(&inner.tenants).insert(tenant);
+    }
+    replies.sort_by_key(|(order, _, id, ..)| (*order, *id));
+    let made = replies.last().map_or(0, |(order, ..)| order.saturating_add(1));
+    inner.replies_made.store(made, Ordering::Relaxed);
+    for (_, tenant, id, live, version) in replies {
+        enqueue(inner, &tenant, id, live, version, false);
     }
     Ok(recovered)
 }
 
-fn put_back(
-    inner: &Inner,
-    tenant: &TenantId,
-    id: MessageId,
-    entry: &Entry,
-    recovered: &mut Recovered,
-) -> Result<()> {
+/// Reads a live row, and counts it.
+fn found(entry: &Entry, recovered: &mut Recovered) -> Result<Live> {
     let mut live = Live::decode(&entry.value)?;
     if planted(Bug::PartsForgotten)
         && let Live::Reply(row) = &mut live
@@ -81,12 +91,5 @@ fn put_back(
             recovered.in_doubt += usize::from(in_doubt);
         }
     }
-    let dropped = match &live {
-        Live::Turn(_) => planted(Bug::TurnDropped),
-        Live::Reply(_) => planted(Bug::ReplyDropped),
-    };
-    if !dropped {
-        enqueue(inner, tenant, id, live, entry.version, false);
-    }
-    Ok(())
+    Ok(live)
 }

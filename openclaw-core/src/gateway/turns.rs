@@ -360,7 +360,7 @@ fn render(
     };
     let channel = inner.channels.get(&to.channel).ok_or_else(gone)?;
     let parts = caught_now("the channel's render", || channel.render(content))?;
-    Ok(ReplyRow::new(to, Cause::Turn, parts, replaces))
+    Ok(ReplyRow::new(to, Cause::Turn, inner.next_reply(), parts, replaces))
 }
 
 /// Counts a failed attempt; after the last one the message is a letter.

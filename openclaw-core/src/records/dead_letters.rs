@@ -32,7 +32,7 @@ pub(crate) struct LetterRow {
 
 impl Row for LetterRow {
     const NAME: &'static str = "dead letters";
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
 }
 
 /// Which of the two shelves.
@@ -163,6 +163,7 @@ impl DeadLetters {
         id: MessageId,
         by: &str,
         now: Timestamp,
+        order: u64,
         fence: impl FnOnce(&Conversation) -> Guard,
     ) -> Result<(Live, Version)> {
         let missing =
@@ -175,6 +176,8 @@ impl DeadLetters {
         match &mut row {
             Live::Turn(turn) => turn.failed = 0,
             Live::Reply(reply) => {
+                // It goes out behind what waits now.
+                reply.order = order;
                 let open = reply
                     .parts
                     .iter_mut()

@@ -26,7 +26,7 @@ pub(crate) enum Live {
 
 impl Row for Live {
     const NAME: &'static str = "live messages";
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
 }
 
 /// A message that an agent has to answer.
@@ -69,6 +69,8 @@ impl TurnRow {
 pub(crate) struct ReplyRow {
     pub(crate) to: Conversation,
     pub(crate) cause: Cause,
+    /// Its place among the replies: a turn that was resumed answers behind later messages.
+    pub(crate) order: u64,
     pub(crate) parts: Vec<PartRow>,
     /// The platform's id of a streamed hint that the first part replaces.
     pub(crate) replaces: Option<Arc<str>>,

@@ -19,12 +19,13 @@ impl ReplyRow {
     pub(crate) fn new(
         to: Conversation,
         cause: Cause,
+        order: u64,
         parts: Vec<Part>,
         replaces: Option<Arc<str>>,
     ) -> Self {
         let parts =
             parts.into_iter().map(|part| PartRow { part, state: EffectState::NEW }).collect();
-        Self { to, cause, parts, replaces, due: None }
+        Self { to, cause, order, parts, replaces, due: None }
     }
 
     /// The first part that is not done, and its place.
