@@ -2,8 +2,11 @@
 //!
 //! Without a server, in paused time:
 //! * [`mod@env`]: time and randomness that a test holds in its hand.
-//! * [`agent`]: agents that play a script, fail, hang, panic or change their words.
+//! * [`agent`]: agents that play a script, or change their words at every attempt.
 //! * [`remote`]: a business system that counts its effects and misbehaves on demand.
+//! * [`fault`]: faults at every seam, by script or by seed, and the plug of a process.
+//! * [`platform`]: the other side of a channel.
+//! * [`trace`]: what happened, in order.
 //! * [`disk`]: a disk that loses what was not synced.
 //! * [`sim`]: the whole gateway under a seed, with every fault there is.
 //!
@@ -21,9 +24,11 @@ pub mod agent;
 pub mod conformance;
 pub mod disk;
 pub mod env;
+pub mod fault;
 pub mod lint;
 #[cfg(feature = "load")]
 pub mod load;
+pub mod platform;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod remote;
@@ -32,5 +37,6 @@ pub mod servers;
 pub mod sim;
 #[cfg(feature = "stub")]
 pub mod stub;
+pub mod trace;
 #[cfg(any(feature = "proxy", feature = "stub"))]
 mod wire;

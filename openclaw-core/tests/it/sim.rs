@@ -25,12 +25,14 @@ use openclaw_core::{
 use openclaw_testkit::{
     agent::ScriptedAgent,
     env::SeededRng,
+    fault::{Fault, FaultAgent, Plan},
+    platform::{Ticket, Verdict},
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::support::{Crowd, Fault, Moody, Run, Step, Ticket, Verdict, World, envelope};
+use crate::support::{Crowd, Run, Step, World, envelope};
 
 const SEEDS: u64 = 100;
 const MESSAGES: usize = 24;
@@ -57,7 +59,9 @@ struct Play {
     crowd: Arc<Crowd>,
     remotes: Vec<CountingRemote>,
     rng: SeededRng,
-    storm: Arc<AtomicBool>,
+    /// What becomes of the agent's attempts.
+    moods: Plan,
+    storm: AtomicBool,
     until: Instant,
 }
 
@@ -76,13 +80,17 @@ impl Play {
             remote.misbehave(rng.split(), 0.2);
             remote
         });
+        let moods = Plan::seeded(rng.split());
+        moods.chance("handle", Fault::Fail, 0.1);
+        moods.chance("handle", Fault::Hang, 0.025);
         let crowd = Crowd { said: said(&rng), ..Crowd::default() };
         Self {
             world: Arc::new(world),
             crowd: Arc::new(crowd),
             remotes: remotes.into(),
             rng,
-            storm: Arc::new(AtomicBool::new(true)),
+            moods,
+            storm: AtomicBool::new(true),
             until: Instant::now() + STORM,
         }
     }
@@ -95,7 +103,7 @@ impl Play {
         }
         let waiting = Waiting::Question { text: "really?".into() };
         let script = script.when_begins(ASK).then_wait(waiting);
-        let agent = Moody { script, rng: self.rng.split(), storm: Arc::clone(&self.storm) };
+        let agent = FaultAgent::new(script, self.moods.clone());
         let skills = SKILLS.iter().zip(&self.remotes).map(|((name, effect, _), remote)| {
             RemoteSkill::named(name, *effect, remote.clone()).unwrap()
         });
@@ -111,9 +119,12 @@ impl Play {
         loop {
             let run = self.world.start(|builder| self.compose(builder)).await;
             if self.storming() {
-                run.store.chaos(self.rng.split(), 0.04);
-                let faults = [Fault::CutBefore, Fault::CutAfter];
-                run.store.fuse(30 + self.rng.below(150), *self.rng.pick(&faults).unwrap());
+                run.plan.seed(self.rng.split());
+                run.plan.chance(Plan::ANY, Fault::Fail, 0.02);
+                run.plan.chance("commit", Fault::LoseAnswer, 0.01);
+                run.plan.chance("commit", Fault::LoseRequest, 0.01);
+                let faults = [Fault::CrashBefore, Fault::CrashAfter];
+                run.plan.nth("commit", 30 + self.rng.below(150), *self.rng.pick(&faults).unwrap());
             }
             let lived = tokio::select! {
                 biased;
@@ -183,7 +194,7 @@ impl Play {
             }
             Verdict::Retry { after, .. } => after,
             Verdict::Abandoned => Duration::ZERO,
-            Verdict::Refused(kind) => panic!("message {n} was refused: {kind}"),
+            other => panic!("message {n}: {other:?}"),
         };
         let (world, crowd) = (Arc::clone(&self.world), Arc::clone(&self.crowd));
         tokio::spawn(async move {
@@ -194,7 +205,8 @@ impl Play {
 
     fn calm(&self, run: &Run) {
         self.storm.store(false, Ordering::Relaxed);
-        run.store.heal();
+        run.plan.heal();
+        self.moods.heal();
         self.world.platform.chaos(SeededRng::new(0), 0.0);
         self.remotes.iter().for_each(|remote| remote.misbehave(SeededRng::new(0), 0.0));
     }

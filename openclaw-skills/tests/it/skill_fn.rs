@@ -5,13 +5,13 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use async_trait::async_trait;
 use openclaw_core::{
-    Call, Effect, Effects, Error, ErrorKind, Happened, Result, Timestamp,
-    channel::{Intent, Reconcile, Reconciled},
+    Call, Effect, Effects, Error, ErrorKind, Happened, Timestamp,
+    channel::{Intent, Reconciled},
     skill::{Skill, SkillAnswer},
 };
 use openclaw_skills::{Schemas, SkillCx, skill_fn};
+use openclaw_testkit::remote::{CountingRemote, RemoteKind, RemoteSkill};
 use serde_json::{Value, json};
 
 use crate::support::{Order, Placed, context, key, manifest, pairs, place, run, skill};
@@ -208,23 +208,15 @@ fn a_version_that_is_none_is_refused() {
     assert_eq!(error.kind(), ErrorKind::ValidationError);
 }
 
-#[derive(Debug)]
-struct Ledger;
-
-#[async_trait]
-impl Reconcile for Ledger {
-    async fn reconcile(&self, _: &Intent) -> Result<Reconciled> {
-        Ok(Reconciled::DidNotHappen)
-    }
-}
-
 #[tokio::test]
 async fn a_reconcilable_skill_has_its_hook_or_refuses() {
     let new = || skill_fn(manifest(Effect::Reconcilable), place).expect("the schemas compile");
     let error = new().validate(&order(1)).expect_err("no hook");
     assert_eq!((error.kind(), error.happened()), (ErrorKind::Unsupported, Happened::No));
 
-    let skill = new().reconcile_with(Ledger);
+    let shop = CountingRemote::new(RemoteKind::Unkeyed);
+    let shop = RemoteSkill::named("order.place", Effect::Reconcilable, shop).expect("a name");
+    let skill = new().reconcile_with(shop);
     assert!(skill.validate(&order(1)).is_ok());
     let hook = skill.reconcile().expect("it is attached");
     let intent = Intent::new(key(), "order.place", Arc::default(), Timestamp::default());

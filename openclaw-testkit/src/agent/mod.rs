@@ -1,12 +1,10 @@
-//! Agents for tests: they play a script, fail, hang, panic, or change their words.
+//! Agents for tests: they play a script, or change their words at every attempt.
 
-mod flaky;
 mod rewording;
 mod script;
 mod words;
 
 pub use self::{
-    flaky::{FlakyAgent, Trouble},
     rewording::RewordingAgent,
     script::{Scene, ScriptedAgent},
 };

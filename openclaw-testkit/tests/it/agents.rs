@@ -1,9 +1,6 @@
-//! Agents that play a script, come to trouble, or change their words.
+//! Agents that play a script, or change their words.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use openclaw_core::{
     Call, ChannelId, Content, Context, Conversation, Env, Envelope, Error, ErrorKind, MessageId,
@@ -12,7 +9,7 @@ use openclaw_core::{
     skill::{JobTicket, SkillAnswer, SkillManifest, SkillPort, SkillRequest},
 };
 use openclaw_testkit::{
-    agent::{FlakyAgent, RewordingAgent, ScriptedAgent, Trouble},
+    agent::{RewordingAgent, ScriptedAgent},
     env::test_env,
 };
 use serde_json::{Value, json};
@@ -179,27 +176,4 @@ async fn words_change_at_every_attempt_and_operations_do_not() {
     let agent = RewordingAgent::new(desk(), other);
     play(&agent, &again, request("refund order 1042", Value::Null)).await.0.unwrap();
     assert_ne!(again.asked(), first, "another process finds other words");
-}
-
-#[tokio::test]
-async fn a_flaky_agent_fails_so_often_and_then_works() {
-    let agent = FlakyAgent::new(desk(), Trouble::Fail).times(2).only_for("repeat");
-    assert_eq!(says(&agent, "hm").await, "What?", "only for the words it is meant for");
-    let agent = FlakyAgent::new(desk(), Trouble::Fail).times(2);
-    for _ in 0..2 {
-        let failed = play(&agent, &Arc::default(), request("hm", Value::Null)).await.0;
-        assert_eq!(failed.unwrap_err().kind(), ErrorKind::ServerError);
-    }
-    assert_eq!(says(&agent, "hm").await, "What?");
-    assert_eq!(agent.attempts(MessageId::from_u128(1)), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_agent_panics_or_hangs_as_asked() {
-    let agent = FlakyAgent::new(desk(), Trouble::Panic);
-    let panicked = tokio::spawn(async move { says(&agent, "hm").await }).await;
-    assert!(panicked.unwrap_err().is_panic());
-    let agent = FlakyAgent::new(desk(), Trouble::Hang);
-    let waited = tokio::time::timeout(Duration::from_secs(3_600), says(&agent, "hm")).await;
-    assert!(waited.is_err());
 }

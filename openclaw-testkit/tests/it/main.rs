@@ -11,12 +11,14 @@ mod agents;
 mod broken_channels;
 mod broken_stores;
 mod env;
+mod fault;
 mod flaws;
 mod lint;
 #[cfg(feature = "load")]
 mod load;
 mod naive_channel;
 mod naive_store;
+mod platform;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod remote;

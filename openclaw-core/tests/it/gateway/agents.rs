@@ -7,14 +7,15 @@ use std::{
 };
 
 use openclaw_core::{
-    AgentId, Call, ChannelId, Content, Effect, Error, ErrorKind, Result,
+    AgentId, Effect, Error, ErrorKind,
     agent::{Agent, Answer, Budget, agent_fn},
-    channel::{Capabilities, Channel, Outbound, Part, Receipt, Source},
     gateway::{GatewayConfig, MessageState},
     records::DeadLetter,
 };
 use openclaw_testkit::{
-    agent::{FlakyAgent, ScriptedAgent, Trouble},
+    agent::ScriptedAgent,
+    fault::{Fault, FaultAgent, FaultChannel, Plan},
+    platform::Verdict,
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
@@ -28,9 +29,11 @@ async fn letters(run: &Run) -> Vec<DeadLetter> {
 }
 
 /// A poisoned message comes to its letter, and the one behind it is answered.
-async fn poison(trouble: Trouble, kind: ErrorKind) {
+async fn poison(fault: Fault, kind: ErrorKind) {
     let world = World::new(1);
-    let agent = FlakyAgent::new(echo(), trouble).only_for("poison");
+    let plan = Plan::default();
+    plan.every("poison", fault);
+    let agent = FaultAgent::new(echo(), plan);
     let run = world.start(|b| b.agent(agent)).await;
     let (bad, good) = (world.say("c1", "m1", "poison"), world.say("c1", "m2", "fine"));
     let (bad, good) = (run.accepted(bad).await, run.accepted(good).await);
@@ -44,23 +47,25 @@ async fn poison(trouble: Trouble, kind: ErrorKind) {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_fails_leaves_a_dead_letter() {
-    poison(Trouble::Fail, ErrorKind::ServerError).await;
+    poison(Fault::Fail, ErrorKind::ServerError).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_panics_leaves_a_dead_letter() {
-    poison(Trouble::Panic, ErrorKind::Unclassified).await;
+    poison(Fault::Panic, ErrorKind::Unclassified).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_hangs_leaves_a_dead_letter() {
-    poison(Trouble::Hang, ErrorKind::Timeout).await;
+    poison(Fault::Hang, ErrorKind::Timeout).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_recovers_answers() {
     let world = World::new(1);
-    let agent = FlakyAgent::new(echo(), Trouble::Panic).times(2);
+    let plan = Plan::default();
+    plan.next("handle", 2, Fault::Panic);
+    let agent = FaultAgent::new(echo(), plan);
     let run = world.start(|b| b.agent(agent)).await;
     run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
     assert_eq!(world.platform.texts(), ["hello"]);
@@ -117,11 +122,11 @@ async fn a_failed_attempt_leaves_no_trace_in_the_session() {
     let agent = agent_fn(AgentId::new("notes").unwrap(), |turn| async move {
         let seen = turn.session().to_string();
         turn.set_session(json!(format!("{} at attempt {}", turn.text(), turn.context().attempt())));
-        if &*turn.text() == "first" && turn.context().attempt() == 1 {
-            return Err(Error::new(ErrorKind::ServerError, "after it had written"));
-        }
         Ok(Answer::text(seen))
     });
+    let plan = Plan::default();
+    plan.nth("first", 1, Fault::LoseAnswer);
+    let agent = FaultAgent::new(agent, plan);
     let run = world.start(|b| b.agent(agent)).await;
     run.ends(world.tell("c1", "m1", "first").await, MessageState::Done).await;
     run.ends(world.tell("c1", "m2", "second").await, MessageState::Done).await;
@@ -167,40 +172,13 @@ async fn an_agent_that_says_nothing_sends_nothing() {
     assert!(world.platform.requests().is_empty());
 }
 
-/// A channel that panics when it renders.
-#[derive(Debug)]
-struct Clumsy(ChannelId, Capabilities, Arc<dyn Channel>);
-
-#[async_trait::async_trait]
-impl Channel for Clumsy {
-    fn id(&self) -> &ChannelId {
-        &self.0
-    }
-
-    fn capabilities(&self) -> &Capabilities {
-        &self.1
-    }
-
-    async fn receive(&self) -> Result<Option<Box<dyn Source>>> {
-        self.2.receive().await
-    }
-
-    async fn send(&self, call: Call<Outbound>) -> Result<Receipt> {
-        self.2.send(call).await
-    }
-
-    fn render(&self, content: &Content) -> Vec<Part> {
-        assert!(!content.to_text().contains("poison"), "this can't be rendered, as the test asked");
-        self.2.render(content)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_can_not_be_rendered_is_a_dead_letter() {
     let world = World::new(1);
-    let power = crate::support::Power::on();
-    let desk = world.platform.channel(world.capabilities.clone(), power);
-    let clumsy = Clumsy(desk.id().clone(), desk.capabilities().clone(), Arc::new(desk));
+    let plan = Plan::default();
+    plan.every("poison", Fault::Panic);
+    let desk = world.platform.channel(world.capabilities.clone(), plan.power().clone());
+    let clumsy = FaultChannel::new(desk, plan);
     let gateway = openclaw_core::gateway::Gateway::builder(world.env.clone(), world.rows.clone())
         .channel(clumsy)
         .agent(echo())
@@ -211,7 +189,7 @@ async fn a_reply_that_can_not_be_rendered_is_a_dead_letter() {
     let (mut ends, tenant) = (Vec::new(), tenant());
     for ticket in [bad, good] {
         let verdict = world.platform.verdict(ticket).await;
-        let crate::support::Verdict::Accepted { message, .. } = verdict else { panic!() };
+        let Verdict::Accepted { message, .. } = verdict else { panic!() };
         let end = gateway.settled(&tenant, message);
         let end = tokio::time::timeout(Duration::from_secs(600), end).await.unwrap();
         ends.push(end.unwrap().state);

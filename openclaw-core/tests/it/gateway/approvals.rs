@@ -3,16 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    AgentId, Effect, Error, ErrorKind, SkillId,
+    AgentId, Effect, ErrorKind, SkillId,
     agent::{Agent, Answer, agent_fn},
     gateway::MessageState,
     records::{Approval, ApprovalState, Approvals},
     skill::SkillRequest,
 };
-use openclaw_testkit::remote::{CountingRemote, RemoteKind, RemoteSkill};
+use openclaw_testkit::{
+    fault::{Fault, FaultAgent, Plan},
+    remote::{CountingRemote, RemoteKind, RemoteSkill},
+    trace::Event,
+};
 use serde_json::{Value, json};
 
-use crate::support::{Event, Fault, Run, World, tenant};
+use crate::support::{Run, World, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -21,15 +25,15 @@ fn input() -> Value {
 }
 
 /// Pays under the approval `a1`; fails behind the payment at its first `failures` attempts.
-fn payer(failures: u32) -> impl Agent {
-    agent_fn(AgentId::new("payer").unwrap(), move |mut turn| async move {
+fn payer(failures: u64) -> impl Agent {
+    let payer = agent_fn(AgentId::new("payer").unwrap(), |mut turn| async move {
         let pay = SkillId::new("pay").unwrap();
         let paid = turn.call(SkillRequest::new(pay, "pay", input()).approved("a1")).await;
-        if turn.context().attempt() <= failures {
-            return Err(Error::new(ErrorKind::ServerError, "behind the payment"));
-        }
         Ok(Answer::text(paid.map_or_else(|e| e.kind().code(), |_| "paid")))
-    })
+    });
+    let plan = Plan::default();
+    plan.next("handle", failures, Fault::LoseAnswer);
+    FaultAgent::new(payer, plan)
 }
 
 struct Bank {
@@ -57,7 +61,7 @@ impl Bank {
         self.approvals().get("a1").await.unwrap().unwrap().state
     }
 
-    async fn start(&self, failures: u32) -> Run {
+    async fn start(&self, failures: u64) -> Run {
         let skill = RemoteSkill::named("pay", Effect::AtMostOnce, self.remote.clone()).unwrap();
         self.world.start(|b| b.agent(payer(failures)).skill(skill)).await
     }
@@ -105,7 +109,7 @@ async fn two_turns_at_once_can_not_share_an_approval() {
     let bank = Bank::new();
     bank.grant(&input(), DAY).await;
     let run = bank.start(0).await;
-    run.store.slow("claim", Duration::from_millis(10));
+    run.plan.delay("claim", Duration::from_millis(10));
     let tickets = ["c1", "c2"].map(|place| bank.world.say(place, place, "pay"));
     for ticket in tickets {
         run.ends(run.accepted(ticket).await, MessageState::Done).await;
@@ -162,7 +166,7 @@ async fn a_claim_that_is_not_stored_leaves_the_approval_alone() {
     let bank = Bank::new();
     bank.grant(&input(), DAY).await;
     let first = bank.start(0).await;
-    first.store.at("claim", 1, Fault::CutBefore);
+    first.plan.nth("claim", 1, Fault::CrashBefore);
     bank.world.say("c1", "c1", "pay");
     first.dies().await;
     assert_eq!(bank.state().await, ApprovalState::Granted);
@@ -176,7 +180,7 @@ async fn a_claimed_effect_needs_no_second_approval_after_a_crash() {
     let bank = Bank::new();
     bank.grant(&input(), DAY).await;
     let first = bank.start(0).await;
-    first.store.at("claim", 1, Fault::CutAfter);
+    first.plan.nth("claim", 1, Fault::CrashAfter);
     bank.world.say("c1", "c1", "pay");
     first.dies().await;
     assert_eq!(bank.state().await, ApprovalState::Consumed);

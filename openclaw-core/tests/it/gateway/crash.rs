@@ -11,11 +11,12 @@ use openclaw_core::{
 use openclaw_testkit::{
     agent::{RewordingAgent, ScriptedAgent},
     env::test_env,
+    fault::Fault,
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
 
-use crate::support::{Fault, World, tenant};
+use crate::support::{World, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const KEYED: Effect = Effect::Keyed { retention: DAY };
@@ -40,14 +41,14 @@ const fn point(
 /// Before the claim, behind it, before and behind the dispatch mark, behind the effect,
 /// behind the receipt, before and behind the end of the turn.
 const POINTS: [Point; 8] = [
-    point("C0", Fault::CutBefore, "claim", None),
-    point("C1", Fault::CutAfter, "claim", Some("claimed")),
-    point("C1, not dispatched", Fault::CutBefore, "dispatch", Some("claimed")),
-    point("C2", Fault::CutAfter, "dispatch", Some("dispatching")),
-    point("C3", Fault::CutBefore, "settle", Some("dispatching")),
-    point("C4", Fault::CutAfter, "settle", Some("done")),
-    point("C4, turn not stored", Fault::CutBefore, "turn", Some("done")),
-    point("C5", Fault::CutAfter, "turn", Some("done")),
+    point("C0", Fault::CrashBefore, "claim", None),
+    point("C1", Fault::CrashAfter, "claim", Some("claimed")),
+    point("C1, not dispatched", Fault::CrashBefore, "dispatch", Some("claimed")),
+    point("C2", Fault::CrashAfter, "dispatch", Some("dispatching")),
+    point("C3", Fault::CrashBefore, "settle", Some("dispatching")),
+    point("C4", Fault::CrashAfter, "settle", Some("done")),
+    point("C4, turn not stored", Fault::CrashBefore, "turn", Some("done")),
+    point("C5", Fault::CrashAfter, "turn", Some("done")),
 ];
 
 /// How it ended: effects at the remote, the message, the ledger, the replies.
@@ -86,7 +87,7 @@ async fn run(effect: Effect, point: &Point, agent: impl Agent + Clone, away: Dur
     let skill = || RemoteSkill::named("pay", effect, remote.clone()).unwrap();
     let compose = |builder: GatewayBuilder| builder.agent(agent.clone()).skill(skill());
     let first = world.start(compose).await;
-    first.store.at(point.label, 1, point.fault);
+    first.plan.nth(point.label, 1, point.fault);
     world.say("c1", "m1", "pay");
     first.dies().await;
     assert_eq!(ledger(&world).await, point.stored, "{} stored", point.name);
@@ -132,7 +133,7 @@ async fn an_at_most_once_effect_in_doubt_is_parked_and_never_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pure_call_keeps_no_record_and_runs_again() {
-    let point = point("C3", Fault::CutBefore, "turn", None);
+    let point = point("C3", Fault::CrashBefore, "turn", None);
     let end = run(Effect::Pure, &point, payer(), Duration::ZERO).await;
     assert_eq!(end, (0, MessageState::Done, None, 1));
 }
@@ -171,7 +172,7 @@ async fn an_effect_in_doubt_that_is_not_asked_for_again_parks_the_turn() {
         let remote = remote(KEYED);
         let skill = || RemoteSkill::named("pay", KEYED, remote.clone()).unwrap();
         let first = world.start(|b| b.agent(payer()).skill(skill())).await;
-        first.store.at(point.label, 1, point.fault);
+        first.plan.nth(point.label, 1, point.fault);
         world.say("c1", "m1", "pay");
         first.dies().await;
         let silent = ScriptedAgent::new("payer").unwrap().otherwise("never mind");
@@ -191,7 +192,7 @@ async fn a_commit_whose_answer_is_lost_changes_nothing() {
                 let remote = remote(effect);
                 let skill = RemoteSkill::named("pay", effect, remote.clone()).unwrap();
                 let run = world.start(|b| b.agent(payer()).skill(skill)).await;
-                run.store.at(label, 1, fault);
+                run.plan.nth(label, 1, fault);
                 let message = world.tell("c1", "m1", "pay").await;
                 run.ends(message, MessageState::Done).await;
                 let counts = (remote.effects_total(), world.platform.posts().len());

@@ -7,8 +7,9 @@ use openclaw_core::{
     channel::Reconciled,
     gateway::{MessageState, Recovered},
 };
+use openclaw_testkit::{fault::Fault, platform::Verdict};
 
-use crate::support::{Fault, Run, Verdict, World, echo};
+use crate::support::{Run, World, echo};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const KEYED: Effect = Effect::Keyed { retention: DAY };
@@ -16,12 +17,12 @@ const KEYED: Effect = Effect::Keyed { retention: DAY };
 /// Where the process dies.
 type Point = (&'static str, Fault, &'static str);
 
-const BEFORE_THE_TURN: Point = ("C0", Fault::CutBefore, "turn");
-const BEHIND_THE_TURN: Point = ("C1", Fault::CutAfter, "turn");
-const BEFORE_THE_MARK: Point = ("C1, not dispatched", Fault::CutBefore, "dispatch");
-const BEHIND_THE_MARK: Point = ("C2", Fault::CutAfter, "dispatch");
-const BEHIND_THE_SEND: Point = ("C3", Fault::CutBefore, "done");
-const BEHIND_THE_RECEIPT: Point = ("C4", Fault::CutAfter, "done");
+const BEFORE_THE_TURN: Point = ("C0", Fault::CrashBefore, "turn");
+const BEHIND_THE_TURN: Point = ("C1", Fault::CrashAfter, "turn");
+const BEFORE_THE_MARK: Point = ("C1, not dispatched", Fault::CrashBefore, "dispatch");
+const BEHIND_THE_MARK: Point = ("C2", Fault::CrashAfter, "dispatch");
+const BEHIND_THE_SEND: Point = ("C3", Fault::CrashBefore, "done");
+const BEHIND_THE_RECEIPT: Point = ("C4", Fault::CrashAfter, "done");
 
 const POINTS: [Point; 6] = [
     BEFORE_THE_TURN,
@@ -44,7 +45,7 @@ fn world(effect: Effect) -> World {
 /// Lets a process die at this point, and starts another one after a while.
 async fn again(world: &World, point: Point, away: Duration) -> (Run, openclaw_core::MessageId) {
     let first = world.start(|b| b.agent(echo())).await;
-    first.store.at(point.2, 1, point.1);
+    first.plan.nth(point.2, 1, point.1);
     world.say("c1", "m1", "hello");
     first.dies().await;
     tokio::time::sleep(away).await;
@@ -154,7 +155,7 @@ async fn what_the_platform_can_not_know_is_parked() {
 async fn a_message_that_was_not_durable_is_taken_when_it_comes_again() {
     let world = world(Effect::AtMostOnce);
     let first = world.start(|b| b.agent(echo())).await;
-    first.store.at("admit", 1, Fault::CutBefore);
+    first.plan.nth("admit", 1, Fault::CrashBefore);
     let ticket = world.say("c1", "m1", "hello");
     first.dies().await;
     assert_eq!(world.platform.peek(ticket), Some(Verdict::Abandoned));
@@ -168,7 +169,7 @@ async fn a_message_that_was_not_durable_is_taken_when_it_comes_again() {
 async fn a_message_that_was_durable_is_a_duplicate_when_it_comes_again() {
     let world = world(Effect::AtMostOnce);
     let first = world.start(|b| b.agent(echo())).await;
-    first.store.at("admit", 1, Fault::CutAfter);
+    first.plan.nth("admit", 1, Fault::CrashAfter);
     world.say("c1", "m1", "hello");
     first.dies().await;
     let second = world.start(|b| b.agent(echo())).await;
@@ -188,7 +189,7 @@ async fn a_reply_whose_commits_lose_their_answers_arrives_once() {
         for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
             let world = world(Effect::AtMostOnce);
             let run = world.start(|b| b.agent(echo())).await;
-            run.store.at(label, 1, fault);
+            run.plan.nth(label, 1, fault);
             run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
             assert_eq!(world.platform.texts(), ["hello"], "{fault:?} at {label}");
         }

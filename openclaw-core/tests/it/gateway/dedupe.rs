@@ -9,7 +9,11 @@ use openclaw_core::{
     records::DeadLetter,
 };
 
-use crate::support::{Platform, Run, Ticket, Verdict, World, echo, envelope, tenant};
+use crate::support::{Run, World, echo, envelope, tenant};
+use openclaw_testkit::{
+    fault::Power,
+    platform::{Platform, Ticket, Verdict},
+};
 
 const MANY: NonZeroUsize = NonZeroUsize::new(100).unwrap();
 
@@ -79,8 +83,8 @@ async fn another_tenant_has_ids_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn another_channel_has_ids_of_its_own() {
     let world = World::new(1);
-    let web = Platform::new("web", world.trace.clone());
-    let power = crate::support::Power::on();
+    let web = Platform::new(ChannelId::new("web").unwrap(), world.trace.clone());
+    let power = Power::on();
     let channel = web.channel(world.capabilities.clone(), power);
     let run = world.start(|b| b.agent(echo()).channel(channel)).await;
     let place = Conversation::new(ChannelId::new("web").unwrap(), "c1");

@@ -9,7 +9,8 @@ use openclaw_core::{
 };
 use tokio::time::Instant;
 
-use crate::support::{Run, Sending, Ticket, World, echo, tenant};
+use crate::support::{Run, World, echo, tenant};
+use openclaw_testkit::platform::{Sending, Ticket};
 
 /// A world whose platform takes ten characters a message.
 fn narrow() -> World {

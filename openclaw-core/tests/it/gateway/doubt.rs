@@ -5,11 +5,12 @@ use std::time::Duration;
 use openclaw_core::{Effect, ErrorKind, gateway::MessageState};
 use openclaw_testkit::{
     agent::ScriptedAgent,
+    platform::Sending,
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
 
-use crate::support::{Run, Sending, World, echo};
+use crate::support::{Run, World, echo};
 
 const fn keyed(seconds: u64) -> Effect {
     Effect::Keyed { retention: Duration::from_secs(seconds) }

@@ -3,16 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    AgentId, Error, ErrorKind,
+    AgentId, ChannelId, Error, ErrorKind,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
     gateway::{GatewayConfig, MessageState},
+};
+use openclaw_testkit::{
+    fault::{Fault, Plan},
+    platform::{Platform, Sending, Verdict},
+    trace::Event,
 };
 use serde_json::json;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::support::{
-    Event, Fault, Platform, Probe, Sending, Verdict, World, echo, envelope, tenant,
-};
+use crate::support::{World, echo, envelope, tenant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -65,7 +68,7 @@ async fn a_drain_finishes_what_is_on_hand() {
 async fn a_drain_waits_for_the_last_commits() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    run.store.slow("done", Duration::from_secs(10));
+    run.plan.delay("done", Duration::from_secs(10));
     world.tell("c1", "m1", "hello").await;
     while world.platform.posts().is_empty() {
         tokio::task::yield_now().await;
@@ -79,7 +82,7 @@ async fn a_drain_waits_for_the_last_commits() {
 async fn a_drain_that_loses_its_last_commit_says_so() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    run.store.every("done", Fault::Refuse);
+    run.plan.every("done", Fault::Fail);
     world.tell("c1", "m1", "hello").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(run.drain(MINUTE).await.unwrap_err().kind(), ErrorKind::Timeout);
@@ -227,7 +230,7 @@ async fn a_draining_gateway_lives_and_is_not_ready() {
 async fn a_gateway_without_its_store_is_not_ready() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    run.store.down();
+    run.plan.fail(Plan::ANY);
     let health = run.health().await;
     assert!(!health.ready && health.problems.iter().any(|p| p.contains("store")), "{health:?}");
 }
@@ -278,7 +281,7 @@ async fn a_gateway_that_was_taken_over_sends_nothing_more() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let applied = first.store.applied();
     // The second one hesitates: when the first one's pause ends, the row is as it was.
-    let slow = |store: &Probe| store.slow("dispatch", MINUTE);
+    let slow = |plan: &Plan| plan.delay("dispatch", MINUTE);
     let second = world.start_with(slow, |b| b.agent(echo())).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!((first.store.applied(), world.platform.texts().len()), (applied, 0));
@@ -290,7 +293,7 @@ async fn a_gateway_that_was_taken_over_sends_nothing_more() {
 async fn a_gateway_that_was_taken_over_acknowledges_nothing() {
     let world = World::new(1);
     let first = world.start(|b| b.agent(echo())).await;
-    let platform = Platform::new("desk", world.trace.clone());
+    let platform = Platform::new(ChannelId::new("desk").unwrap(), world.trace.clone());
     let other = World { platform, ..world };
     let _second = other.start(|b| b.agent(echo())).await;
     let platform = first.platform();

@@ -11,9 +11,13 @@ use openclaw_core::{
     agent::{Agent, Answer, agent_fn},
     gateway::{GatewayConfig, MessageState},
 };
+use openclaw_testkit::{
+    fault::Fault,
+    platform::{Ticket, Verdict},
+};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::support::{Fault, Ticket, Verdict, World, echo, envelope, number};
+use crate::support::{World, echo, envelope, number};
 
 /// Echoes, each message after a permit.
 fn gated(gate: &Arc<Semaphore>) -> impl Agent + use<> {
@@ -190,8 +194,7 @@ async fn what_is_behind_a_message_that_did_not_get_in_does_not_overtake_it() {
     let world = World::new(1);
     let tickets = [1, 2, 3].map(|n| world.say("c1", &format!("m{n}"), &format!("text {n}")));
     let elsewhere = world.say("c2", "m4", "elsewhere 4");
-    let run =
-        world.start_with(|store| store.at("admit", 1, Fault::Refuse), |b| b.agent(echo())).await;
+    let run = world.start_with(|plan| plan.nth("admit", 1, Fault::Fail), |b| b.agent(echo())).await;
     for ticket in tickets {
         let verdict = world.platform.verdict(ticket).await;
         assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");

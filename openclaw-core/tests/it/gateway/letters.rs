@@ -1,27 +1,23 @@
 //! Dead and parked letters: shown, sent on their way again, decided on, and removed.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::num::NonZeroUsize;
 
 use openclaw_core::{
-    AgentId, Effect, Error, ErrorKind, Happened, MessageId,
-    agent::{Answer, agent_fn},
+    AgentId, Effect, ErrorKind, Happened, MessageId,
+    agent::Agent,
     gateway::{GatewayBuilder, MessageState, Route, Router},
     records::AuditAction,
     skill::SkillAnswer,
 };
 use openclaw_testkit::{
-    agent::{FlakyAgent, Trouble},
+    agent::ScriptedAgent,
+    fault::{Fault, FaultAgent, Plan},
+    platform::Sending,
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
 
-use crate::support::{Fault, Run, Sending, World, echo, tenant};
+use crate::support::{Run, World, echo, tenant};
 
 const fn limit(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).unwrap()
@@ -33,9 +29,16 @@ async fn decisions(run: &Run, message: MessageId) -> Vec<AuditAction> {
     entries.into_iter().filter(|e| e.message == message).map(|e| e.action).collect()
 }
 
+/// An echo whose first attempts fail.
+fn failing(attempts: u64) -> impl Agent {
+    let plan = Plan::default();
+    plan.fail_next("handle", attempts);
+    FaultAgent::new(echo(), plan)
+}
+
 /// A message that is dead because its agent failed three times; it would work now.
 async fn dead(world: &World) -> (Run, MessageId) {
-    let agent = FlakyAgent::new(echo(), Trouble::Fail).times(3);
+    let agent = failing(3);
     let run = world.start(|b| b.agent(agent)).await;
     let message = world.tell("c1", "m1", "hello").await;
     run.ends(message, MessageState::Dead).await;
@@ -49,13 +52,13 @@ async fn a_dead_letter_says_what_and_why() {
     let letter = run.dead_letters(&tenant()).show(message).await.unwrap().unwrap();
     assert_eq!((letter.id, letter.kind, letter.attempts), (message, ErrorKind::ServerError, 3));
     assert_eq!((&*letter.conversation.id, &*letter.content.to_text()), ("c1", "hello"));
-    assert!(letter.reason.contains("this attempt fails"), "{}", letter.reason);
+    assert!(letter.reason.contains("a fault was injected"), "{}", letter.reason);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replayed_letter_has_all_its_attempts_again() {
     let world = World::new(1);
-    let agent = FlakyAgent::new(echo(), Trouble::Fail).times(5);
+    let agent = failing(5);
     let run = world.start(|b| b.agent(agent)).await;
     let message = world.tell("c1", "m1", "hello").await;
     run.ends(message, MessageState::Dead).await;
@@ -82,8 +85,8 @@ async fn a_replay_outlives_the_process() {
 async fn a_replay_nobody_can_confirm_goes_on_all_the_same() {
     let world = World::new(1);
     let (run, message) = dead(&world).await;
-    run.store.at("replay", 1, Fault::LoseAnswer);
-    run.store.deaf_for("replay", 1);
+    run.plan.nth("replay", 1, Fault::LoseAnswer);
+    run.plan.when("replay", |plan| plan.fail_next("read", 1));
     let e = run.replay(&tenant(), message, "ops").await.unwrap_err();
     assert_eq!(e.happened(), Happened::Maybe);
     run.ends(message, MessageState::Done).await;
@@ -116,20 +119,13 @@ async fn a_parked_reply_is_sent_again_because_an_operator_says_so() {
 }
 
 /// A gateway whose agent pays, at most once, and then fails this often.
-fn pays(remote: &CountingRemote, failures: u32) -> impl FnOnce(GatewayBuilder) -> GatewayBuilder {
+fn pays(remote: &CountingRemote, failures: u64) -> impl FnOnce(GatewayBuilder) -> GatewayBuilder {
     let skill = RemoteSkill::named("pay", Effect::AtMostOnce, remote.clone()).unwrap();
-    let runs = Arc::new(AtomicU32::new(0));
-    let agent = agent_fn(AgentId::new("payer").unwrap(), move |mut turn| {
-        let run = runs.fetch_add(1, Ordering::Relaxed);
-        async move {
-            let answer = turn.skill("pay", "pay", json!({"amount": 7})).await?;
-            if run < failures {
-                return Err(Error::new(ErrorKind::ServerError, "behind the payment"));
-            }
-            let SkillAnswer::Done(output) = answer else { return Ok(Answer::Silent) };
-            Ok(Answer::text(format!("paid {output}")))
-        }
-    });
+    let payer = ScriptedAgent::new("payer").unwrap().always();
+    let payer = payer.call("pay", "pay", json!({"amount": 7})).then_say("paid {}");
+    let plan = Plan::default();
+    plan.next("handle", failures, Fault::LoseAnswer);
+    let agent = FaultAgent::new(payer, plan);
     move |b| b.agent(agent).skill(skill)
 }
 
@@ -165,7 +161,7 @@ async fn decided(answer: Option<SkillAnswer>) -> (World, CountingRemote) {
 #[tokio::test(start_paused = true)]
 async fn an_effect_that_a_person_found_done_is_not_done_again() {
     let (world, remote) = decided(Some(SkillAnswer::done(json!("by hand")))).await;
-    assert_eq!(world.platform.texts(), ["paid \"by hand\""]);
+    assert_eq!(world.platform.texts(), ["paid by hand"]);
     assert_eq!(remote.calls_total(), 1);
 }
 
@@ -220,7 +216,7 @@ async fn a_letter_that_never_got_in_can_not_be_replayed() {
 #[tokio::test(start_paused = true)]
 async fn letters_are_listed_oldest_first_page_by_page() {
     let world = World::new(1);
-    let run = world.start(|b| b.agent(FlakyAgent::new(echo(), Trouble::Fail))).await;
+    let run = world.start(|b| b.agent(failing(u64::MAX))).await;
     let mut dead = Vec::new();
     for n in 0..5 {
         let message = world.tell("c1", &format!("m{n}"), "hello").await;

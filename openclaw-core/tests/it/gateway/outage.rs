@@ -15,21 +15,23 @@ use openclaw_core::{
 };
 use openclaw_testkit::{
     agent::ScriptedAgent,
+    fault::{Fault, Plan},
+    platform::Verdict,
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::json;
 
-use crate::support::{Fault, Probe, Run, Verdict, World, echo, tenant};
+use crate::support::{Run, World, echo, tenant};
 
 /// Longer than all attempts with their pauses.
 const OUTAGE: Duration = Duration::from_secs(120);
 
 /// Breaks the store like this, says something, heals the store after the outage.
-async fn ends(world: &World, run: &Run, harm: impl Fn(&Probe)) {
-    harm(&run.store);
+async fn ends(world: &World, run: &Run, harm: impl Fn(&Plan)) {
+    harm(&run.plan);
     let ticket = world.say("c1", "m1", "hello");
     tokio::time::sleep(OUTAGE).await;
-    run.store.heal();
+    run.plan.heal();
     let message = match world.platform.verdict(ticket).await {
         Verdict::Accepted { message, .. } => message,
         Verdict::Retry { kind: ErrorKind::Unavailable, .. } => {
@@ -41,17 +43,15 @@ async fn ends(world: &World, run: &Run, harm: impl Fn(&Probe)) {
 }
 
 /// What a store does with the commits of one label.
-type Harm = (&'static str, fn(&Probe, &'static str));
+type Harm = (&'static str, fn(&Plan, &'static str));
 
 const fn harms() -> [Harm; 3] {
     [
-        ("refuses", |store, label| store.every(label, Fault::Refuse)),
-        ("loses answers", |store, label| {
-            store.every(label, Fault::LoseAnswer);
-        }),
-        ("loses answers and then all", |store, label| {
-            store.at(label, 1, Fault::LoseAnswer);
-            store.deaf_for(label, usize::MAX);
+        ("refuses", |plan, label| plan.every(label, Fault::Fail)),
+        ("loses answers", |plan, label| plan.every(label, Fault::LoseAnswer)),
+        ("loses answers and then all", |plan, label| {
+            plan.nth(label, 1, Fault::LoseAnswer);
+            plan.when(label, |plan| plan.fail("read"));
         }),
     ]
 }
@@ -62,7 +62,7 @@ async fn an_echo_survives_an_outage_at_every_commit() {
         for (name, harm) in harms() {
             let world = World::new(1);
             let run = world.start(|b| b.agent(echo())).await;
-            ends(&world, &run, |store| harm(store, label)).await;
+            ends(&world, &run, |plan| harm(plan, label)).await;
             assert_eq!(world.platform.texts(), ["hello"], "{label}: the store {name}");
         }
     }
@@ -79,7 +79,7 @@ async fn an_effect_survives_an_outage_at_every_commit() {
             let agent = ScriptedAgent::new("payer").unwrap().always();
             let agent = agent.call("pay", "pay", json!({"amount": 7})).then_say("paid");
             let run = world.start(|b| b.agent(agent).skill(skill)).await;
-            ends(&world, &run, |store| harm(store, label)).await;
+            ends(&world, &run, |plan| harm(plan, label)).await;
             let counts = (remote.effects_total(), world.platform.posts().len());
             assert_eq!(counts, (1, 1), "{label}: the store {name}");
         }
@@ -94,7 +94,7 @@ async fn an_agent_that_makes_light_of_an_outage_hides_no_effect() {
     let agent = ScriptedAgent::new("payer").unwrap().always();
     let agent = agent.call("pay", "pay", json!({"amount": 7})).or_say("sorry").then_say("paid");
     let run = world.start(|b| b.agent(agent).skill(skill)).await;
-    run.store.at("settle", 1, Fault::Refuse);
+    run.plan.nth("settle", 1, Fault::Fail);
     run.ends(world.tell("c1", "m1", "pay").await, MessageState::Done).await;
     assert_eq!((remote.effects_total(), world.platform.texts()), (1, vec!["paid".to_owned()]));
 }
@@ -103,10 +103,10 @@ async fn an_agent_that_makes_light_of_an_outage_hides_no_effect() {
 async fn a_store_that_is_away_acknowledges_nothing() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    run.store.down();
+    run.plan.fail(Plan::ANY);
     let verdict = world.platform.verdict(world.say("c1", "m1", "hello")).await;
     assert!(matches!(verdict, Verdict::Retry { kind: ErrorKind::Unavailable, .. }), "{verdict:?}");
-    run.store.heal();
+    run.plan.heal();
     run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
 }
 
@@ -114,11 +114,11 @@ async fn a_store_that_is_away_acknowledges_nothing() {
 async fn a_message_that_is_durable_unknown_to_anybody_is_answered() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    run.store.at("admit", 1, Fault::LoseAnswer);
-    run.store.deaf();
+    run.plan.nth("admit", 1, Fault::LoseAnswer);
+    run.plan.fail("read");
     let verdict = world.platform.verdict(world.say("c1", "m1", "hello")).await;
     assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
-    run.store.heal();
+    run.plan.heal();
     // Nobody delivers it again, and still it is answered: it was durable.
     tokio::time::sleep(OUTAGE).await;
     assert_eq!(world.platform.texts(), ["hello"]);
@@ -129,15 +129,15 @@ async fn a_message_that_is_durable_unknown_to_anybody_is_answered() {
 async fn a_message_that_is_looked_for_is_not_overtaken() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    run.store.at("admit", 1, Fault::LoseAnswer);
-    run.store.deaf();
+    run.plan.nth("admit", 1, Fault::LoseAnswer);
+    run.plan.fail("read");
     let verdict = world.platform.verdict(world.say("c1", "m1", "first")).await;
     assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
     // The look-up of the first second fails; the next one is still to come.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let again = world.platform.verdict(world.say("c1", "m1", "first")).await;
     assert!(matches!(again, Verdict::Retry { .. }), "it stands in no lane yet: {again:?}");
-    run.store.heal();
+    run.plan.heal();
     world.platform.verdict(world.say("c1", "m2", "second")).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let first = world.tell("c1", "m1", "first").await;
@@ -151,9 +151,9 @@ async fn a_message_that_is_looked_for_is_not_overtaken() {
 async fn a_turn_whose_commit_nobody_can_confirm_is_decided_once() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
-    run.store.at("turn", 1, Fault::LoseAnswer);
+    run.plan.nth("turn", 1, Fault::LoseAnswer);
     // The look behind the commit fails, and so does the one behind the pause.
-    run.store.deaf_for("turn", 2);
+    run.plan.when("turn", |plan| plan.fail_next("read", 2));
     let message = world.tell("c1", "m1", "hello").await;
     tokio::time::sleep(OUTAGE).await;
     run.ends(message, MessageState::Done).await;
@@ -183,7 +183,7 @@ async fn an_outage_is_nobody_s_attempt() {
     let attempts = Arc::default();
     let run = world.start(|b| b.agent(tired(&attempts))).await;
     // The first failure can't be counted while the store is away.
-    ends(&world, &run, |store| store.every("attempt", Fault::Refuse)).await;
+    ends(&world, &run, |plan| plan.every("attempt", Fault::Fail)).await;
     assert!(attempts.load(Ordering::Relaxed) > 3, "it was tried all the while");
     assert_eq!(world.platform.texts(), ["hello"]);
 }

@@ -7,11 +7,14 @@ use openclaw_core::{
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
     gateway::MessageState,
 };
-use openclaw_testkit::remote::{CountingRemote, RemoteKind, RemoteSkill};
+use openclaw_testkit::{
+    fault::Fault,
+    remote::{CountingRemote, RemoteKind, RemoteSkill},
+};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::support::{Fault, Run, World, tenant};
+use crate::support::{Run, World, tenant};
 
 /// "ask": pays, then waits for a person. "hold": waits for a permit. Everything else is echoed.
 fn desk(gate: &Arc<Semaphore>) -> impl Agent + Clone + use<> {
@@ -148,9 +151,9 @@ async fn a_suspension_outlives_the_process() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resolution_outlives_the_process() {
-    for (label, fault) in [("resolve", Fault::CutAfter), ("turn", Fault::CutBefore)] {
+    for (label, fault) in [("resolve", Fault::CrashAfter), ("turn", Fault::CrashBefore)] {
         let (waits, first) = Waits::new().await;
-        first.store.at(label, 1, fault);
+        first.plan.nth(label, 1, fault);
         // The answer may never come: the process dies while it is asked.
         tokio::select! {
             biased;
@@ -168,8 +171,8 @@ async fn a_resolution_outlives_the_process() {
 #[tokio::test(start_paused = true)]
 async fn a_resolution_nobody_can_confirm_goes_on_all_the_same() {
     let (waits, run) = Waits::new().await;
-    run.store.at("resolve", 1, Fault::LoseAnswer);
-    run.store.deaf_for("resolve", 1);
+    run.plan.nth("resolve", 1, Fault::LoseAnswer);
+    run.plan.when("resolve", |plan| plan.fail_next("read", 1));
     assert_eq!(waits.resolve(&run).await.unwrap_err().happened(), Happened::Maybe);
     run.ends(waits.message, MessageState::Done).await;
     assert_eq!(waits.texts(), [ANSWER]);

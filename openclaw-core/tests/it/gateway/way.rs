@@ -1,8 +1,9 @@
 //! The happy way of a message, and what it costs.
 
 use openclaw_core::gateway::{AckPolicy, MessageState};
+use openclaw_testkit::{fault::Power, platform::Verdict, trace::Event};
 
-use crate::support::{Event, Verdict, World, echo, tenant};
+use crate::support::{World, echo, tenant};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_answered_once() {
@@ -74,7 +75,7 @@ async fn each_step_is_durable_before_the_next_one_is_seen() {
 #[tokio::test(start_paused = true)]
 async fn an_acknowledgement_of_the_reply_waits_for_the_reply() {
     let world = World::new(1);
-    let desk = world.platform.channel(world.capabilities.clone(), crate::support::Power::on());
+    let desk = world.platform.channel(world.capabilities.clone(), Power::on());
     let builder = openclaw_core::gateway::Gateway::builder(world.env.clone(), world.rows.clone());
     let gateway =
         builder.channel_with(desk, AckPolicy::Replied).agent(echo()).start().await.unwrap();

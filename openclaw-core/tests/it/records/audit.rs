@@ -10,12 +10,14 @@ use openclaw_core::{
     store::{Entry, Key, Op, Prefix, ScanQuery, StateStore, Txn},
 };
 use openclaw_testkit::{
-    agent::{FlakyAgent, ScriptedAgent, Trouble},
+    agent::ScriptedAgent,
+    fault::{FaultAgent, Plan},
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
+    trace::Event,
 };
 use serde_json::json;
 
-use crate::support::{Event, Run, World, echo, tenant};
+use crate::support::{Run, World, echo, tenant};
 
 fn trail() -> Prefix {
     Key::of(&tenant(), "au").prefix()
@@ -206,7 +208,9 @@ async fn every_decision_has_one_entry() {
     use AuditAction as A;
     let scene = |script: ScriptedAgent| move |b: GatewayBuilder| b.agent(script);
     let mute = ScriptedAgent::new("mute").unwrap().always().then_nothing();
-    let broken = FlakyAgent::new(echo(), Trouble::Fail);
+    let plan = Plan::default();
+    plan.fail("handle");
+    let broken = FaultAgent::new(echo(), plan);
     type Compose = Box<dyn FnOnce(GatewayBuilder) -> GatewayBuilder>;
     let stories: [(Compose, MessageState, &[A]); 5] = [
         (Box::new(|b| b.agent(echo())), MessageState::Done, &[A::Replied]),
@@ -270,7 +274,7 @@ async fn of_two_who_seal_at_once_one_is_told() {
     let world = World::new(1);
     let run = world.start(|b| b.agent(echo())).await;
     run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
-    run.store.slow("seal", Duration::from_millis(5));
+    run.plan.delay("seal", Duration::from_millis(5));
     let other = AuditLog::new(Arc::new(run.store.clone()), tenant());
     let (one, two) = tokio::join!(other.seal(), other.seal());
     let ((Ok(Some(_)), Err(e)) | (Err(e), Ok(Some(_)))) = (&one, &two) else {

@@ -1,46 +1,14 @@
-//! The people and the agent of a seeded run.
+//! The people of a seeded run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Mutex,
 };
 
-use openclaw_core::{
-    AgentId, Envelope, Error, ErrorKind, MessageId, Result,
-    agent::{Agent, Answer, Turn},
-};
-use openclaw_testkit::{agent::ScriptedAgent, env::SeededRng};
+use openclaw_core::{Envelope, MessageId};
+use openclaw_testkit::platform::Ticket;
 
-use super::{Ticket, World};
-
-/// An agent that fails or hangs now and then, while the storm lasts.
-#[derive(Clone, Debug)]
-pub(crate) struct Moody {
-    pub(crate) script: ScriptedAgent,
-    pub(crate) rng: SeededRng,
-    pub(crate) storm: Arc<AtomicBool>,
-}
-
-#[async_trait::async_trait]
-impl Agent for Moody {
-    fn id(&self) -> &AgentId {
-        self.script.id()
-    }
-
-    async fn handle(&self, turn: Turn) -> Result<Answer> {
-        if self.storm.load(Ordering::Relaxed) {
-            match self.rng.below(40) {
-                0..4 => return Err(Error::new(ErrorKind::ServerError, "a bad mood")),
-                4 => std::future::pending().await,
-                _ => {}
-            }
-        }
-        self.script.handle(turn).await
-    }
-}
+use super::World;
 
 /// Who writes what: every message, offered until it is accepted.
 #[derive(Debug, Default)]

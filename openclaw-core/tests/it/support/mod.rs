@@ -1,4 +1,4 @@
-//! A small world for the gateway: a platform, a store that can be watched and broken, a plug.
+//! A small world for the gateway, built of what the testkit has.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,20 +8,12 @@
 )]
 
 mod crowd;
-mod platform;
-mod power;
-mod probe;
-mod trace;
 mod world;
 
 /// Longer than anything a healthy gateway takes.
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 pub(crate) use self::{
-    crowd::{Crowd, Moody, Step},
-    platform::{Platform, Sending, Ticket, Verdict},
-    power::Power,
-    probe::{Fault, Probe},
-    trace::{Event, Trace},
+    crowd::{Crowd, Step},
     world::{Run, World, chat, echo, envelope, number, tenant},
 };

@@ -9,9 +9,14 @@ use openclaw_core::{
     gateway::{Gateway, GatewayBuilder, MessageState, MessageStatus},
     store::MemoryStore,
 };
-use openclaw_testkit::env::test_env;
+use openclaw_testkit::{
+    env::test_env,
+    fault::{FaultStore, Plan, Power},
+    platform::{Platform, Ticket, Verdict},
+    trace::Trace,
+};
 
-use super::{LONG, Platform, Power, Probe, Ticket, Trace, Verdict};
+use super::LONG;
 
 pub(crate) fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
@@ -59,7 +64,7 @@ impl World {
         let trace = Trace::default();
         Self {
             rows: MemoryStore::new(env.clock()),
-            platform: Platform::new("desk", trace.clone()),
+            platform: Platform::new(ChannelId::new("desk").unwrap(), trace.clone()),
             capabilities: capabilities(),
             trace,
             env,
@@ -77,16 +82,17 @@ impl World {
     /// Starts a process whose store is broken like this from the first moment.
     pub(crate) async fn start_with(
         &self,
-        harm: impl FnOnce(&Probe),
+        harm: impl FnOnce(&Plan),
         compose: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Run {
         let power = Power::on();
-        let store = Probe::new(self.rows.clone(), self.trace.clone(), power.clone());
-        harm(&store);
+        let plan = Plan::new(power.clone());
+        harm(&plan);
+        let store = FaultStore::new(self.rows.clone(), plan.clone()).traced(self.trace.clone());
         let desk = self.platform.channel(self.capabilities.clone(), power.clone());
         let builder = Gateway::builder(self.env.clone(), store.clone()).channel(desk);
         let gateway = compose(builder).start().await.unwrap();
-        Run { gateway, store, power, platform: self.platform.clone() }
+        Run { gateway, store, plan, power, platform: self.platform.clone() }
     }
 
     /// Ann writes; the platform gives the message this id.
@@ -119,7 +125,8 @@ fn capabilities() -> Capabilities {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) gateway: Gateway,
-    pub(crate) store: Probe,
+    pub(crate) store: FaultStore<MemoryStore>,
+    pub(crate) plan: Plan,
     pub(crate) power: Power,
     platform: Platform,
 }

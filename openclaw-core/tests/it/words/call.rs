@@ -4,10 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openclaw_core::{
-    Call, Cancel, ChannelId, Content, Context, Conversation, Effect, Effects, Error, ErrorKind,
-    IdempotencyKey, MessageId, Principal, Result, SkillId, Subject, TenantId, TraceParent, Trust,
-    channel::{Capabilities, Channel, Outbound, Part, Receipt, Source},
+    Call, Cancel, ChannelId, Content, Context, Conversation, Effect, Effects, IdempotencyKey,
+    MessageId, Principal, SkillId, Subject, TenantId, TraceParent, Trust,
+    channel::{Capabilities, Channel, Outbound, Part},
     skill::SkillManifest,
+};
+use openclaw_testkit::{
+    fault::Power,
+    platform::{Platform, PlatformChannel},
+    trace::Trace,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -15,23 +20,9 @@ use tokio::time::Instant;
 
 use super::any;
 
-#[derive(Debug)]
-struct Web(ChannelId, Capabilities);
-
-#[async_trait::async_trait]
-impl Channel for Web {
-    fn id(&self) -> &ChannelId {
-        &self.0
-    }
-    fn capabilities(&self) -> &Capabilities {
-        &self.1
-    }
-    async fn receive(&self) -> Result<Option<Box<dyn Source>>> {
-        Ok(None)
-    }
-    async fn send(&self, _: Call<Outbound>) -> Result<Receipt> {
-        Err(Error::new(ErrorKind::Unsupported, "nothing is sent here"))
-    }
+fn web(capabilities: Capabilities) -> PlatformChannel {
+    let platform = Platform::new(ChannelId::new("web").unwrap(), Trace::default());
+    platform.channel(capabilities, Power::on())
 }
 
 fn context() -> Context {
@@ -136,7 +127,7 @@ fn a_skill_call_has_the_effect_of_its_manifest() {
 fn an_outbound_call_has_the_effect_of_its_kind() {
     let mut capabilities = Capabilities::default();
     capabilities.post = Effect::Reconcilable;
-    let web = Web(ChannelId::new("web").unwrap(), capabilities);
+    let web = web(capabilities);
     let to = Conversation::new(web.id().clone(), "c1");
     let part = Part::new(Content::text("hi"));
     let message: Arc<str> = "m".into();
