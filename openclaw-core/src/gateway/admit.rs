@@ -5,8 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::watch;
-
 use super::{
     AckPolicy, Inner,
     lanes::Full,
@@ -27,6 +25,7 @@ use crate::{
         sessions::session_key,
     },
     store::{Key, StateStore as _, Txn, Version},
+    words::flag::Flag,
     words::planted::{Bug, planted},
 };
 
@@ -301,7 +300,7 @@ async fn still_open(
     inner: &Inner,
     envelope: &Envelope,
     message: MessageId,
-) -> Result<Option<watch::Receiver<()>>> {
+) -> Result<Option<Arc<Flag>>> {
     let end = inner.watch_end(message);
     let status = super::status::look_up(inner, &envelope.tenant, message).await?;
     Ok(status.is_some_and(|status| !status.state.is_final()).then_some(end))

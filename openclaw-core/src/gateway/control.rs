@@ -134,7 +134,7 @@ impl Gateway {
     /// `TIMEOUT` when something was left; the gateway is stopped all the same.
     pub async fn drain(&self, deadline: Duration) -> Result<()> {
         let inner = &self.inner;
-        inner.draining.send_replace(true);
+        inner.draining.raise();
         let idle = tokio::time::timeout(deadline, inner.idle()).await;
         inner.tasks.stop().await;
         inner.seal_all().await;

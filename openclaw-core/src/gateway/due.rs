@@ -15,14 +15,13 @@ use crate::{
 
 /// Wakes deferred replies when their date has come.
 pub(super) async fn alarm(inner: Arc<Inner>) {
-    let mut draining = inner.draining.subscribe();
     loop {
         let first = lock(&inner.due).first().cloned();
         let wait =
             first.as_ref().map_or(Duration::from_secs(3600), |(at, ..)| at.since(inner.env.now()));
         tokio::select! {
             biased;
-            _ = draining.wait_for(|yes| *yes) => return,
+            () = inner.draining.wait() => return,
             () = inner.due_changed.notified() => continue,
             () = tokio::time::sleep(wait) => {}
         }

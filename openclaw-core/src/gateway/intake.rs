@@ -51,14 +51,13 @@ async fn pull(
     pause: &mut Duration,
 ) -> bool {
     let manners = Manners::of(channel.capabilities());
-    let mut draining = inner.draining.subscribe();
     loop {
         // A sender who is told may be refused at once; everybody else waits for credits.
         let max = if manners.tells { BATCH } else { credits(inner).await.min(BATCH) };
         let max = NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
         let next = tokio::select! {
             biased;
-            _ = draining.wait_for(|yes| *yes), if !manners.tells => break,
+            () = inner.draining.wait(), if !manners.tells => break,
             next = caught("the source", source.next(max)) => next,
         };
         match next {

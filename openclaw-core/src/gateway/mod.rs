@@ -34,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use self::{
     builder::Parts,
@@ -61,6 +61,7 @@ use crate::{
     },
     skill::Skill,
     store::{Applied, Key, SharedStore, StateStore, Txn},
+    words::flag::Flag,
     words::planted::{Bug, planted},
 };
 
@@ -106,14 +107,14 @@ pub(crate) struct Inner {
     due: Mutex<BTreeSet<(Timestamp, TenantId, MessageId)>>,
     due_changed: Notify,
     /// Who wants to hear that a message is final.
-    finals: Mutex<BTreeMap<MessageId, watch::Sender<()>>>,
+    finals: Mutex<BTreeMap<MessageId, Arc<Flag>>>,
     tenants: Mutex<BTreeSet<TenantId>>,
     refusals: Mutex<Refusals>,
     /// Messages that may be durable and are in no lane: somebody looks for their rows.
     sought: Mutex<BTreeSet<MessageId>>,
     /// Told whenever a lane ends: credits may be there again, or all may be idle.
     progress: Notify,
-    draining: watch::Sender<bool>,
+    draining: Flag,
     fenced: AtomicBool,
     /// Channels that still have a source.
     intakes: AtomicUsize,
@@ -165,7 +166,7 @@ impl Gateway {
             refusals: Mutex::default(),
             sought: Mutex::default(),
             progress: Notify::new(),
-            draining: watch::Sender::new(false),
+            draining: Flag::default(),
             fenced: AtomicBool::new(false),
             intakes: AtomicUsize::new(0),
             closing: AtomicUsize::new(0),
@@ -205,15 +206,14 @@ impl Gateway {
     pub async fn settled(&self, tenant: &TenantId, id: MessageId) -> Result<MessageStatus> {
         loop {
             // Subscribed before the look: an end in between is not missed.
-            let mut end = self.inner.watch_end(id);
+            let end = self.inner.watch_end(id);
             let missing =
                 || Error::new(ErrorKind::NotFound, "there is no such message").with("message", id);
             let status = self.status(tenant, id).await?.ok_or_else(missing)?;
             if status.state.is_final() {
                 return Ok(status);
             }
-            // A closed channel is the end, too.
-            let _ended = end.changed().await;
+            end.wait().await;
         }
     }
 
@@ -281,7 +281,7 @@ impl Inner {
     }
 
     fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        self.draining.is_up()
     }
 
     fn is_fenced(&self) -> bool {
@@ -300,7 +300,7 @@ impl Inner {
     fn fenced(&self, lost: Known) -> Error {
         if matches!(lost, Known::Lost { guard: 0, .. }) {
             self.fenced.store(true, Ordering::Relaxed);
-            self.draining.send_replace(true);
+            self.draining.raise();
         }
         lost.or_fenced().err().unwrap_or_else(|| Error::new(ErrorKind::Conflict, "lost a commit"))
     }
@@ -381,25 +381,26 @@ impl Inner {
 
     /// Tells whoever waits that a message is final.
     fn finished(&self, id: MessageId) {
-        // Dropping the sender is the message.
-        drop(lock(&self.finals).remove(&id));
+        let end = lock(&self.finals).remove(&id);
+        if let Some(end) = end {
+            end.raise();
+        }
     }
 
-    fn watch_end(&self, id: MessageId) -> watch::Receiver<()> {
+    fn watch_end(&self, id: MessageId) -> Arc<Flag> {
         let mut finals = lock(&self.finals);
         // Those who gave up waiting are cleared away now and then, not at each call.
         if finals.len().is_power_of_two() {
-            finals.retain(|_, sender| sender.receiver_count() > 0);
+            finals.retain(|_, end| Arc::strong_count(end) > 1);
         }
-        finals.entry(id).or_insert_with(|| watch::Sender::new(())).subscribe()
+        Arc::clone(finals.entry(id).or_default())
     }
 
     /// Waits for a span of tokio time, or until the drain begins; true when the drain began.
     async fn pause(&self, span: Duration) -> bool {
-        let mut draining = self.draining.subscribe();
         tokio::select! {
             biased;
-            _ = draining.wait_for(|yes| *yes) => true,
+            () = self.draining.wait() => true,
             () = tokio::time::sleep(span) => false,
         }
     }

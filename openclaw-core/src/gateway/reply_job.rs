@@ -66,12 +66,9 @@ impl ReplyJob {
         span: Duration,
     ) -> Result<()> {
         let due = inner.env.now().after(span);
+        // It stays when the store does not take it: the date holds all the same.
         self.row.due = Some(due);
-        let written = self.write(inner, "defer", None).await;
-        if written.is_err() {
-            self.row.due = None;
-        }
-        written?;
+        self.write(inner, "defer", None).await?;
         lock(&inner.replies).hold(lane);
         // Its place is free for another conversation.
         inner.start_replies();

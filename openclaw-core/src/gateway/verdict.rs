@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
-
 use super::{Inner, tasks::caught};
 use crate::{
     Attachment, Content, Envelope, Error, Result,
@@ -16,6 +14,7 @@ use crate::{
         row::Row,
     },
     store::{Guard, Op, Txn},
+    words::flag::Flag,
 };
 
 /// When a refused sender may try again, unless the refusal says so itself.
@@ -32,7 +31,7 @@ pub(super) struct Verdict {
     pub(super) settle: Settle,
     pub(super) ack: Ack,
     /// Only once the message is final.
-    pub(super) at_end: Option<watch::Receiver<()>>,
+    pub(super) at_end: Option<Arc<Flag>>,
 }
 
 impl Verdict {
@@ -66,13 +65,12 @@ pub(super) fn tell_all(inner: &Arc<Inner>, verdicts: Vec<Verdict>) {
     let closing = Arc::clone(inner);
     inner.tasks.spawn(async move {
         for Verdict { settle, ack, at_end } in verdicts {
-            let Some(mut end) = at_end else {
+            let Some(end) = at_end else {
                 tell(settle, ack).await;
                 continue;
             };
             closing.tasks.spawn(async move {
-                // A closed channel is the end.
-                let _ended = end.changed().await;
+                end.wait().await;
                 tell(settle, ack).await;
             });
         }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
+use super::flag::Flag;
 use crate::{Subject, TenantId};
 
 /// Someone an authenticator vouches for.
@@ -110,39 +111,36 @@ fn lower_hex(text: &str) -> bool {
 /// assert!(watch.is_cancelled());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Cancel(watch::Receiver<bool>);
+pub struct Cancel(Arc<Flag>);
 
 /// The side that cancels.
 #[derive(Clone, Debug)]
-pub struct Canceller(Arc<watch::Sender<bool>>);
+pub struct Canceller(Arc<Flag>);
 
 impl Cancel {
     /// Both ends.
     #[must_use]
     pub fn pair() -> (Canceller, Self) {
-        let (tx, rx) = watch::channel(false);
-        (Canceller(Arc::new(tx)), Self(rx))
+        let flag = Arc::<Flag>::default();
+        (Canceller(Arc::clone(&flag)), Self(flag))
     }
 
     /// Has the caller given up?
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        *self.0.borrow()
+        self.0.is_up()
     }
 
     /// Waits until the caller gives up; for ever when it never does.
     pub async fn cancelled(&self) {
-        let mut rx = self.0.clone();
-        if rx.wait_for(|gone| *gone).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.0.wait().await;
     }
 }
 
 impl Canceller {
     /// Gives up; the second time changes nothing.
     pub fn cancel(&self) {
-        self.0.send_replace(true);
+        self.0.raise();
     }
 }
 

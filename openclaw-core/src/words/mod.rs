@@ -6,6 +6,7 @@ pub(crate) mod digest;
 pub(crate) mod env;
 pub(crate) mod envelope;
 pub(crate) mod error;
+pub(crate) mod flag;
 pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod limits;

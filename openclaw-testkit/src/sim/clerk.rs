@@ -365,13 +365,13 @@ impl Agent for Clerk {
     }
 
     async fn handle(&self, mut turn: Turn) -> Result<Answer> {
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         let lane = lane_of(turn.envelope());
         let bound = self.here.scene.plan.config.turns;
         self.here.scene.books().begin_turn(self.here.process, &lane, turn.id(), bound);
         let running = Running { here: self.here.clone(), lane };
         let answer = self.play(&mut turn).await;
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         let (n, text) = (self.here.process, turn.text().into_owned());
         self.here.scene.books().tell(|| format!("{n} clerk {} {text:?}: {answer:?}", turn.id()));
         drop(running);

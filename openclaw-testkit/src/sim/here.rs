@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use super::{mark::row, plan::Ending, plug::Plug, scene::Scene};
+use super::{mark::row, plan::Ending, scene::Scene};
+use crate::fault::Power;
 
 /// One process. Clones are the same process.
 #[derive(Clone, Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Here {
     pub(super) scene: Arc<Scene>,
     /// Its number: a later one takes over.
     pub(super) process: u32,
-    pub(super) plug: Plug,
+    pub(super) power: Power,
     ending: Option<Ending>,
     commits: Arc<AtomicU64>,
     effects: Arc<AtomicU64>,
@@ -24,7 +25,7 @@ impl Here {
     pub(super) fn new(scene: Arc<Scene>, process: u32, ending: Option<Ending>) -> Self {
         let (commits, effects) = (Arc::default(), Arc::default());
         let stopping = Arc::default();
-        Self { scene, process, plug: Plug::new(), ending, commits, effects, stopping }
+        Self { scene, process, power: Power::on(), ending, commits, effects, stopping }
     }
 
     /// It is told to stop, or another one has taken over.

@@ -144,7 +144,7 @@ impl Inlet {
 impl Source for Inlet {
     async fn next(&mut self, max: NonZeroUsize) -> Result<Vec<Delivery>> {
         loop {
-            self.here.plug.gate().await;
+            self.here.power.gate().await;
             let dice = &self.here.scene.dice;
             let line = self.line()?;
             let changed = line.inbound.changed.notified();
@@ -228,14 +228,14 @@ impl Slip {
 #[async_trait]
 impl Acker for Slip {
     async fn settle(mut self: Box<Self>, ack: Ack) -> Result<()> {
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         let dice = self.here.scene.dice.clone();
         if let Ack::Accept(admitted) = &ack {
             self.check(admitted.message).await;
         }
         if dice.strikes(Fault::SlowAck) {
             sleep(Duration::from_millis(dice.below(Fault::SlowAck, 3_000))).await;
-            self.here.plug.gate().await;
+            self.here.power.gate().await;
         }
         if dice.strikes(Fault::LostAck) {
             self.tell(Verdict::Lost);

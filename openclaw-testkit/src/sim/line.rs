@@ -102,7 +102,7 @@ impl SimChannel {
         let dice = &self.here.scene.dice;
         let dies = self.here.dies_at_effect();
         if dies == Some(false) {
-            return self.here.plug.die().await;
+            return self.here.power.die().await;
         }
         let error = |kind, happened| Error::new(kind, "the run says so").with_happened(happened);
         if dies.is_none() {
@@ -124,7 +124,7 @@ impl SimChannel {
         let what = format!("sent {:?} {:?}", call.key(), call.payload());
         self.here.scene.books().event(self.here.process, what);
         if dies.is_some() {
-            return self.here.plug.die().await;
+            return self.here.power.die().await;
         }
         if dice.strikes(Fault::SendLosesAnswer) {
             return Err(error(ErrorKind::Unavailable, Happened::Maybe));
@@ -158,15 +158,15 @@ impl Channel for SimChannel {
     }
 
     async fn receive(&self) -> Result<Option<Box<dyn Source>>> {
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         Ok(Some(Box::new(Inlet { here: self.here.clone(), line: self.facts.id.clone() })))
     }
 
     async fn send(&self, call: Call<Outbound>) -> Result<Receipt> {
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         self.look(&call);
         let outcome = self.act(&call).await;
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         if let Some(key) = call.key() {
             self.here.scene.books().end_try(
                 self.here.process,
@@ -190,7 +190,7 @@ impl Channel for SimChannel {
 #[async_trait]
 impl Reconcile for SimChannel {
     async fn reconcile(&self, intent: &Intent) -> Result<Reconciled> {
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         if let Some(answer) = look_up_fails(&self.here)? {
             return Ok(answer);
         }

@@ -43,7 +43,7 @@ impl Process {
         let n = self.here.process;
         self.here.stop();
         self.here.scene.books().tell(|| format!("{n} is dead"));
-        self.here.plug.pull();
+        self.here.power.cut();
         // Its store is out of reach: the drain only drops the tasks.
         let drained = self.gateway.drain(Duration::ZERO);
         let _stopped = timeout(Duration::from_millis(50), drained).await;
@@ -135,7 +135,7 @@ impl Lives {
 
     /// Another process finds nothing to do.
     pub(super) async fn start_on_nothing(&mut self, last: Process) {
-        last.here.plug.pull();
+        last.here.power.cut();
         let Some(next) = self.start(None).await else {
             return self.scene.violate("everything is over, and no gateway starts".to_owned());
         };
@@ -195,7 +195,7 @@ impl Lives {
         let here = Here::new(Arc::clone(&self.scene), self.processes, ending);
         let started = tokio::select! {
             biased;
-            () = here.plug.pulled() => Err(Error::new(ErrorKind::Unavailable, "it died")),
+            () = here.power.lost() => Err(Error::new(ErrorKind::Unavailable, "it died")),
             started = timeout(Duration::from_secs(300), self.compose(&here)) => {
                 started.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "it does not start")))
             }
@@ -207,7 +207,7 @@ impl Lives {
                 Some(Process { here, gateway })
             }
             Err(_) => {
-                here.plug.pull();
+                here.power.cut();
                 self.scene.marks.hit(life::STARTED_IN_VAIN);
                 None
             }
@@ -230,7 +230,7 @@ impl Lives {
     }
 
     fn mark_start(&self) {
-        let alive = self.old.iter().any(|(old, _)| !old.here.plug.is_pulled());
+        let alive = self.old.iter().any(|(old, _)| !old.here.power.is_cut());
         if alive {
             self.scene.marks.hit(life::TAKEN_OVER);
             self.scene.marks.hit(row::C6);
@@ -278,7 +278,7 @@ impl Lives {
             let next = self.next_time().min(end);
             tokio::select! {
                 biased;
-                () = process.here.plug.pulled() => return End::Dead,
+                () = process.here.power.lost() => return End::Dead,
                 () = sleep_until(next) => {}
             }
             self.watch_the_time();
@@ -289,7 +289,7 @@ impl Lives {
             let alone = self.old.is_empty();
             let over = tokio::select! {
                 biased;
-                () = process.here.plug.pulled() => return End::Dead,
+                () = process.here.power.lost() => return End::Dead,
                 over = timeout(Duration::from_secs(30), self.operator.round(&process.gateway, alone)) => over,
             };
             let done = matches!(over, Ok(true));
@@ -328,12 +328,12 @@ impl Lives {
             None => End::Stuck,
             Some(_) if !storming => {
                 // The faults are over: it may as well be killed cleanly.
-                process.here.plug.pull();
+                process.here.power.cut();
                 End::Dead
             }
             Some(Ending::After(_) | Ending::AtCommit { .. } | Ending::AtEffect { .. }) => {
                 marks.hit(Fault::Kill.name());
-                process.here.plug.pull();
+                process.here.power.cut();
                 End::Dead
             }
             Some(Ending::TakenOver { .. }) => {
@@ -342,11 +342,11 @@ impl Lives {
             }
             Some(Ending::Paused { by, .. }) => {
                 marks.hit(Fault::Pause.name());
-                process.here.plug.pause();
-                let plug = process.here.plug.clone();
+                process.here.power.pause();
+                let power = process.here.power.clone();
                 tokio::spawn(async move {
                     sleep(by).await;
-                    plug.resume();
+                    power.resume();
                 });
                 End::Succeeded
             }

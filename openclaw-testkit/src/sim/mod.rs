@@ -48,7 +48,6 @@ mod mark;
 mod operator;
 mod people;
 mod plan;
-mod plug;
 mod remotes;
 mod report;
 mod rows;

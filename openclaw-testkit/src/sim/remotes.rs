@@ -122,7 +122,7 @@ impl SimSkill {
         let dice = &self.here.scene.dice;
         let dies = self.here.dies_at_effect();
         if dies == Some(false) {
-            return self.here.plug.die().await;
+            return self.here.power.die().await;
         }
         let error = |happened| {
             Error::new(ErrorKind::Unavailable, "the run says so").with_happened(happened)
@@ -143,7 +143,7 @@ impl SimSkill {
         let what = format!("did {} {:?} {}", call.target(), call.key(), call.payload());
         self.here.scene.books().event(self.here.process, what);
         if dies.is_some() {
-            return self.here.plug.die().await;
+            return self.here.power.die().await;
         }
         if dice.strikes(Fault::RemoteLosesAnswer) {
             return Err(error(Happened::Maybe));
@@ -168,10 +168,10 @@ impl Skill for SimSkill {
     }
 
     async fn run(&self, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         self.look(&call);
         let outcome = self.act(&call).await;
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         if let Some(key) = call.key().filter(|_| call.effect() != Effect::Pure) {
             self.here.scene.books().end_try(
                 self.here.process,
@@ -195,7 +195,7 @@ impl Skill for SimSkill {
 #[async_trait]
 impl Reconcile for SimSkill {
     async fn reconcile(&self, intent: &Intent) -> Result<Reconciled> {
-        self.here.plug.gate().await;
+        self.here.power.gate().await;
         if let Some(answer) = look_up_fails(&self.here)? {
             return Ok(answer);
         }

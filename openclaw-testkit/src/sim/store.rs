@@ -33,7 +33,7 @@ impl SimStore {
     }
 
     async fn read(&self) -> Result<(), StoreError> {
-        self.0.plug.gate().await;
+        self.0.power.gate().await;
         if self.0.scene.dice.strikes(Fault::StoreFailsRead) || self.away() {
             return Err(away());
         }
@@ -106,7 +106,7 @@ impl SimStore {
         let here = self.clone();
         let arrives = tokio::spawn(async move {
             sleep(span).await;
-            if here.0.plug.is_pulled() && !here.0.scene.dice.strikes(Fault::LateCommit) {
+            if here.0.power.is_cut() && !here.0.scene.dice.strikes(Fault::LateCommit) {
                 here.0.scene.marks.hit(row::C8);
                 if txn.label == "admit" {
                     here.0.scene.marks.hit(row::C0);
@@ -141,14 +141,14 @@ impl SimStore {
             } else {
                 sleep(span).await;
             }
-            self.0.plug.gate().await;
+            self.0.power.gate().await;
             return Err(self.unknown(n));
         }
         match self.0.dies_at_commit(n) {
-            Some(false) => return self.0.plug.die().await,
+            Some(false) => return self.0.power.die().await,
             Some(true) => {
                 self.apply(txn).await?;
-                return self.0.plug.die().await;
+                return self.0.power.die().await;
             }
             None => {}
         }
@@ -157,7 +157,7 @@ impl SimStore {
             self.doubt(&txn);
         }
         let outcome = self.on_its_way(txn, self.span()).await?;
-        self.0.plug.gate().await;
+        self.0.power.gate().await;
         if lost { Err(self.unknown(n)) } else { Ok(outcome) }
     }
 
@@ -191,12 +191,12 @@ impl StateStore for SimStore {
     }
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
-        self.0.plug.gate().await;
+        self.0.power.gate().await;
         self.commit_one(txn).await
     }
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
-        self.0.plug.gate().await;
+        self.0.power.gate().await;
         let mut outcomes = Vec::with_capacity(txns.len());
         for txn in txns {
             outcomes.push(self.commit_one(txn).await);
