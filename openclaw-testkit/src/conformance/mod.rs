@@ -1,7 +1,9 @@
-//! The laws of core's traits: what a store or a channel promises, each as a public function.
+//! The laws of core's traits: what a store or a skill promises, each as a public function.
 //!
 //! A law is a named `async fn` that panics when it is broken. Which laws a type must hold
-//! follows from its declared capabilities. One line runs them all, a test for each:
+//! follows from its declared capabilities. One line runs them all, a test for each; with a
+//! name before the harness there is one more test, `conformance`, that prints how many laws
+//! were held and compares that with a file (see [`snapshot`]):
 //!
 //! ```
 //! # mod tests {
@@ -16,12 +18,21 @@
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a broken law panics: that is its answer"
+    reason = "a broken law panics, and a report is printed: those are the answers"
 )]
 
 pub mod channel;
+mod law;
+mod list;
 mod run;
+pub mod skill;
+mod snapshot;
 pub mod store;
 
-pub use self::run::{Report, Verdict};
+pub use self::{
+    law::Law,
+    run::{Report, Verdict},
+    snapshot::snapshot,
+};

@@ -2,6 +2,8 @@
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
+use openclaw_core::Error;
+
 /// What came of a law that was not broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,4 +67,33 @@ pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) ->
     })
     .await;
     running.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+/// Polls a future at most this often, and then drops it.
+///
+/// A future that nothing wakes within the limit is dropped too.
+pub(super) async fn abandon<F: Future>(
+    running: F,
+    polls: usize,
+    limit: Duration,
+) -> Option<F::Output> {
+    let mut running = Box::pin(running);
+    let mut left = polls;
+    let some = poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match running.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    tokio::time::timeout(limit, some).await.unwrap_or(None)
+}
+
+/// Does what this error shows to people quote this text?
+pub(super) fn quotes(e: &Error, text: &str) -> bool {
+    [e.to_string(), format!("{e:?}"), e.public().to_owned()].iter().any(|shown| shown.contains(text))
 }

@@ -7,6 +7,10 @@
 /// need a module each.
 #[macro_export]
 macro_rules! channel_laws {
+    ($name:literal, $harness:expr $(,)?) => {
+        $crate::channel_laws!($harness);
+        $crate::__law_summary! { channel $name { $harness } }
+    };
     ($harness:expr $(,)?) => {
         $crate::__channel_laws! { __channel_tests { $harness } }
     };
