@@ -24,6 +24,7 @@
 )]
 
 pub mod channel;
+pub mod http;
 mod law;
 mod list;
 mod run;

@@ -10,11 +10,13 @@
 mod agents;
 mod broken;
 mod broken_channels;
+mod broken_http;
 mod broken_skills;
 mod broken_stores;
 mod env;
 mod flaws;
 mod naive_channel;
+mod naive_http;
 mod naive_skill;
 mod naive_store;
 mod remote;

@@ -45,7 +45,7 @@ pub async fn a_response_body_is_read_whole(trial: &Trial<'_>) {
         let read = trial.read(trial.call(Method::GET, "/body", "")).await.expect("a body");
         assert!(read == body, "{} bytes came, {} were sent", read.len(), body.len());
     }
-    let pieces = ["one, ", "two, ", "three"].map(Bytes::from_static);
+    let pieces = ["one, ", "two, ", "three"].map(Bytes::from);
     trial.meets(Meets::Pieces(pieces.to_vec())).await;
     let read = trial.read(trial.call(Method::GET, "/pieces", "")).await.expect("a body");
     assert_eq!(read, "one, two, three");
