@@ -26,6 +26,8 @@
 pub mod channel;
 pub mod http;
 mod law;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod list;
 mod run;
 pub mod skill;

@@ -95,5 +95,7 @@ pub(super) async fn abandon<F: Future>(
 
 /// Does what this error shows to people quote this text?
 pub(super) fn quotes(e: &Error, text: &str) -> bool {
-    [e.to_string(), format!("{e:?}"), e.public().to_owned()].iter().any(|shown| shown.contains(text))
+    [e.to_string(), format!("{e:?}"), e.public().to_owned()]
+        .iter()
+        .any(|shown| shown.contains(text))
 }

@@ -42,15 +42,18 @@ pub fn snapshot(folder: impl AsRef<Path>, implementation: &str, family: &str, re
     );
     let path = folder.as_ref().join(FILE);
     if std::env::var_os(BLESS).is_some_and(|bless| bless == "1") {
-        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         bless(open().expect("laws.snapshot can be written"), implementation, &now);
         return;
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     let kept = lines(&kept);
-    let then = kept.get(&(implementation.to_owned(), family.to_owned())).map_or("nothing", |line| line);
+    let then =
+        kept.get(&(implementation.to_owned(), family.to_owned())).map_or("nothing", |line| line);
     assert_eq!(
-        now, then,
+        now,
+        then,
         "the laws that ran for {implementation} (left) are not those of {} (right). If that is \
          meant, run this test with {BLESS}=1.",
         path.display()

@@ -278,7 +278,11 @@ impl NaiveHttp {
         let bodiless = method == Method::HEAD || status == StatusCode::NO_CONTENT;
         let flaw = self.flaw;
         Ok(response.map(|body| {
-            let pieces = if bodiless { vec![] } else { body.chunks(10_000).map(Bytes::copy_from_slice).collect() };
+            let pieces = if bodiless {
+                vec![]
+            } else {
+                body.chunks(10_000).map(Bytes::copy_from_slice).collect()
+            };
             Body::stream(Pieces(flaw, VecDeque::from(pieces), End::Whole, 0))
         }))
     }
@@ -294,9 +298,10 @@ impl NaiveHttp {
             return Err(late().with_happened(Happened::No));
         }
         let cancel = call.context().cancel().cloned();
-        let mut again = Again(self.is(Flaw::RepeatsWhenDropped).then(|| {
-            (Arc::clone(&self.hub), call.payload().clone())
-        }));
+        let mut again = Again(
+            self.is(Flaw::RepeatsWhenDropped)
+                .then(|| (Arc::clone(&self.hub), call.payload().clone())),
+        );
         let exchange = self.exchange(call.into_payload());
         let answer = tokio::select! {
             biased;

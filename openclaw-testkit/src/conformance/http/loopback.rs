@@ -188,7 +188,8 @@ fn written(response: &Response<Bytes>, head: bool) -> Vec<u8> {
     }
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !bodiless {
-        bytes.extend_from_slice(format!("content-length: {}\r\n", response.body().len()).as_bytes());
+        bytes
+            .extend_from_slice(format!("content-length: {}\r\n", response.body().len()).as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");
     if !bodiless && !head {

@@ -15,8 +15,8 @@ use openclaw_core::http::Http;
 
 #[cfg(feature = "loopback")]
 pub use self::loopback::{On, on};
-pub use self::trial::Trial;
 use self::trial::Need;
+pub use self::trial::Trial;
 use super::{Law, Report, Verdict};
 
 /// Makes the HTTP clients that the laws try, each with a server.

@@ -26,7 +26,8 @@ pub async fn method_path_and_query_arrive(trial: &Trial<'_>) {
 
 /// Headers arrive: every name, every value, and the values of one name in order.
 pub async fn headers_arrive(trial: &Trial<'_>) {
-    let values = ["one", "two; q=0.5, three", "\u{e9}"].map(|v| HeaderValue::from_bytes(v.as_bytes()).expect("a value"));
+    let values = ["one", "two; q=0.5, three", "\u{e9}"]
+        .map(|v| HeaderValue::from_bytes(v.as_bytes()).expect("a value"));
     let call = trial.call(Method::POST, "/headers", "x").map(|mut request| {
         for value in &values {
             request.headers_mut().append("x-law", value.clone());
@@ -41,9 +42,11 @@ pub async fn headers_arrive(trial: &Trial<'_>) {
     let heard = trial.only().await;
     let all: Vec<_> = heard.headers().get_all("x-law").iter().cloned().collect();
     assert_eq!(all, values, "the values of x-law");
-    for (name, value) in
-        [("authorization", "Bearer abc"), ("idempotency-key", "k-1"), ("content-type", "text/x-law")]
-    {
+    for (name, value) in [
+        ("authorization", "Bearer abc"),
+        ("idempotency-key", "k-1"),
+        ("content-type", "text/x-law"),
+    ] {
         let all: Vec<_> = heard.headers().get_all(name).iter().collect();
         assert_eq!(all, [value], "the values of {name}");
     }
@@ -57,7 +60,8 @@ pub async fn a_request_body_arrives_whole(trial: &Trial<'_>) {
         trial.send(trial.call(Method::PUT, "/body", body.clone())).await.expect("a response");
     }
     let heard = trial.heard().await;
-    let same: Vec<bool> = heard.iter().zip(&bodies).map(|(heard, body)| heard.body() == body).collect();
+    let same: Vec<bool> =
+        heard.iter().zip(&bodies).map(|(heard, body)| heard.body() == body).collect();
     assert_eq!(same, [true; 3], "did the empty, the short and the long body arrive?");
 }
 

@@ -93,7 +93,12 @@ impl<'a> Trial<'a> {
     }
 
     /// A call of this path on the server.
-    pub(super) fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Call<Request<Bytes>> {
+    pub(super) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Call<Request<Bytes>> {
         self.call_at(&self.peer.origin(), method, path, body)
     }
 

@@ -1,0 +1,194 @@
+//! A tower layer written the plain way, with one flaw at a time planted into it.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use openclaw_core::{Error, ErrorKind};
+use tower::{Layer, Service};
+
+/// Something that a layer does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    CallsTheClone,
+    CallsTwice,
+    ChangesAnswers,
+    ChangesRequests,
+    ClonesReadiness,
+    DiesOfAFailure,
+    GivesUpEarly,
+    HidesFailedReadiness,
+    KeepsItsPlace,
+    LosesTheWaker,
+    MixesAnswers,
+    NamesAnErrorOfItsOwn,
+    NeverAsks,
+    OneAtATime,
+    PollsAllTheTime,
+    ReadyOnce,
+    RetriesTooOften,
+    SpawnsTheCall,
+    SwallowsErrors,
+}
+
+#[derive(Clone)]
+pub(crate) struct NaiveLayer(pub(crate) Flaw);
+
+#[derive(Default)]
+struct Shared {
+    dead: AtomicBool,
+    slot: Mutex<u64>,
+    one: tokio::sync::Mutex<()>,
+    places: AtomicUsize,
+}
+
+pub(crate) struct Naive<S> {
+    flaw: Flaw,
+    inner: S,
+    ready: bool,
+    asked: bool,
+    shared: Arc<Shared>,
+}
+
+impl<S: Clone> Clone for Naive<S> {
+    fn clone(&self) -> Self {
+        Self {
+            flaw: self.flaw,
+            inner: self.inner.clone(),
+            ready: self.ready,
+            asked: false,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<S> Layer<S> for NaiveLayer {
+    type Service = Naive<S>;
+
+    fn layer(&self, inner: S) -> Naive<S> {
+        Naive { flaw: self.0, inner, ready: false, asked: false, shared: Arc::default() }
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send>>;
+
+impl<S> Service<u64> for Naive<S>
+where
+    S: Service<u64, Response = u64, Error = Error> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = u64;
+    type Error = Error;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.flaw {
+            Flaw::NeverAsks => return Poll::Ready(Ok(())),
+            Flaw::ClonesReadiness if self.ready => return Poll::Ready(Ok(())),
+            Flaw::ReadyOnce if self.asked => return Poll::Pending,
+            Flaw::KeepsItsPlace => {
+                if !self.asked && self.shared.places.fetch_add(1, Ordering::SeqCst) > 100 {
+                    return Poll::Pending;
+                }
+            }
+            _ => {}
+        }
+        let mut deaf = Context::from_waker(Waker::noop());
+        let cx = if self.flaw == Flaw::LosesTheWaker { &mut deaf } else { cx };
+        let polled = self.inner.poll_ready(cx);
+        if matches!(polled, Poll::Ready(Err(_))) && self.flaw == Flaw::HidesFailedReadiness {
+            return Poll::Pending;
+        }
+        self.ready = matches!(polled, Poll::Ready(Ok(())));
+        self.asked = self.ready;
+        polled
+    }
+
+    fn call(&mut self, request: u64) -> Answering {
+        (self.ready, self.asked) = (false, false);
+        let clone = self.inner.clone();
+        let mut inner = match self.flaw {
+            Flaw::CallsTheClone => clone,
+            _ => std::mem::replace(&mut self.inner, clone),
+        };
+        let (flaw, shared) = (self.flaw, Arc::clone(&self.shared));
+        if flaw == Flaw::KeepsItsPlace {
+            shared.places.fetch_sub(1, Ordering::SeqCst);
+        }
+        Box::pin(async move {
+            let request = request + u64::from(flaw == Flaw::ChangesRequests);
+            match flaw {
+                Flaw::CallsTwice => {
+                    inner.call(request).await?;
+                    again(&mut inner, request).await
+                }
+                Flaw::ChangesAnswers => inner.call(request).await.map(|n| n + 1),
+                Flaw::DiesOfAFailure if shared.dead.load(Ordering::SeqCst) => {
+                    Err(Error::new(ErrorKind::CircuitOpen, "for ever"))
+                }
+                Flaw::DiesOfAFailure => {
+                    let answer = inner.call(request).await;
+                    shared.dead.store(answer.is_err(), Ordering::SeqCst);
+                    answer
+                }
+                Flaw::GivesUpEarly => {
+                    let short = Duration::from_millis(10);
+                    let late = |_late| Error::new(ErrorKind::Timeout, "too slow");
+                    tokio::time::timeout(short, inner.call(request)).await.map_err(late)?
+                }
+                Flaw::MixesAnswers => {
+                    let answer = inner.call(request).await?;
+                    *shared.slot.lock().unwrap() = answer;
+                    tokio::task::yield_now().await;
+                    Ok(*shared.slot.lock().unwrap())
+                }
+                Flaw::NamesAnErrorOfItsOwn => {
+                    let own = |_inner| Error::new(ErrorKind::Unclassified, "something failed");
+                    inner.call(request).await.map_err(own)
+                }
+                Flaw::OneAtATime => {
+                    let _one = shared.one.lock().await;
+                    inner.call(request).await
+                }
+                Flaw::PollsAllTheTime => {
+                    let mut call = Box::pin(inner.call(request));
+                    std::future::poll_fn(|cx| {
+                        cx.waker().wake_by_ref();
+                        call.as_mut().poll(cx)
+                    })
+                    .await
+                }
+                Flaw::RetriesTooOften => {
+                    let mut answer = inner.call(request).await;
+                    for _ in 0..3 {
+                        if answer.is_err() {
+                            answer = again(&mut inner, request).await;
+                        }
+                    }
+                    answer
+                }
+                Flaw::SpawnsTheCall => {
+                    let lost = |_join| Error::new(ErrorKind::Unclassified, "lost");
+                    tokio::spawn(inner.call(request)).await.map_err(lost)?
+                }
+                Flaw::SwallowsErrors => Ok(inner.call(request).await.unwrap_or_default()),
+                _ => inner.call(request).await,
+            }
+        })
+    }
+}
+
+async fn again<S>(inner: &mut S, request: u64) -> Result<u64, Error>
+where
+    S: Service<u64, Response = u64, Error = Error>,
+{
+    std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(request).await
+}
