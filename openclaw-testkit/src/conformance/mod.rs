@@ -29,6 +29,7 @@ mod law;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod list;
+pub mod model;
 mod run;
 pub mod skill;
 mod snapshot;
