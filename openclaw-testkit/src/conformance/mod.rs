@@ -23,6 +23,7 @@
     reason = "a broken law panics, and a report is printed: those are the answers"
 )]
 
+pub mod agent;
 pub mod channel;
 pub mod http;
 mod law;

@@ -9,6 +9,7 @@
 
 mod agents;
 mod broken;
+mod broken_agents;
 mod broken_channels;
 mod broken_http;
 mod broken_layers;
@@ -17,6 +18,7 @@ mod broken_skills;
 mod broken_stores;
 mod env;
 mod flaws;
+mod naive_agent;
 mod naive_channel;
 mod naive_http;
 mod naive_layer;
