@@ -14,7 +14,7 @@ macro_rules! __law_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __law_table {
-    ({ $(#[$doc:meta])* $harness:ident } $($room:ident: $need:ident $law:ident,)*) => {
+    ({ $(#[$doc:meta])* $harness:ident, $how:ident } $($room:ident: $need:ident $law:ident,)*) => {
         $(#[$doc])*
         pub const LAWS: &[Law<dyn $harness>] = &[$(Law {
             name: stringify!($law),
@@ -23,7 +23,7 @@ macro_rules! __law_table {
                 if let Some(what) = trial.missing(Need::$need) {
                     return Verdict::NotDeclared(what);
                 }
-                $law(&trial).await;
+                $crate::__law_run!($how $law trial);
                 Verdict::Held
             }),
         },)*];
@@ -41,6 +41,17 @@ macro_rules! __law_table {
         pub fn check_all(harness: &(dyn $harness + 'static)) -> Report {
             $crate::conformance::law::check_all(LAWS, harness, harness.real_time())
         }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __law_run {
+    (awaited $law:ident $trial:ident) => {
+        $law(&$trial).await
+    };
+    (at_once $law:ident $trial:ident) => {
+        $law(&$trial)
     };
 }
 

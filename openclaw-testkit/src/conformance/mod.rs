@@ -25,12 +25,15 @@
 
 pub mod agent;
 pub mod channel;
+pub mod clock;
+pub mod disk;
 pub mod http;
 mod law;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod list;
 pub mod model;
+pub mod rng;
 mod run;
 pub mod skill;
 mod snapshot;

@@ -73,5 +73,5 @@ pub trait AgentHarness: Send + Sync {
 
 crate::__agent_laws! { __law_table {
     /// Every law of an agent.
-    AgentHarness
+    AgentHarness, awaited
 } }

@@ -82,5 +82,5 @@ pub enum Meets {
 
 crate::__http_laws! { __law_table {
     /// Every law of an HTTP client.
-    HttpHarness
+    HttpHarness, awaited
 } }

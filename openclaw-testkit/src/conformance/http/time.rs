@@ -79,6 +79,7 @@ pub async fn a_silent_server_holds_up_no_other_send(trial: &Trial<'_>) {
     };
     let silent = trial.client().send(trial.call(Method::GET, "/silence", ""));
     tokio::select! {
+        biased;
         answer = silent => drop(answer.expect_err("nobody answered")),
         () = other => {}
     }

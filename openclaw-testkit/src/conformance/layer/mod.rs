@@ -55,5 +55,5 @@ pub trait LayerHarness: Send + Sync {
 
 crate::__layer_laws! { __law_table {
     /// Every law of a tower layer.
-    LayerHarness
+    LayerHarness, awaited
 } }

@@ -82,5 +82,5 @@ pub enum Meets {
 
 crate::__model_laws! { __law_table {
     /// Every law of a model.
-    ModelHarness
+    ModelHarness, awaited
 } }

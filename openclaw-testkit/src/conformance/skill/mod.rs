@@ -94,5 +94,5 @@ impl SkillPeer for CountingRemote {
 
 crate::__skill_laws! { __law_table {
     /// Every law of a skill.
-    SkillHarness
+    SkillHarness, awaited
 } }
