@@ -97,7 +97,7 @@ impl Call<::http::Request<Bytes>> {
 /// * `send` makes one request, as it was given, and returns once the head of the response is
 ///   here. It repeats nothing by itself.
 /// * A status of 4xx or 5xx is an answer, not an error. So is a redirect, unless the client is
-///   told to follow it.
+///   told to follow it; then another origin is told neither credentials nor body.
 /// * A body is read whole, or its read is an error.
 /// * `send` ends at the deadline of its context, and when its caller cancels. Behind the
 ///   deadline nothing is sent.

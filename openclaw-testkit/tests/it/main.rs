@@ -19,6 +19,7 @@ mod broken_skills;
 mod broken_stores;
 mod env;
 mod flaws;
+mod law_snapshot;
 mod naive_agent;
 mod naive_channel;
 mod naive_env;

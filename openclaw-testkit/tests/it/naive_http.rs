@@ -30,6 +30,7 @@ pub(crate) enum Flaw {
     ErrorsQuoteTheAddress,
     ErrorsQuoteTheBody,
     FollowsRedirects,
+    FollowsWithCredentials,
     HangUpsDidNotHappen,
     HeadersComeOnce,
     IgnoresCancels,
@@ -88,6 +89,10 @@ impl HttpHarness for Naive {
         Some(LIMIT)
     }
 
+    fn follows_redirects(&self) -> bool {
+        self.0 == Flaw::FollowsWithCredentials
+    }
+
     fn real_time(&self) -> bool {
         false
     }
@@ -99,6 +104,10 @@ struct Peer(Arc<Hub>);
 impl HttpPeer for Peer {
     fn origin(&self) -> String {
         "http://law.test".to_owned()
+    }
+
+    fn elsewhere(&self) -> Option<String> {
+        Some("http://elsewhere.test".to_owned())
     }
 
     fn nobody(&self) -> Option<String> {
@@ -235,8 +244,9 @@ impl NaiveHttp {
             Meets::Answer(response) => {
                 let again = response.status() == StatusCode::SERVICE_UNAVAILABLE
                     && self.is(Flaw::RetriesStatuses);
-                let redirect =
-                    response.status().is_redirection() && self.is(Flaw::FollowsRedirects);
+                let follows =
+                    self.is(Flaw::FollowsRedirects) || self.is(Flaw::FollowsWithCredentials);
+                let redirect = response.status().is_redirection() && follows;
                 if again || redirect {
                     let echo = self.hub.take(request);
                     drop(echo);

@@ -33,6 +33,7 @@ macro_rules! __http_laws {
             response: Nothing a_head_comes_before_its_body,
             response: Nothing a_body_that_breaks_is_an_error,
             response: AnswersRedirects a_redirect_is_an_answer,
+            response: FollowsRedirects a_followed_redirect_leaves_credentials_behind,
             response: MaxResponse a_body_over_the_limit_is_an_error_of_the_read,
             trouble: Nothing a_hang_up_may_have_happened,
             trouble: Nothing a_hang_up_is_not_tried_again,

@@ -69,10 +69,13 @@ impl HttpHarness for On {
         let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let nobody = closed.local_addr().expect("an address");
         drop(closed);
+        let other = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let elsewhere = other.local_addr().expect("an address");
         let desk = Desk::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(listener, desk.clone()));
-        ((self.make)(), Box::new(Server { at, nobody, desk, _tasks: tasks }))
+        tasks.spawn(listen(other, desk.clone()));
+        ((self.make)(), Box::new(Server { at, elsewhere, nobody, desk, _tasks: tasks }))
     }
 
     fn follows_redirects(&self) -> bool {
@@ -86,6 +89,7 @@ impl HttpHarness for On {
 
 struct Server {
     at: SocketAddr,
+    elsewhere: SocketAddr,
     nobody: SocketAddr,
     desk: Desk,
     /// Dropped with the server, which ends them.
@@ -115,6 +119,10 @@ impl Desk {
 impl HttpPeer for Server {
     fn origin(&self) -> String {
         format!("http://{}", self.at)
+    }
+
+    fn elsewhere(&self) -> Option<String> {
+        Some(format!("http://{}", self.elsewhere))
     }
 
     fn nobody(&self) -> Option<String> {

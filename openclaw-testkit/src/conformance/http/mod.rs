@@ -49,6 +49,11 @@ pub trait HttpPeer: Send + Sync {
     /// Where it listens: `http://127.0.0.1:8080`.
     fn origin(&self) -> String;
 
+    /// Another origin at which the same server listens, when there is one.
+    fn elsewhere(&self) -> Option<String> {
+        None
+    }
+
     /// Where nobody listens, when there is such a place.
     fn nobody(&self) -> Option<String> {
         None

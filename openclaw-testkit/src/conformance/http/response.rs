@@ -82,6 +82,32 @@ pub async fn a_redirect_is_an_answer(trial: &Trial<'_>) {
     }
 }
 
+/// A client that follows a redirect to another origin leaves credentials and body behind.
+pub async fn a_followed_redirect_leaves_credentials_behind(trial: &Trial<'_>) {
+    const NAMES: [&str; 3] = ["authorization", "cookie", "x-api-key"];
+    for code in [301, 302, 303, 307, 308] {
+        let before = trial.heard().await.len();
+        let mut answer = response(code, "");
+        let to = format!("{}/elsewhere", trial.elsewhere());
+        answer.headers_mut().insert("location", to.parse().expect("a location"));
+        trial.meets(Meets::Answer(answer)).await;
+        let call = trial.call(Method::POST, "/redirect", "body-5f2c").map(|mut request| {
+            for name in NAMES {
+                request.headers_mut().insert(name, HeaderValue::from_static("secret-5f2c"));
+            }
+            request
+        });
+        trial.send(call).await.expect("a response");
+        // The first one was meant; whatever comes behind it was not.
+        for next in trial.heard().await.iter().skip(before + 1) {
+            let told: Vec<_> =
+                NAMES.iter().filter(|name| next.headers().contains_key(**name)).collect();
+            assert!(told.is_empty(), "behind a {code} another origin was told {told:?}");
+            assert!(next.body().is_empty(), "behind a {code} another origin was told the body");
+        }
+    }
+}
+
 /// A body over the client's limit is an error of the read, not of the send.
 pub async fn a_body_over_the_limit_is_an_error_of_the_read(trial: &Trial<'_>) {
     let max = trial.max_response();

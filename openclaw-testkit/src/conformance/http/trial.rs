@@ -32,6 +32,7 @@ impl fmt::Debug for Trial<'_> {
 pub(super) enum Need {
     Nothing,
     AnswersRedirects,
+    FollowsRedirects,
     MaxResponse,
     Unreachable,
 }
@@ -51,6 +52,10 @@ impl<'a> Trial<'a> {
         let (met, what) = match need {
             Need::Nothing => (true, ""),
             Need::AnswersRedirects => (!self.harness.follows_redirects(), "redirects as answers"),
+            Need::FollowsRedirects => {
+                let follows = self.harness.follows_redirects();
+                (follows && self.peer.elsewhere().is_some(), "redirects to another origin")
+            }
             Need::MaxResponse => (self.harness.max_response().is_some(), "a longest response"),
             Need::Unreachable => (self.peer.nobody().is_some(), "a place where nobody listens"),
         };
@@ -67,6 +72,10 @@ impl<'a> Trial<'a> {
 
     pub(super) fn nobody(&self) -> String {
         self.peer.nobody().expect("a place where nobody listens")
+    }
+
+    pub(super) fn elsewhere(&self) -> String {
+        self.peer.elsewhere().expect("another origin")
     }
 
     pub(super) const fn soon(&self) -> Duration {
