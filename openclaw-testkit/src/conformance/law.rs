@@ -12,7 +12,7 @@ pub struct Law<H: ?Sized + 'static> {
     pub(super) run: for<'a> fn(&'a H) -> Running<'a>,
 }
 
-impl<H: ?Sized + 'static> Law<H> {
+impl<H: ?Sized + Sync + 'static> Law<H> {
     /// Its name: that of its function.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -32,7 +32,7 @@ impl<H: ?Sized + 'static> fmt::Debug for Law<H> {
 }
 
 /// Runs the law of this name to its end.
-pub(super) fn check<H: ?Sized + 'static>(
+pub(super) fn check<H: ?Sized + Sync + 'static>(
     laws: &[Law<H>],
     law: &str,
     harness: &H,
@@ -44,7 +44,7 @@ pub(super) fn check<H: ?Sized + 'static>(
 }
 
 /// Runs every law in turn.
-pub(super) fn check_all<H: ?Sized + 'static>(
+pub(super) fn check_all<H: ?Sized + Sync + 'static>(
     laws: &[Law<H>],
     harness: &H,
     real_time: bool,

@@ -251,7 +251,7 @@ impl NaiveHttp {
                     let echo = self.hub.take(request);
                     drop(echo);
                 }
-                self.read(method, response)?
+                self.read(&method, response)?
             }
             Meets::Pieces(pieces) => stream(pieces, End::Whole),
             Meets::Stall(_) if self.is(Flaw::WaitsForTheBody) => std::future::pending().await,
@@ -271,7 +271,7 @@ impl NaiveHttp {
         })
     }
 
-    fn read(&self, method: Method, mut response: Response<Bytes>) -> Result<Response<Body>> {
+    fn read(&self, method: &Method, mut response: Response<Bytes>) -> Result<Response<Body>> {
         let status = response.status();
         if self.is(Flaw::StatusesAreErrors) && status.is_server_error() {
             return Err(Error::new(ErrorKind::ServerError, "the server failed"));
@@ -285,7 +285,7 @@ impl NaiveHttp {
                 response.headers_mut().insert("set-cookie", last);
             }
         }
-        let bodiless = method == Method::HEAD || status == StatusCode::NO_CONTENT;
+        let bodiless = *method == Method::HEAD || status == StatusCode::NO_CONTENT;
         let flaw = self.flaw;
         Ok(response.map(|body| {
             let pieces = if bodiless {

@@ -93,10 +93,10 @@ where
             Flaw::NeverAsks => return Poll::Ready(Ok(())),
             Flaw::ClonesReadiness if self.ready => return Poll::Ready(Ok(())),
             Flaw::ReadyOnce if self.asked => return Poll::Pending,
-            Flaw::KeepsItsPlace => {
-                if !self.asked && self.shared.places.fetch_add(1, Ordering::SeqCst) > 100 {
-                    return Poll::Pending;
-                }
+            Flaw::KeepsItsPlace
+                if !self.asked && self.shared.places.fetch_add(1, Ordering::SeqCst) > 100 =>
+            {
+                return Poll::Pending;
             }
             _ => {}
         }
@@ -125,63 +125,86 @@ where
         Box::pin(async move {
             let request = request + u64::from(flaw == Flaw::ChangesRequests);
             match flaw {
-                Flaw::CallsTwice => {
-                    inner.call(request).await?;
-                    again(&mut inner, request).await
+                Flaw::DiesOfAFailure | Flaw::MixesAnswers | Flaw::OneAtATime => {
+                    together(flaw, inner, &shared, request).await
                 }
-                Flaw::ChangesAnswers => inner.call(request).await.map(|n| n + 1),
-                Flaw::DiesOfAFailure if shared.dead.load(Ordering::SeqCst) => {
-                    Err(Error::new(ErrorKind::CircuitOpen, "for ever"))
+                Flaw::GivesUpEarly | Flaw::PollsAllTheTime | Flaw::SpawnsTheCall => {
+                    impatiently(flaw, inner, request).await
                 }
-                Flaw::DiesOfAFailure => {
-                    let answer = inner.call(request).await;
-                    shared.dead.store(answer.is_err(), Ordering::SeqCst);
-                    answer
-                }
-                Flaw::GivesUpEarly => {
-                    let short = Duration::from_millis(10);
-                    let late = |_late| Error::new(ErrorKind::Timeout, "too slow");
-                    tokio::time::timeout(short, inner.call(request)).await.map_err(late)?
-                }
-                Flaw::MixesAnswers => {
-                    let answer = inner.call(request).await?;
-                    *shared.slot.lock().unwrap() = answer;
-                    tokio::task::yield_now().await;
-                    Ok(*shared.slot.lock().unwrap())
-                }
-                Flaw::NamesAnErrorOfItsOwn => {
-                    let own = |_inner| Error::new(ErrorKind::Unclassified, "something failed");
-                    inner.call(request).await.map_err(own)
-                }
-                Flaw::OneAtATime => {
-                    let _one = shared.one.lock().await;
-                    inner.call(request).await
-                }
-                Flaw::PollsAllTheTime => {
-                    let mut call = Box::pin(inner.call(request));
-                    std::future::poll_fn(|cx| {
-                        cx.waker().wake_by_ref();
-                        call.as_mut().poll(cx)
-                    })
-                    .await
-                }
-                Flaw::RetriesTooOften => {
-                    let mut answer = inner.call(request).await;
-                    for _ in 0..3 {
-                        if answer.is_err() {
-                            answer = again(&mut inner, request).await;
-                        }
-                    }
-                    answer
-                }
-                Flaw::SpawnsTheCall => {
-                    let lost = |_join| Error::new(ErrorKind::Unclassified, "lost");
-                    tokio::spawn(inner.call(request)).await.map_err(lost)?
-                }
-                Flaw::SwallowsErrors => Ok(inner.call(request).await.unwrap_or_default()),
-                _ => inner.call(request).await,
+                _ => alone(flaw, inner, request).await,
             }
         })
+    }
+}
+
+/// What concerns one call.
+async fn alone<S>(flaw: Flaw, mut inner: S, request: u64) -> Result<u64, Error>
+where
+    S: Service<u64, Response = u64, Error = Error>,
+{
+    let mut answer = inner.call(request).await;
+    let more = match flaw {
+        Flaw::CallsTwice => 1,
+        Flaw::RetriesTooOften if answer.is_err() => 3,
+        _ => 0,
+    };
+    for _ in 0..more {
+        answer = again(&mut inner, request).await;
+    }
+    let own = |_inner| Error::new(ErrorKind::Unclassified, "something failed");
+    match flaw {
+        Flaw::ChangesAnswers => answer.map(|n| n + 1),
+        Flaw::NamesAnErrorOfItsOwn => answer.map_err(own),
+        Flaw::SwallowsErrors => Ok(answer.unwrap_or_default()),
+        _ => answer,
+    }
+}
+
+/// What concerns the calls of all clones.
+async fn together<S>(flaw: Flaw, mut inner: S, shared: &Shared, request: u64) -> Result<u64, Error>
+where
+    S: Service<u64, Response = u64, Error = Error>,
+{
+    let _one = match flaw {
+        Flaw::OneAtATime => Some(shared.one.lock().await),
+        _ => None,
+    };
+    if shared.dead.load(Ordering::SeqCst) {
+        return Err(Error::new(ErrorKind::CircuitOpen, "for ever"));
+    }
+    let answer = inner.call(request).await;
+    shared.dead.store(flaw == Flaw::DiesOfAFailure && answer.is_err(), Ordering::SeqCst);
+    if flaw != Flaw::MixesAnswers {
+        return answer;
+    }
+    *shared.slot.lock().unwrap() = answer?;
+    tokio::task::yield_now().await;
+    Ok(*shared.slot.lock().unwrap())
+}
+
+/// What concerns waiting.
+async fn impatiently<S>(flaw: Flaw, mut inner: S, request: u64) -> Result<u64, Error>
+where
+    S: Service<u64, Response = u64, Error = Error>,
+    S::Future: Send + 'static,
+{
+    let mut call = Box::pin(inner.call(request));
+    match flaw {
+        Flaw::GivesUpEarly => {
+            let late = |_late| Error::new(ErrorKind::Timeout, "too slow");
+            tokio::time::timeout(Duration::from_millis(10), call).await.map_err(late)?
+        }
+        Flaw::SpawnsTheCall => {
+            let lost = |_join| Error::new(ErrorKind::Unclassified, "lost");
+            tokio::spawn(call).await.map_err(lost)?
+        }
+        _ => {
+            std::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                call.as_mut().poll(cx)
+            })
+            .await
+        }
     }
 }
 

@@ -11,10 +11,7 @@ mod settle;
 use std::{fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use openclaw_core::{
-    ChannelId, Conversation, Effect,
-    channel::Channel,
-};
+use openclaw_core::{ChannelId, Conversation, Effect, channel::Channel};
 
 pub use self::line::Line;
 use super::{Report, Verdict, run};

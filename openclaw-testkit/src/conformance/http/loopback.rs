@@ -98,17 +98,23 @@ struct Server {
 
 /// What was read, and what comes next.
 #[derive(Clone, Default)]
-struct Desk(Arc<Mutex<(Vec<Request<Bytes>>, VecDeque<Meets>)>>);
+struct Desk(Arc<Mutex<Papers>>);
+
+#[derive(Default)]
+struct Papers {
+    heard: Vec<Request<Bytes>>,
+    script: VecDeque<Meets>,
+}
 
 impl Desk {
-    fn open(&self) -> MutexGuard<'_, (Vec<Request<Bytes>>, VecDeque<Meets>)> {
+    fn open(&self) -> MutexGuard<'_, Papers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, request: &Request<Bytes>) -> Meets {
         let mut desk = self.open();
-        desk.0.push(request.clone());
-        desk.1.pop_front().unwrap_or_else(|| {
+        desk.heard.push(request.clone());
+        desk.script.pop_front().unwrap_or_else(|| {
             let path = request.uri().path_and_query().map(ToString::to_string);
             Meets::Answer(Response::new(path.unwrap_or_default().into()))
         })
@@ -130,11 +136,11 @@ impl HttpPeer for Server {
     }
 
     async fn script(&self, next: Meets) {
-        self.desk.open().1.push_back(next);
+        self.desk.open().script.push_back(next);
     }
 
     async fn heard(&self) -> Vec<Request<Bytes>> {
-        self.desk.open().0.clone()
+        self.desk.open().heard.clone()
     }
 }
 

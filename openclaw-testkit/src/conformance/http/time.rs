@@ -17,7 +17,7 @@ pub async fn silence_ends_at_the_deadline(trial: &Trial<'_>) {
     let call = trial.call(Method::POST, "/silence", "x");
     let context = call.context().clone().with_deadline(Instant::now() + SHORT);
     let answer = timeout(trial.soon() / 4, trial.client().send(call.with_context(context))).await;
-    let e = answer.expect("it waits behind its deadline").err().expect("no answer came");
+    let e = answer.expect("it waits behind its deadline").expect_err("no answer came");
     assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
     assert_ne!(e.happened(), Happened::No, "the request was read: {e:?}");
 }
@@ -27,7 +27,7 @@ pub async fn nothing_is_sent_behind_the_deadline(trial: &Trial<'_>) {
     let call = trial.call(Method::POST, "/late", "x");
     let context = call.context().clone().with_deadline(Instant::now());
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let e = trial.send(call.with_context(context)).await.err().expect("it is too late");
+    let e = trial.send(call.with_context(context)).await.expect_err("it is too late");
     assert_eq!((e.kind(), e.happened()), (ErrorKind::Timeout, Happened::No), "{e:?}");
     trial.quiet().await;
     assert_eq!(trial.heard().await.len(), 0, "requests that came too late");
@@ -47,7 +47,7 @@ pub async fn a_caller_that_cancels_waits_no_longer(trial: &Trial<'_>) {
     };
     let send = timeout(trial.soon() / 4, trial.client().send(call.with_context(context)));
     let (answer, ()) = tokio::join!(send, give_up);
-    let e = answer.expect("it waits for a caller that left").err().expect("no answer came");
+    let e = answer.expect("it waits for a caller that left").expect_err("no answer came");
     assert_eq!(e.kind(), ErrorKind::Cancelled, "{e:?}");
     assert_ne!(e.happened(), Happened::No, "the request was read: {e:?}");
 }

@@ -108,11 +108,10 @@ impl<'a> Trial<'a> {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Call<Request<Bytes>> {
-        self.call_at(&self.peer.origin(), method, path, body)
+        Self::call_at(&self.peer.origin(), method, path, body)
     }
 
     pub(super) fn call_at(
-        &self,
         origin: &str,
         method: Method,
         path: &str,
