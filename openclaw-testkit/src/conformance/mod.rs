@@ -13,6 +13,18 @@
 //! store_laws!(store::on(MemoryStore::new));
 //! # }
 //! ```
+//!
+//! | one line | laws of |
+//! |---|---|
+//! | `store_laws!` | [`StateStore`](openclaw_core::store::StateStore) |
+//! | `channel_laws!` | [`Channel`](openclaw_core::channel::Channel), with its rendering and its hook |
+//! | `skill_laws!` | [`Skill`](openclaw_core::skill::Skill), with its hook |
+//! | `agent_laws!` | [`Agent`](openclaw_core::agent::Agent) |
+//! | `model_laws!` | [`Model`](openclaw_core::model::Model) and its streams |
+//! | `http_laws!` | [`Http`](openclaw_core::http::Http) |
+//! | `layer_laws!` | tower layers around any of them (feature `tower`) |
+//! | `disk_laws!` | [`Disk`](openclaw_core::store::Disk) |
+//! | `clock_laws!`, `rng_laws!` | [`Clock`](openclaw_core::Clock), [`Rng`](openclaw_core::Rng) |
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

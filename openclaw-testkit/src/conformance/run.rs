@@ -1,6 +1,6 @@
 //! Running a law to its end, on a runtime of its own.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{future::poll_fn, sync::mpsc, task::Poll, time::Duration};
 
 use openclaw_core::Error;
 
@@ -67,6 +67,33 @@ pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) ->
     })
     .await;
     running.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+/// Runs all of these at once, each on a thread of its own, and waits for them.
+pub(super) fn threads<T: Send + 'static>(
+    jobs: impl IntoIterator<Item = impl FnOnce() -> T + Send + 'static>,
+) -> Vec<T> {
+    let start = |job: Box<dyn FnOnce() -> T + Send>| {
+        let (done, answer) = mpsc::channel();
+        drop(tokio::task::spawn_blocking(move || drop(done.send(job()))));
+        answer
+    };
+    let running: Vec<_> = jobs.into_iter().map(|job| start(Box::new(job))).collect();
+    let ended = running.into_iter().map(|answer| answer.recv());
+    ended.map(|answer| answer.expect("a thread that ends without a panic")).collect()
+}
+
+/// Runs the second to its end while the first goes on, too.
+pub(super) async fn beside<F: Future>(background: impl Future, running: F) -> F::Output {
+    let background = async {
+        background.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        never = background => never,
+        output = running => output,
+    }
 }
 
 /// Polls a future at most this often, and then drops it.

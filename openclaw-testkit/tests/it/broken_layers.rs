@@ -115,14 +115,24 @@ mod towers_retry {
     );
 }
 
-mod no_layer_for_skill_calls {
+mod no_layer {
     use std::sync::Arc;
 
-    use openclaw_testkit::conformance::layer::on;
+    use openclaw_core::model::Prompt;
+    use openclaw_testkit::conformance::layer::{LAWS, check_all, on};
     use serde_json::Value;
     use tower::layer::util::Identity;
 
     use super::Call;
 
     openclaw_testkit::layer_laws!("tower's identity", on::<Call<Arc<Value>>, _>(Identity::new));
+
+    #[test]
+    fn holds_every_law_at_every_seam() {
+        let http = on::<Call<http::Request<bytes::Bytes>>, _>(Identity::new);
+        let model = on::<Call<Arc<Prompt>>, _>(Identity::new);
+        for harness in [http, model] {
+            assert_eq!(check_all(&harness).held.len(), LAWS.len());
+        }
+    }
 }

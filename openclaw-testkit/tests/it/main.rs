@@ -13,6 +13,7 @@ mod broken_agents;
 mod broken_channels;
 mod broken_env;
 mod broken_http;
+#[cfg(feature = "tower")]
 mod broken_layers;
 mod broken_models;
 mod broken_skills;
@@ -24,6 +25,7 @@ mod naive_agent;
 mod naive_channel;
 mod naive_env;
 mod naive_http;
+#[cfg(feature = "tower")]
 mod naive_layer;
 mod naive_model;
 mod naive_skill;

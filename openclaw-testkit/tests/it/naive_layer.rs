@@ -114,7 +114,7 @@ where
     fn call(&mut self, request: u64) -> Answering {
         (self.ready, self.asked) = (false, false);
         let clone = self.inner.clone();
-        let mut inner = match self.flaw {
+        let inner = match self.flaw {
             Flaw::CallsTheClone => clone,
             _ => std::mem::replace(&mut self.inner, clone),
         };

@@ -11,7 +11,7 @@ use super::{
     port::{Asked, Mood},
     trial::Scene,
 };
-use crate::conformance::run::{abandon, quotes};
+use crate::conformance::run::{abandon, beside, quotes};
 
 /// What a turn asks for at these words; it must ask for something.
 async fn asked(trial: &Trial<'_>, scene: &Scene) -> Vec<Asked> {
@@ -132,13 +132,12 @@ pub async fn a_silent_skill_holds_up_no_other_turn(trial: &Trial<'_>) {
         let scene = Scene::new(words.as_str());
         let silent = scene.clone().mood(Mood::Silence);
         let (turn, _port, _) = trial.open(trial.agent(), &silent);
-        let silent = abandon(trial.agent().handle(turn), usize::MAX, trial.soon() / 2);
         let other = async {
             tokio::time::sleep(trial.soon() / 20).await;
             let played = timeout(trial.soon() / 4, trial.play(&scene)).await;
             drop(played.expect("it waits for a turn whose skill is silent"));
         };
-        tokio::join!(silent, other);
+        beside(trial.agent().handle(turn), other).await;
     }
 }
 

@@ -3,7 +3,7 @@
 mod laws;
 mod list;
 
-use std::{fmt, future, time::Duration};
+use std::{fmt, future, sync::Arc, time::Duration};
 
 use openclaw_core::Clock;
 
@@ -44,13 +44,13 @@ pub trait ClockHarness: Send + Sync {
 /// A clock under trial.
 pub struct Trial<'a> {
     harness: &'a dyn ClockHarness,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
 }
 
 impl<'a> Trial<'a> {
     /// Puts a new clock of this harness on trial.
     pub fn new(harness: &'a dyn ClockHarness) -> future::Ready<Self> {
-        future::ready(Self { harness, clock: harness.fresh() })
+        future::ready(Self { harness, clock: harness.fresh().into() })
     }
 
     fn missing(&self, need: Need) -> Option<&'static str> {

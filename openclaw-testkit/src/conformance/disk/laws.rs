@@ -1,10 +1,11 @@
 //! Bytes at offsets, and what is left of them.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, sync::Arc};
 
 use openclaw_core::store::Disk;
 
 use super::Trial;
+use crate::conformance::run::threads;
 
 fn read(disk: &dyn Disk, at: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0xEE; length];
@@ -89,16 +90,16 @@ pub fn threads_write_side_by_side(trial: &Trial<'_>) {
     let place = |n: u8, round: u8| (u64::from(round) * 4 + u64::from(n)) * 20;
     let bytes = |n: u8, round: u8| [n * ROUNDS + round + 1; 20];
     let disk = sized(trial, place(0, ROUNDS));
-    std::thread::scope(|threads| {
-        for n in 0..4_u8 {
-            threads.spawn(move || {
-                for round in 0..ROUNDS {
-                    disk.write(place(n, round), &bytes(n, round)).expect("a write");
-                    assert_eq!(read(disk, place(n, round), 20), bytes(n, round));
-                }
-            });
+    let work = |n: u8| {
+        let disk = Arc::clone(&trial.disk);
+        move || {
+            for round in 0..ROUNDS {
+                disk.write(place(n, round), &bytes(n, round)).expect("a write");
+                assert_eq!(read(&*disk, place(n, round), 20), bytes(n, round));
+            }
         }
-    });
+    };
+    drop(threads((0..4).map(work)));
     for (n, round) in (0..4).flat_map(|n| (0..ROUNDS).map(move |round| (n, round))) {
         let kept = read(disk, place(n, round), 20);
         assert_eq!(kept, bytes(n, round), "what thread {n} wrote in round {round}");

@@ -3,7 +3,7 @@
 mod laws;
 mod list;
 
-use std::{fmt, future};
+use std::{fmt, future, sync::Arc};
 
 use openclaw_core::store::Disk;
 
@@ -44,13 +44,13 @@ pub trait DiskHarness: Send + Sync {
 /// A block device under trial.
 pub struct Trial<'a> {
     harness: &'a dyn DiskHarness,
-    disk: Box<dyn Disk>,
+    disk: Arc<dyn Disk>,
 }
 
 impl<'a> Trial<'a> {
     /// Puts a new device of this harness on trial.
     pub fn new(harness: &'a dyn DiskHarness) -> future::Ready<Self> {
-        future::ready(Self { harness, disk: harness.fresh() })
+        future::ready(Self { harness, disk: harness.fresh().into() })
     }
 
     fn missing(&self, need: Need) -> Option<&'static str> {

@@ -7,7 +7,7 @@ use openclaw_core::{Cancel, ErrorKind, Happened};
 use tokio::time::{Instant, timeout};
 
 use super::{Meets, Trial};
-use crate::conformance::run::abandon;
+use crate::conformance::run::{abandon, beside};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -77,10 +77,5 @@ pub async fn a_silent_server_holds_up_no_other_send(trial: &Trial<'_>) {
         let answer = timeout(trial.soon() / 4, trial.get("/other")).await;
         answer.expect("it waits for a send that is silent").expect("a response");
     };
-    let silent = trial.client().send(trial.call(Method::GET, "/silence", ""));
-    tokio::select! {
-        biased;
-        answer = silent => drop(answer.expect_err("nobody answered")),
-        () = other => {}
-    }
+    beside(trial.client().send(trial.call(Method::GET, "/silence", "")), other).await;
 }

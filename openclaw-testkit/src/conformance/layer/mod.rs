@@ -4,6 +4,7 @@
 //! permit does. A layer that clones the inner service and calls the clone, which a
 //! `service_fn` never notices, calls it unready.
 
+mod ask;
 mod list;
 mod on;
 mod pass;
@@ -17,8 +18,9 @@ use std::time::Duration;
 
 use self::trial::Need;
 pub use self::{
+    ask::Ask,
     on::{On, on},
-    probe::{Ask, Inner, Probe},
+    probe::{Inner, Probe},
     stack::{Failure, Stack},
     trial::Trial,
 };

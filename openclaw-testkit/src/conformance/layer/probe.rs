@@ -9,103 +9,11 @@ use std::{
     time::Duration,
 };
 
-use openclaw_core::{
-    Call, Context, Error, ErrorKind, Happened, IdempotencyKey, MessageId, SkillId, TenantId,
-    skill::{SkillAnswer, SkillManifest},
-};
-use serde_json::{Value, json};
+use openclaw_core::{Error, ErrorKind, Happened};
 use tokio::time::Sleep;
 use tower_service::Service;
 
-/// A request that a [`Probe`] takes: made of a number, and known again by it.
-pub trait Ask: Send + 'static {
-    /// What the probe answers.
-    type Answer: Send + 'static;
-
-    /// The request of this number.
-    fn ask(n: u64) -> Self;
-
-    /// Its number, and whatever else must arrive unchanged.
-    fn head(&self) -> String;
-
-    /// The answer to it.
-    fn answer(&self) -> Self::Answer;
-
-    /// An answer as text, different for each request.
-    fn text(answer: &Self::Answer) -> String;
-}
-
-impl Ask for u64 {
-    type Answer = Self;
-
-    fn ask(n: u64) -> Self {
-        n
-    }
-
-    fn head(&self) -> String {
-        self.to_string()
-    }
-
-    fn answer(&self) -> Self {
-        *self
-    }
-
-    fn text(answer: &Self) -> String {
-        answer.to_string()
-    }
-}
-
-fn call(n: u64) -> Call<Arc<Value>> {
-    let context = Context::new(TenantId::new("law").expect("a tenant"));
-    let manifest = SkillManifest::new(SkillId::new("law").expect("an id"), "1.0.0");
-    let key = IdempotencyKey::of(MessageId::from_u128(u128::from(n)), "law").expect("a key");
-    Call::skill(context, &manifest, Arc::new(json!(n))).with_key(key)
-}
-
-fn head<P>(call: &Call<P>) -> String {
-    let (tenant, key) = (call.context().tenant(), call.key());
-    format!("{tenant} {} {:?} {key:?}", call.target(), call.effect())
-}
-
-impl Ask for Call<u64> {
-    type Answer = u64;
-
-    fn ask(n: u64) -> Self {
-        call(n).map(|_| n)
-    }
-
-    fn head(&self) -> String {
-        format!("{} {}", head(self), self.payload())
-    }
-
-    fn answer(&self) -> u64 {
-        *self.payload()
-    }
-
-    fn text(answer: &u64) -> String {
-        answer.to_string()
-    }
-}
-
-impl Ask for Call<Arc<Value>> {
-    type Answer = SkillAnswer;
-
-    fn ask(n: u64) -> Self {
-        call(n)
-    }
-
-    fn head(&self) -> String {
-        format!("{} {}", head(self), self.payload())
-    }
-
-    fn answer(&self) -> SkillAnswer {
-        SkillAnswer::Done(Arc::clone(self.payload()))
-    }
-
-    fn text(answer: &SkillAnswer) -> String {
-        format!("{answer:?}")
-    }
-}
+use super::Ask;
 
 /// What all probes of one stack share: how they behave, and what they saw.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use openclaw_core::{Error, ErrorKind, Result};
 use tokio::time::{Instant, timeout};
 
 use super::{Meets, Trial, trial::says};
-use crate::conformance::run::{abandon, quotes};
+use crate::conformance::run::{abandon, beside, quotes};
 
 const SECRET: &str = "prompt-5f2c";
 
@@ -63,13 +63,12 @@ pub async fn errors_quote_no_prompt(trial: &Trial<'_>) {
 /// A call that gets no reply holds up no other.
 pub async fn a_silent_call_holds_up_no_other(trial: &Trial<'_>) {
     trial.meets(Meets::Silence).await;
-    let silent = abandon(trial.complete(says("one")), usize::MAX, trial.soon() / 2);
     let other = async {
         tokio::time::sleep(trial.soon() / 20).await;
         let answer = timeout(trial.soon() / 4, trial.complete(says("two"))).await;
         answer.expect("it waits for a call that is silent").expect("a reply");
     };
-    tokio::join!(silent, other);
+    beside(trial.model().complete(trial.call(says("one"))), other).await;
 }
 
 /// A call that is dropped, wherever it stands, is one request at most.

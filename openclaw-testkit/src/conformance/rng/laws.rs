@@ -1,8 +1,9 @@
 //! Sixty-four random bits at a time, for ids that nobody can guess or meet twice.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::Trial;
+use crate::conformance::run::threads;
 
 const MANY: usize = 4_096;
 
@@ -37,11 +38,11 @@ pub fn numbers_do_not_follow_each_other(trial: &Trial<'_>) {
 
 /// Threads that draw side by side never draw the same number.
 pub fn threads_draw_their_own_numbers(trial: &Trial<'_>) {
-    let drawn: Vec<u64> = std::thread::scope(|threads| {
-        let draw = || (0..MANY).map(|_| trial.rng.next_u64()).collect::<Vec<u64>>();
-        let threads: Vec<_> = (0..4).map(|_| threads.spawn(draw)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("numbers")).collect()
-    });
+    let draw = |_| {
+        let rng = Arc::clone(&trial.rng);
+        move || (0..MANY).map(|_| rng.next_u64()).collect::<Vec<u64>>()
+    };
+    let drawn = threads((0..4).map(draw)).concat();
     let different: BTreeSet<u64> = drawn.iter().copied().collect();
     assert_eq!(different.len(), drawn.len(), "numbers that one thread drew");
 }

@@ -3,7 +3,7 @@
 mod laws;
 mod list;
 
-use std::{fmt, future};
+use std::{fmt, future, sync::Arc};
 
 use openclaw_core::Rng;
 
@@ -43,13 +43,13 @@ pub trait RngHarness: Send + Sync {
 /// A source of random numbers under trial.
 pub struct Trial<'a> {
     harness: &'a dyn RngHarness,
-    rng: Box<dyn Rng>,
+    rng: Arc<dyn Rng>,
 }
 
 impl<'a> Trial<'a> {
     /// Puts a new source of this harness on trial.
     pub fn new(harness: &'a dyn RngHarness) -> future::Ready<Self> {
-        future::ready(Self { harness, rng: harness.fresh() })
+        future::ready(Self { harness, rng: harness.fresh().into() })
     }
 
     fn missing(&self, need: Need) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use super::{Trial, trial::LATE};
 use crate::{
-    conformance::run::{abandon, together},
+    conformance::run::{beside, together},
     remote::Behaviour,
 };
 
@@ -60,12 +60,11 @@ pub async fn runs_side_by_side_keep_their_answers(trial: &Trial<'_>) {
 /// A call that gets no answer holds up no other.
 pub async fn a_silent_call_holds_up_no_other(trial: &Trial<'_>) {
     trial.meets(Behaviour::Hang).await;
-    let silent = abandon(trial.ask(1, 1), usize::MAX, trial.soon() / 2);
     let other = async {
         // Behind the silent one, which has met the remote by now.
         tokio::time::sleep(trial.soon() / 20).await;
         let answer = timeout(trial.soon() / 4, trial.ask(2, 2)).await;
         answer.expect("it waits for a call that is silent").expect("an answer");
     };
-    tokio::join!(silent, other);
+    beside(trial.skill().run(trial.call(1, trial.input(1))), other).await;
 }
