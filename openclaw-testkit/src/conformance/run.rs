@@ -1,6 +1,11 @@
 //! Running a law to its end, on a runtime of its own.
 
-use std::{future::poll_fn, sync::mpsc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Barrier, mpsc},
+    task::Poll,
+    time::Duration,
+};
 
 use openclaw_core::Error;
 
@@ -73,9 +78,15 @@ pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) ->
 pub(super) fn threads<T: Send + 'static>(
     jobs: impl IntoIterator<Item = impl FnOnce() -> T + Send + 'static>,
 ) -> Vec<T> {
+    let jobs: Vec<_> = jobs.into_iter().collect();
+    // Nobody begins before all are there: otherwise one thread could do two jobs in turn.
+    let all_there = Arc::new(Barrier::new(jobs.len()));
     let start = |job: Box<dyn FnOnce() -> T + Send>| {
-        let (done, answer) = mpsc::channel();
-        drop(tokio::task::spawn_blocking(move || drop(done.send(job()))));
+        let (all_there, (done, answer)) = (Arc::clone(&all_there), mpsc::channel());
+        drop(tokio::task::spawn_blocking(move || {
+            all_there.wait();
+            drop(done.send(job()));
+        }));
         answer
     };
     let running: Vec<_> = jobs.into_iter().map(|job| start(Box::new(job))).collect();
