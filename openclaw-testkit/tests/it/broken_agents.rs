@@ -66,9 +66,19 @@ fn desk() -> ScriptedAgent {
         .then_wait(Waiting::Question { text: "Shall we?".into() })
 }
 
-fn echo() -> impl Agent {
-    let id = AgentId::new("echo").unwrap();
-    agent_fn(id, |turn| async move { Ok(Answer::text(&*turn.text())) })
+fn clerk() -> impl Agent {
+    agent_fn(AgentId::new("clerk").unwrap(), |mut turn| async move {
+        let text = turn.text().into_owned();
+        if text == "ask a person" && turn.resolution().is_none() {
+            return Ok(Answer::Suspended(Waiting::Question { text: "Shall we?".into() }));
+        }
+        if let Some(order) = text.strip_prefix("refund order ") {
+            let order = json!({ "order": order });
+            turn.skill("order.lookup", "lookup", order.clone()).await?;
+            turn.skill("refund.create", "refund", order).await?;
+        }
+        Ok(Answer::text(text))
+    })
 }
 
 #[test]
@@ -91,7 +101,13 @@ mod a_scripted_agent {
 }
 
 mod an_agent_of_a_function {
-    use super::{echo, on};
+    use super::{clerk, on};
 
-    openclaw_testkit::agent_laws!("agent_fn", on(echo).steady());
+    openclaw_testkit::agent_laws!(
+        "agent_fn",
+        on(clerk)
+            .steady()
+            .calling(["refund order 1042", "refund order 1043"])
+            .suspending("ask a person")
+    );
 }
