@@ -124,7 +124,8 @@ impl Call<Arc<Value>> {
 ///
 /// * `manifest` never changes during the life of the value, and declares what `run` does: a
 ///   `Pure` skill has no effect, a `Keyed` one has one for each key.
-/// * `validate` acts on nothing. What it refuses, `run` refuses too, before any effect.
+/// * `validate` acts on nothing. What it refuses, `run` refuses too, before any effect. A declared
+///   schema is kept, by input and output.
 /// * `run` makes the effect at most once per call, and passes `call.key()` to a remote that
 ///   honours keys. It does nothing before it is polled, and repeats nothing by itself.
 /// * An error says whether the effect happened, and never quotes the input.

@@ -54,6 +54,7 @@ const CAUGHT: &Caught<Flaw> = &[
     (Flaw::ManifestChanges, &["a_manifest_never_changes"]),
     (Flaw::MixesAnswers, &["runs_side_by_side_keep_their_answers"]),
     (Flaw::OneAtATime, &["a_silent_call_holds_up_no_other"]),
+    (Flaw::OutputIsBare, &["a_declared_output_schema_is_kept"]),
     (Flaw::PanicsAtOddValues, &["validate_answers_any_value"]),
     (Flaw::PureActs, &["a_pure_skill_has_no_effect"]),
     (Flaw::RefusalsQuote, &["refusals_quote_no_input"]),
@@ -61,11 +62,17 @@ const CAUGHT: &Caught<Flaw> = &[
     (Flaw::RefusesTheSecondTime, &["validate_takes_good_input"]),
     (Flaw::RepeatsItself, &["one_run_asks_for_one_effect"]),
     (Flaw::RepeatsWhenDropped, &["a_dropped_run_leaves_one_effect_at_most"]),
-    (Flaw::RunTakesAnything, &["run_refuses_what_validate_refuses"]),
+    (
+        Flaw::RunTakesAnything,
+        &["run_refuses_what_validate_refuses", "a_declared_input_schema_is_kept"],
+    ),
     (Flaw::SaysItDid, &["an_error_is_honest_about_the_effect", "an_unmade_call_is_an_error"]),
     (Flaw::SaysItDidNot, &["an_error_is_honest_about_the_effect"]),
     (Flaw::SwallowsErrors, &["an_answer_means_an_effect", "an_unmade_call_is_an_error"]),
-    (Flaw::TakesAnything, &["refused_input_is_a_validation_error"]),
+    (
+        Flaw::TakesAnything,
+        &["refused_input_is_a_validation_error", "a_declared_input_schema_is_kept"],
+    ),
     (Flaw::ValidateActs, &["validate_has_no_effect"]),
     (Flaw::VersionIsAWord, &["a_manifest_is_complete"]),
 ];

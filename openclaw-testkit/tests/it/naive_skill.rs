@@ -46,6 +46,7 @@ pub(crate) enum Flaw {
     ManifestChanges,
     MixesAnswers,
     OneAtATime,
+    OutputIsBare,
     PanicsAtOddValues,
     PureActs,
     RefusalsQuote,
@@ -86,7 +87,10 @@ pub(crate) fn naive(flaw: Flaw, effect: Effect) -> On {
 impl NaiveSkill {
     fn new(flaw: Flaw, effect: Effect, remote: CountingRemote) -> Self {
         let version = if flaw == Flaw::VersionIsAWord { "latest" } else { "1.0.0" };
-        let manifest = SkillManifest::new(SkillId::new("naive").unwrap(), version).effect(effect);
+        let mut manifest =
+            SkillManifest::new(SkillId::new("naive").unwrap(), version).effect(effect);
+        manifest.input = Some(Arc::new(json!({ "type": "object", "required": ["order"] })));
+        manifest.output = Some(Arc::new(json!({ "type": "object", "required": ["echo"] })));
         let other = manifest.clone().describe("changed");
         Self {
             flaw,
@@ -213,6 +217,7 @@ impl NaiveSkill {
         again.0 = None;
         let output = answer.or_else(|e| self.told(e, call.payload()))?;
         Ok(SkillAnswer::done(match self.flaw {
+            Flaw::OutputIsBare => output["echo"].clone(),
             Flaw::MixesAnswers => json!({ "echo": self.slot.lock().unwrap().clone() }),
             _ => output,
         }))

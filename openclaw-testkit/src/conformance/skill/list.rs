@@ -28,6 +28,8 @@ macro_rules! __skill_laws {
             input: Nothing validate_takes_good_input,
             input: Nothing validate_answers_any_value,
             input: Nothing validate_has_no_effect,
+            schema: InputSchema a_declared_input_schema_is_kept,
+            schema: OutputSchema a_declared_output_schema_is_kept,
             input: Refusals refused_input_is_a_validation_error,
             input: Refusals run_refuses_what_validate_refuses,
             input: Refusals refusals_quote_no_input,

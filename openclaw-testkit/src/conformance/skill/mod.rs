@@ -9,6 +9,7 @@ mod input;
 mod keys;
 mod list;
 mod on;
+mod schema;
 mod trial;
 
 use async_trait::async_trait;

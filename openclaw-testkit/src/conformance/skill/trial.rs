@@ -38,6 +38,8 @@ pub(super) enum Need {
     Acts,
     Keyed,
     Reconcilable,
+    InputSchema,
+    OutputSchema,
     Refusals,
     Answers,
     Mishaps,
@@ -74,6 +76,10 @@ impl<'a> Trial<'a> {
             Need::Acts => vec![acts],
             Need::Keyed => vec![keyed],
             Need::Reconcilable => vec![(effect == Effect::Reconcilable, "a hook")],
+            Need::InputSchema => vec![(self.skill.manifest().input.is_some(), "an input schema")],
+            Need::OutputSchema => {
+                vec![(self.skill.manifest().output.is_some(), "an output schema")]
+            }
             Need::Refusals => vec![(!self.harness.refused().is_empty(), "input that is refused")],
             Need::Answers => vec![(self.tells(), "answers that can be told apart")],
             Need::Mishaps => vec![mishaps],
