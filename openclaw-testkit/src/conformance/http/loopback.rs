@@ -13,7 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use openclaw_core::http::Http;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
 
@@ -65,10 +65,9 @@ impl HttpHarness for On {
     async fn fresh(&self) -> (Box<dyn Http>, Box<dyn HttpPeer>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");
-        // A port that was bound a moment ago, and by nobody else since.
-        let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let nobody = closed.local_addr().expect("an address");
-        drop(closed);
+        // Bound, so that nobody else gets the port, and never told to listen.
+        let nobody = TcpSocket::new_v4().expect("a socket");
+        nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
         let other = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let elsewhere = other.local_addr().expect("an address");
         let desk = Desk::default();
@@ -90,7 +89,7 @@ impl HttpHarness for On {
 struct Server {
     at: SocketAddr,
     elsewhere: SocketAddr,
-    nobody: SocketAddr,
+    nobody: TcpSocket,
     desk: Desk,
     /// Dropped with the server, which ends them.
     _tasks: JoinSet<()>,
@@ -132,7 +131,7 @@ impl HttpPeer for Server {
     }
 
     fn nobody(&self) -> Option<String> {
-        Some(format!("http://{}", self.nobody))
+        Some(format!("http://{}", self.nobody.local_addr().ok()?))
     }
 
     async fn script(&self, next: Meets) {
