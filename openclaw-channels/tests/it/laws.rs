@@ -57,18 +57,21 @@ mod memory {
     use openclaw_core::{Effect, channel::TextUnit};
     use openclaw_testkit::channel_laws;
 
-    channel_laws!(super::Memory(|can| {
-        can.redelivers = true;
-        can.post = Effect::Keyed { retention: Duration::from_secs(60) };
-        (can.edit, can.delete, can.react, can.typing) = (true, true, true, true);
-        (can.max_text, can.unit, can.max_parts) = (NonZeroUsize::new(100), TextUnit::Utf16, 8);
-    }));
+    channel_laws!(
+        "MemoryChannel",
+        super::Memory(|can| {
+            can.redelivers = true;
+            can.post = Effect::Keyed { retention: Duration::from_secs(60) };
+            (can.edit, can.delete, can.react, can.typing) = (true, true, true, true);
+            (can.max_text, can.unit, can.max_parts) = (NonZeroUsize::new(100), TextUnit::Utf16, 8);
+        })
+    );
 }
 
 mod memory_that_declares_nothing {
     use openclaw_testkit::channel_laws;
 
-    channel_laws!(super::Memory(|_| {}));
+    channel_laws!("MemoryChannel, nothing declared", super::Memory(|_| {}));
 }
 
 #[cfg(feature = "terminal")]
@@ -148,7 +151,7 @@ mod terminal {
         }
     }
 
-    channel_laws!(Terminal);
+    channel_laws!("TerminalChannel", Terminal);
 }
 
 #[cfg(feature = "http")]
@@ -159,8 +162,9 @@ mod http {
     use openclaw_channels::http::{Condition, Desk, HttpChannel, HttpServer, Standing};
     use openclaw_core::{ChannelId, MessageId, Result, TenantId, channel::Channel};
     use openclaw_testkit::conformance::{
-        Verdict,
-        channel::{ChannelHarness, ChannelPeer, Heard, check},
+        Report, Verdict,
+        channel::{ChannelHarness, ChannelPeer, Heard, LAWS, check},
+        snapshot,
     };
     use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Mutex};
 
@@ -230,8 +234,8 @@ mod http {
 
     /// The laws about what is heard don't apply: a reply is read from the gateway.
     #[test]
-    fn holds_the_laws_of_receiving_and_settling() {
-        for law in [
+    fn conformance_of_receiving_and_settling() {
+        let held = [
             "id_and_capabilities_never_change",
             "health_answers_within_a_second",
             "receive_yields_what_was_said",
@@ -245,8 +249,43 @@ mod http {
             "a_delivery_can_be_settled_after_the_close",
             "what_is_not_declared_is_unsupported",
             "rendering_is_pure",
-        ] {
-            assert_eq!(check(law, &Http), Verdict::Held, "{law}");
+        ];
+        let mut report = Report::default();
+        for law in LAWS.iter().map(|law| law.name()) {
+            if held.contains(&law) {
+                assert_eq!(check(law, &Http), Verdict::Held, "{law}");
+                report.held.push(law);
+            } else {
+                report.not_declared.push((law, "a peer that hears"));
+            }
         }
+        snapshot(env!("CARGO_MANIFEST_DIR"), "HttpChannel", "channel", &report);
     }
+}
+
+#[cfg(feature = "http-client")]
+mod guarded_http {
+    use openclaw_channels::guarded_http::GuardedHttp;
+    use openclaw_testkit::{
+        conformance::http::{On, on},
+        http_laws,
+    };
+
+    fn client() -> On {
+        let client = || GuardedHttp::builder().max_response(100_000).build().unwrap();
+        on(client).max_response(100_000)
+    }
+
+    http_laws!("GuardedHttp", client());
+}
+
+#[cfg(feature = "http-client")]
+mod guarded_http_that_follows_redirects {
+    use openclaw_channels::guarded_http::GuardedHttp;
+    use openclaw_testkit::{conformance::http::on, http_laws};
+
+    http_laws!(
+        "GuardedHttp, redirects",
+        on(|| GuardedHttp::builder().redirects(3).build().unwrap()).follows_redirects()
+    );
 }

@@ -5,7 +5,7 @@ use std::{fmt, io};
 /// A block device: bytes at offsets, durable once synced.
 ///
 /// An engine that takes one runs on anything that keeps this contract: a test's fault disk,
-/// an encrypting layer, memory.
+/// an encrypting layer, memory. Each sentence is a law in `openclaw_testkit::conformance::disk`:
 ///
 /// * [`read`](Disk::read) sees every write that returned before, synced or not.
 /// * [`sync`](Disk::sync) returns only when every write and length set before it would survive

@@ -276,8 +276,16 @@ impl Turn {
 
 /// Decides what to answer.
 ///
+/// What a test can see of this is a law in `openclaw_testkit::conformance::agent`:
+///
 /// * `handle` may run several times for one message: after an error, a timeout, a crash.
-/// * It acts on the world only through `turn.skill(…)`: those calls happen once.
+/// * It acts on the world only through `turn.skill(…)`: those calls happen once. A later attempt
+///   has to ask for the same operations with the same inputs; otherwise the turn is parked.
+/// * It begins when it is polled, and ends when it is dropped.
+/// * What it remembers of a conversation is in the session: another process may have the next
+///   turn.
+/// * Turns of different conversations run side by side. None waits for another.
+/// * An error quotes neither what was said nor the session.
 /// * A panic or a timeout counts as a failed attempt; after the last one the message is a
 ///   dead letter and the conversation goes on.
 ///

@@ -480,6 +480,7 @@ pub trait Reconcile: Send + Sync + fmt::Debug {
 ///   `UNSUPPORTED`. An error says whether the message went out (`happened`).
 /// * `render` is pure: every part fits `max_text`, and nothing of the content is lost.
 /// * `health` answers within a second and never fails.
+/// * `reconcile` is there where posts are `Reconcilable`. It tells the truth and posts nothing.
 ///
 /// A custom channel is `receive` and `send`:
 ///

@@ -92,8 +92,17 @@ impl Call<::http::Request<Bytes>> {
 
 /// HTTP as a port: the seam that limits, breakers and cassettes sit on.
 ///
-/// `send` makes one request and returns once the head of the response is here. A status of
-/// 4xx or 5xx is an answer, not an error.
+/// Each sentence is a law in `openclaw_testkit::conformance::http`:
+///
+/// * `send` makes one request, as it was given, and returns once the head of the response is
+///   here. It repeats nothing by itself.
+/// * A status of 4xx or 5xx is an answer, not an error. So is a redirect, unless the client is
+///   told to follow it; then another origin is told neither credentials nor body.
+/// * A body is read whole, or its read is an error.
+/// * `send` ends at the deadline of its context, and when its caller cancels. Behind the
+///   deadline nothing is sent.
+/// * An error says `No` only when nobody has read the request, and quotes nothing of it.
+/// * Sends side by side neither wait for each other nor mix up their answers.
 #[async_trait]
 pub trait Http: Send + Sync + fmt::Debug + 'static {
     /// Makes one request.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Call, Context, Effect, ModelId, Result};
+use crate::{Call, Context, Effect, Error, ErrorKind, ModelId, Result};
 
 /// Who speaks in a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,9 +170,11 @@ impl ModelReply {
 }
 
 /// A reply as it comes in.
+///
+/// The pieces, none of them empty, join to the text of the reply that `finish` gives.
 #[async_trait]
 pub trait ModelStream: Send + fmt::Debug {
-    /// The next piece of text; `None` when the reply is whole.
+    /// The next piece of text; `None` when the reply is whole, and from then on.
     ///
     /// # Errors
     /// The stream broke; the reply so far is not a reply.
@@ -187,9 +189,16 @@ pub trait ModelStream: Send + fmt::Debug {
 
 /// A language model behind one small port.
 ///
-/// `complete` makes exactly one request; retries, limits and fail-over are layers around it.
-/// `stream` returns only once the provider has accepted the request, so that a refusal (a
-/// 429) is an error of the call and not of the first piece.
+/// Each sentence is a law in `openclaw_testkit::conformance::model`:
+///
+/// * `complete` makes exactly one request, with the whole prompt; retries, limits and fail-over
+///   are layers around it. So does `stream`, and both give the same reply.
+/// * `stream` returns only once the provider has accepted the request, so that a refusal (a
+///   429) is an error of the call and not of the first piece. It is a `RATE_LIMITED` that says
+///   when a repeat makes sense.
+/// * A stream that breaks is an error, never a short reply.
+/// * No error quotes the prompt.
+/// * Calls side by side neither wait for each other nor mix up their replies.
 #[async_trait]
 pub trait Model: Send + Sync + fmt::Debug + 'static {
     /// The model's name, with its provider.
@@ -207,7 +216,7 @@ pub trait Model: Send + Sync + fmt::Debug + 'static {
     /// As [`Model::complete`].
     async fn stream(&self, call: Call<Arc<Prompt>>) -> Result<Box<dyn ModelStream>> {
         let reply = self.complete(call).await?;
-        Ok(Box::new(Whole { text: Some(reply.text.clone()), reply }))
+        Ok(Box::new(Whole { text: Some(reply.text.clone()), reply, read: false }))
     }
 }
 
@@ -215,15 +224,21 @@ pub trait Model: Send + Sync + fmt::Debug + 'static {
 struct Whole {
     text: Option<String>,
     reply: ModelReply,
+    read: bool,
 }
 
 #[async_trait]
 impl ModelStream for Whole {
     async fn next(&mut self) -> Result<Option<String>> {
-        Ok(self.text.take().filter(|text| !text.is_empty()))
+        let piece = self.text.take().filter(|text| !text.is_empty());
+        self.read = piece.is_none();
+        Ok(piece)
     }
 
     async fn finish(self: Box<Self>) -> Result<ModelReply> {
-        Ok(self.reply)
+        if self.read {
+            return Ok(self.reply);
+        }
+        Err(Error::new(ErrorKind::Conflict, "the stream has not ended: read it until `None`"))
     }
 }

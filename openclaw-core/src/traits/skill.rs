@@ -120,10 +120,19 @@ impl Call<Arc<Value>> {
 
 /// Something an agent can have done, with a contract.
 ///
-/// * `manifest` never changes during the life of the value.
+/// Each sentence is a law in `openclaw_testkit::conformance::skill`:
+///
+/// * `manifest` never changes during the life of the value, and declares what `run` does: a
+///   `Pure` skill has no effect, a `Keyed` one has one for each key.
+/// * `validate` acts on nothing. What it refuses, `run` refuses too, before any effect. A declared
+///   schema is kept, by input and output.
 /// * `run` makes the effect at most once per call, and passes `call.key()` to a remote that
-///   honours keys. An error says whether the effect happened.
-/// * A `Reconcilable` skill returns `Some` from `reconcile`.
+///   honours keys. It does nothing before it is polled, and repeats nothing by itself.
+/// * An error says whether the effect happened, and never quotes the input.
+/// * Where effects are withheld, `run` answers `UNSUPPORTED`, unless the skill is `Pure`.
+/// * Runs side by side neither wait for each other nor mix up their answers.
+/// * A `Reconcilable` skill returns `Some` from `reconcile`. Its hook says `DidNotHappen` only
+///   when the effect can't come any more.
 #[async_trait]
 pub trait Skill: Send + Sync + fmt::Debug + 'static {
     /// What it is, takes, gives and does.

@@ -8,7 +8,7 @@ mod memory {
     use openclaw_core::store::MemoryStore;
     use openclaw_testkit::{conformance::store::on, store_laws};
 
-    store_laws!(on(MemoryStore::new));
+    store_laws!("MemoryStore", on(MemoryStore::new));
 }
 
 mod shared {
@@ -17,14 +17,17 @@ mod shared {
     use openclaw_core::store::MemoryStore;
     use openclaw_testkit::{conformance::store::on, store_laws};
 
-    store_laws!(on(|clock| Arc::new(MemoryStore::new(clock))));
+    store_laws!("Arc<MemoryStore>", on(|clock| Arc::new(MemoryStore::new(clock))));
 }
 
 mod boxed {
     use openclaw_core::store::{MemoryStore, StateStore};
     use openclaw_testkit::{conformance::store::on, store_laws};
 
-    store_laws!(on(|clock| Box::new(MemoryStore::new(clock)) as Box<dyn StateStore>));
+    store_laws!(
+        "Box<dyn StateStore>",
+        on(|clock| Box::new(MemoryStore::new(clock)) as Box<dyn StateStore>)
+    );
 }
 
 #[cfg(feature = "redb")]
@@ -96,7 +99,7 @@ mod redb {
         }
     }
 
-    store_laws!(Files::new());
+    store_laws!("RedbStore", Files::new());
 
     #[test]
     fn no_law_is_left_out() {

@@ -1,6 +1,13 @@
 //! Running a law to its end, on a runtime of its own.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Barrier, mpsc},
+    task::Poll,
+    time::Duration,
+};
+
+use openclaw_core::Error;
 
 /// What came of a law that was not broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,4 +72,68 @@ pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) ->
     })
     .await;
     running.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+/// Runs all of these at once, each on a thread of its own, and waits for them.
+pub(super) fn threads<T: Send + 'static>(
+    jobs: impl IntoIterator<Item = impl FnOnce() -> T + Send + 'static>,
+) -> Vec<T> {
+    let jobs: Vec<_> = jobs.into_iter().collect();
+    // Nobody begins before all are there: otherwise one thread could do two jobs in turn.
+    let all_there = Arc::new(Barrier::new(jobs.len()));
+    let start = |job: Box<dyn FnOnce() -> T + Send>| {
+        let (all_there, (done, answer)) = (Arc::clone(&all_there), mpsc::channel());
+        drop(tokio::task::spawn_blocking(move || {
+            all_there.wait();
+            drop(done.send(job()));
+        }));
+        answer
+    };
+    let running: Vec<_> = jobs.into_iter().map(|job| start(Box::new(job))).collect();
+    let ended = running.into_iter().map(|answer| answer.recv());
+    ended.map(|answer| answer.expect("a thread that ends without a panic")).collect()
+}
+
+/// Runs the second to its end while the first goes on, too.
+pub(super) async fn beside<F: Future>(background: impl Future, running: F) -> F::Output {
+    let background = async {
+        background.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        never = background => never,
+        output = running => output,
+    }
+}
+
+/// Polls a future at most this often, and then drops it.
+///
+/// A future that nothing wakes within the limit is dropped too.
+pub(super) async fn abandon<F: Future>(
+    running: F,
+    polls: usize,
+    limit: Duration,
+) -> Option<F::Output> {
+    let mut running = Box::pin(running);
+    let mut left = polls;
+    let some = poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match running.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    tokio::time::timeout(limit, some).await.unwrap_or(None)
+}
+
+/// Does what this error shows to people quote this text?
+pub(super) fn quotes(e: &Error, text: &str) -> bool {
+    [e.to_string(), format!("{e:?}"), e.public().to_owned()]
+        .iter()
+        .any(|shown| shown.contains(text))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use openclaw_core::{
-    Call, Effect, InvalidId, Result, SkillId,
+    Call, Effect, Effects, Error, ErrorKind, InvalidId, Result, SkillId,
     channel::{Intent, Reconcile, Reconciled},
     skill::{Skill, SkillAnswer, SkillManifest},
 };
@@ -14,7 +14,7 @@ use super::CountingRemote;
 
 /// A [`Skill`] that hands its input to a [`CountingRemote`] under the call's key.
 ///
-/// A `Pure` one only reads. A `Reconcilable` one answers from the remote's look-up, and says
+/// A `Pure` one only reads; any other is `UNSUPPORTED` while effects are withheld. A `Reconcilable` one answers from the remote's look-up, and says
 /// `NotYetKnown` while the look-up lags or a call is still open.
 #[derive(Clone, Debug)]
 pub struct RemoteSkill {
@@ -62,7 +62,12 @@ impl Skill for RemoteSkill {
     }
 
     async fn run(&self, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
-        let answer = if call.effect() == Effect::Pure {
+        let pure = call.effect() == Effect::Pure;
+        if !pure && call.context().effects() == Effects::Withheld {
+            let message = "effects are withheld: only pure skills run";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let answer = if pure {
             self.remote.read(call.payload()).await?
         } else {
             self.remote.call(call.key().map(|key| key.as_str()), call.payload()).await?

@@ -8,15 +8,31 @@
 )]
 
 mod agents;
+mod broken;
+mod broken_agents;
 mod broken_channels;
+mod broken_env;
+mod broken_http;
+#[cfg(feature = "tower")]
+mod broken_layers;
+mod broken_models;
+mod broken_skills;
 mod broken_stores;
 mod env;
 mod fault;
 mod flaws;
+mod law_snapshot;
 mod lint;
 #[cfg(feature = "load")]
 mod load;
+mod naive_agent;
 mod naive_channel;
+mod naive_env;
+mod naive_http;
+#[cfg(feature = "tower")]
+mod naive_layer;
+mod naive_model;
+mod naive_skill;
 mod naive_store;
 mod platform;
 #[cfg(feature = "proxy")]

@@ -7,6 +7,10 @@
 /// need a module each.
 #[macro_export]
 macro_rules! channel_laws {
+    ($name:literal, $harness:expr $(,)?) => {
+        $crate::channel_laws!($harness);
+        $crate::__law_summary! { channel $name { $harness } }
+    };
     ($harness:expr $(,)?) => {
         $crate::__channel_laws! { __channel_tests { $harness } }
     };
@@ -53,6 +57,8 @@ macro_rules! __channel_laws {
             send: Nothing what_is_not_declared_is_unsupported,
             send: Nothing what_is_declared_is_supported,
             send: KeyedPosts a_keyed_post_is_heard_once,
+            send: Hook a_hook_tells_the_truth_about_posts,
+            send: Hook asking_a_hook_posts_nothing,
             render: Nothing rendering_is_pure,
             render: MaxText rendered_parts_fit,
             render: MaxText rendered_parts_lose_nothing,

@@ -11,10 +11,7 @@ mod settle;
 use std::{fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use openclaw_core::{
-    ChannelId, Conversation, Effect,
-    channel::{Capabilities, Channel},
-};
+use openclaw_core::{ChannelId, Conversation, Effect, channel::Channel};
 
 pub use self::line::Line;
 use super::{Report, Verdict, run};
@@ -164,12 +161,13 @@ enum Need {
     HangUps,
     KeyedPosts,
     MaxText,
+    Hook,
 }
 
 impl Need {
     /// What is missing.
-    fn missing(self, harness: &dyn ChannelHarness, can: &Capabilities) -> Option<&'static str> {
-        let receives = harness.receives();
+    fn missing(self, harness: &dyn ChannelHarness, channel: &dyn Channel) -> Option<&'static str> {
+        let (receives, can) = (harness.receives(), channel.capabilities());
         let (met, what) = match self {
             Self::Nothing => (true, ""),
             Self::Receiving => (receives, "receiving"),
@@ -177,6 +175,7 @@ impl Need {
             Self::HangUps => (receives && harness.hangs_up(), "a peer that hangs up"),
             Self::KeyedPosts => (matches!(can.post, Effect::Keyed { .. }), "keyed posts"),
             Self::MaxText => (can.max_text.is_some(), "a longest text"),
+            Self::Hook => (channel.reconcile().is_some(), "a hook"),
         };
         (!met).then_some(what)
     }
@@ -192,7 +191,7 @@ impl Law {
     /// Tries it on a new channel of this harness; panics when it is broken.
     pub async fn run(&self, harness: &dyn ChannelHarness) -> Verdict {
         let (channel, peer) = harness.fresh().await;
-        if let Some(what) = self.need.missing(harness, channel.capabilities()) {
+        if let Some(what) = self.need.missing(harness, &*channel) {
             return Verdict::NotDeclared(what);
         }
         (self.run)(&Line::new(channel, peer, harness.real_time())).await;

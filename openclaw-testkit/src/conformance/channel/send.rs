@@ -1,13 +1,14 @@
 //! Sending: one request for each call, and only what is declared.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
     ErrorKind, Happened, IdempotencyKey, MessageId,
-    channel::{Outbound, Receipt},
+    channel::{Intent, Outbound, Receipt, Reconciled},
 };
 
 use super::{Line, line::part};
+use crate::env::EPOCH;
 
 /// A post is heard once, where it was sent, under the id of its receipt.
 pub async fn a_post_is_heard_once(line: &Line) {
@@ -80,12 +81,46 @@ pub async fn what_is_declared_is_supported(line: &Line) {
     }
 }
 
+fn key(turn: u128) -> IdempotencyKey {
+    IdempotencyKey::of(MessageId::from_u128(turn), "reply").expect("a key")
+}
+
 /// Two posts under one key are one message with one receipt; another key is another message.
 pub async fn a_keyed_post_is_heard_once(line: &Line) {
-    let key = |turn| IdempotencyKey::of(MessageId::from_u128(turn), "reply").expect("a key");
     let send = |turn| line.send(line.post("c1", part("hello")).with_key(key(turn)));
     let first = send(1).await.expect("a receipt");
     assert_eq!(send(1).await.expect("a receipt"), first, "the same key, another receipt");
     send(2).await.expect("a receipt");
     line.heard_exactly(2).await;
+}
+
+/// What the hook says in the end about a post under the key of this turn.
+async fn find(line: &Line, turn: u128) -> Reconciled {
+    let hook = line.channel().reconcile().expect("a hook");
+    let call = line.post("c1", part("hello"));
+    let request = serde_json::to_value(call.payload()).expect("JSON");
+    let intent = Intent::new(key(turn), call.target(), Arc::new(request), EPOCH);
+    for _ in 0..100 {
+        match hook.reconcile(&intent).await.expect("the platform can be asked") {
+            Reconciled::NotYetKnown { retry_after } => {
+                tokio::time::sleep(retry_after.max(Duration::from_millis(10))).await;
+            }
+            known => return known,
+        }
+    }
+    panic!("asked a hundred times, the hook still says `NotYetKnown`");
+}
+
+/// The hook never says that a post did not happen that did, nor the other way round.
+pub async fn a_hook_tells_the_truth_about_posts(line: &Line) {
+    line.send(line.post("c1", part("hello")).with_key(key(1))).await.expect("a receipt");
+    let (sent, never) = (find(line, 1).await, find(line, 2).await);
+    assert!(!matches!(sent, Reconciled::DidNotHappen), "it was sent, and yet {sent:?}");
+    assert!(!matches!(never, Reconciled::Happened(_)), "never sent, and yet {never:?}");
+}
+
+/// Asking is reading: nothing comes out of it.
+pub async fn asking_a_hook_posts_nothing(line: &Line) {
+    drop(find(line, 1).await);
+    line.heard_exactly(0).await;
 }

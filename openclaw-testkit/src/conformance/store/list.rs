@@ -17,6 +17,10 @@
 /// ```
 #[macro_export]
 macro_rules! store_laws {
+    ($name:literal, $harness:expr $(,)?) => {
+        $crate::store_laws!($harness);
+        $crate::__law_summary! { store $name { $harness } }
+    };
     ($harness:expr $(,)?) => {
         $crate::__store_laws! { __store_tests { $harness } }
     };

@@ -188,6 +188,10 @@ impl Hub {
         message
     }
 
+    pub(super) fn sent(&self, key: &str) -> bool {
+        self.lock().keys.contains_key(key)
+    }
+
     pub(super) fn heard(&self) -> Vec<Heard> {
         self.lock().heard.clone()
     }

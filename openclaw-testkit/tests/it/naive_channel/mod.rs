@@ -40,6 +40,9 @@ pub(crate) enum Flaw {
     HangUpIsSilent,
     HasNoHook,
     HealthIsSlow,
+    HookPosts,
+    HookSaysNo,
+    HookSaysYes,
     IdsAreEqual,
     IdsAreNew,
     KeysAreIgnored,
@@ -166,15 +169,21 @@ impl Channel for NaiveChannel {
     }
 
     fn reconcile(&self) -> Option<&dyn Reconcile> {
-        let declared = self.capabilities.post == Effect::Reconcilable;
-        (declared && self.flaw != Flaw::HasNoHook).then_some(self)
+        (self.flaw != Flaw::HasNoHook).then_some(self)
     }
 }
 
 #[async_trait::async_trait]
 impl Reconcile for NaiveChannel {
-    async fn reconcile(&self, _: &Intent) -> Result<Reconciled> {
-        Ok(Reconciled::CannotKnow)
+    async fn reconcile(&self, intent: &Intent) -> Result<Reconciled> {
+        if self.flaw == Flaw::HookPosts {
+            self.hub.hear(None, Heard::new("c1", "Did it arrive?"));
+        }
+        Ok(match (self.flaw, self.hub.sent(intent.key.as_str())) {
+            (Flaw::HookSaysNo, _) => Reconciled::DidNotHappen,
+            (Flaw::HookSaysYes, _) | (_, true) => Reconciled::Happened(Arc::default()),
+            (_, false) => Reconciled::DidNotHappen,
+        })
     }
 }
 
