@@ -63,6 +63,7 @@ struct Answered {
 }
 
 /// What follows an attempt.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be allocated")]
 enum Next {
     /// The turn has ended; its reply, when there is one, is still to go out.
     Ended(Option<ReplyJob>),

@@ -121,7 +121,7 @@ impl Books {
     }
 
     /// Adds an event that people can read.
-    pub(super) fn event(&mut self, process: u32, what: String) {
+    pub(super) fn event(&mut self, process: u32, what: &str) {
         self.note("event", &[&process.to_be_bytes(), what.as_bytes()]);
         self.tell(|| format!("{process} {what}"));
     }

@@ -192,6 +192,18 @@ impl Clerk {
             Verb::Long => Ok(job.reply(LONG)),
             Verb::Silent => Ok(Answer::Silent),
             Verb::Stream => self.stream(turn, job).await,
+            Verb::Stumble if job.asked == 1 => {
+                Err(Error::new(ErrorKind::ServerError, "the clerk stumbles"))
+            }
+            Verb::Stumble => Ok(job.reply("up again")),
+            Verb::Fail | Verb::Panic | Verb::Hang | Verb::Invalid => self.fail(job).await,
+            _ => self.act(turn, job).await,
+        }
+    }
+
+    /// An answer that needs something done.
+    async fn act(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        match job.verb {
             Verb::Double => {
                 let first = self.effect(turn, job, "keyed", "first").await?;
                 let second = self.effect(turn, job, "once", "second").await?;
@@ -207,15 +219,8 @@ impl Clerk {
                 let done = self.effect(turn, job, "once", "do").await;
                 Ok(job.reply(done.as_deref().unwrap_or("whatever")))
             }
-            Verb::Fail | Verb::Panic | Verb::Hang | Verb::Invalid => self.fail(job).await,
-            Verb::Stumble if job.asked == 1 => {
-                Err(Error::new(ErrorKind::ServerError, "the clerk stumbles"))
-            }
-            Verb::Stumble => Ok(job.reply("up again")),
-            Verb::Keyed | Verb::Reconcilable | Verb::Once | Verb::Often | Verb::Pure => {
-                Ok(job.reply(&self.effect(turn, job, job.verb.word(), "do").await?))
-            }
             Verb::Forget => Ok(job.reply(&self.effect(turn, job, "once", "do").await?)),
+            verb => Ok(job.reply(&self.effect(turn, job, verb.word(), "do").await?)),
         }
     }
 
@@ -264,7 +269,9 @@ impl Clerk {
         let waiting = if job.verb == Verb::Job {
             match turn.skill("job", "start", bill(turn.envelope(), job.n)).await? {
                 SkillAnswer::Pending(ticket) => Waiting::Job { job: ticket.job },
-                _ => return Err(Error::new(ErrorKind::ServerError, "the job has no ticket")),
+                SkillAnswer::Done(_) => {
+                    return Err(Error::new(ErrorKind::ServerError, "the job has no ticket"));
+                }
             }
         } else {
             Waiting::Question { text: "really?".into() }
@@ -280,7 +287,7 @@ impl Clerk {
         if turn.resolution().is_none() {
             return Ok(Answer::Suspended(Waiting::Approval { approval: approval.into() }));
         }
-        let answer = turn.call(self.gated(turn, job, "pay", &approval)?).await?;
+        let answer = turn.call(Self::gated(turn, job, "pay", &approval)?).await?;
         self.here.scene.marks.hit(life::APPROVED);
         Ok(job.reply(&result_of(&answer)))
     }
@@ -293,9 +300,9 @@ impl Clerk {
         }
         if job.n % 5 == 3 {
             // The first use is right, the second is one too many.
-            turn.call(self.gated(turn, job, "pay", &approval)?).await?;
+            turn.call(Self::gated(turn, job, "pay", &approval)?).await?;
         }
-        match turn.call(self.gated(turn, job, "misuse", &approval)?).await {
+        match turn.call(Self::gated(turn, job, "misuse", &approval)?).await {
             Err(e) if e.kind() == ErrorKind::ApprovalRequired => {
                 self.here.scene.marks.hit(life::UNAPPROVED);
                 Ok(job.reply("refused"))
@@ -309,13 +316,7 @@ impl Clerk {
         }
     }
 
-    fn gated(
-        &self,
-        turn: &Turn,
-        job: &Job,
-        operation: &str,
-        approval: &str,
-    ) -> Result<SkillRequest> {
+    fn gated(turn: &Turn, job: &Job, operation: &str, approval: &str) -> Result<SkillRequest> {
         let skill =
             SkillId::new("gated").map_err(|e| Error::new(ErrorKind::ServerError, e.to_string()))?;
         let input = bill(turn.envelope(), job.n);
@@ -354,7 +355,7 @@ impl Clerk {
 pub(super) fn result_of(answer: &SkillAnswer) -> String {
     match answer {
         SkillAnswer::Done(value) => format!("e{}", value.get("effect").unwrap_or(&Value::Null)),
-        other => format!("{other:?}"),
+        SkillAnswer::Pending(ticket) => format!("{ticket:?}"),
     }
 }
 

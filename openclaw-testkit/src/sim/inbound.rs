@@ -200,7 +200,7 @@ impl Slip {
         self.told = true;
         let scene = &self.here.scene;
         let what = format!("told {} {}: {verdict:?}", self.line, self.ticket);
-        scene.books().event(self.here.process, what);
+        scene.books().event(self.here.process, &what);
         if let Some(line) = scene.lines.get(&self.line) {
             line.inbound.tell(self.ticket, verdict);
         }

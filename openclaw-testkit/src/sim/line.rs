@@ -122,7 +122,7 @@ impl SimChannel {
         }
         let receipt = self.board()?.take(call)?;
         let what = format!("sent {:?} {:?}", call.key(), call.payload());
-        self.here.scene.books().event(self.here.process, what);
+        self.here.scene.books().event(self.here.process, &what);
         if dies.is_some() {
             return self.here.power.die().await;
         }

@@ -266,8 +266,12 @@ impl Lives {
     async fn live(&mut self, process: &Process, ending: Option<Ending>) -> End {
         let began = Instant::now();
         let end = match ending {
-            Some(Ending::After(after) | Ending::TakenOver { after }) => began + after,
-            Some(Ending::Paused { after, .. } | Ending::Drained { after, .. }) => began + after,
+            Some(
+                Ending::After(after)
+                | Ending::TakenOver { after }
+                | Ending::Paused { after, .. }
+                | Ending::Drained { after, .. },
+            ) => began + after,
             // A plan that is not met in time is given up.
             Some(Ending::AtCommit { .. } | Ending::AtEffect { .. }) => {
                 began + Duration::from_secs(20)

@@ -200,7 +200,9 @@ impl Operator {
             return Ok(self.look_at_reply(saying, letter, parked));
         }
         match verb {
-            Some(verb) if verb.is_hopeless() && saying.n % 2 == 0 => return Ok(Look::Purge),
+            Some(verb) if verb.is_hopeless() && saying.n.is_multiple_of(2) => {
+                return Ok(Look::Purge);
+            }
             Some(verb) if verb.is_hopeless() => return Ok(Look::Leave),
             // Whoever words it differently each time never gets on.
             Some(Verb::Diverge) if parked => return Ok(Look::Leave),

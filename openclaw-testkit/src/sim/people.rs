@@ -90,7 +90,7 @@ impl People {
                 let Some(line) = here.0.scene.lines.get(&channel) else { return };
                 loop {
                     let (ticket, verdict) = line.inbound.verdict().await;
-                    here.hear((channel.to_string(), ticket), verdict);
+                    here.hear(&(channel.to_string(), ticket), verdict);
                 }
             });
         }
@@ -171,8 +171,8 @@ impl People {
         self.open().insert((saying.channel().to_string(), ticket), (saying.n, aim));
     }
 
-    fn hear(&self, offer: (String, u64), verdict: Verdict) {
-        let Some((n, aim)) = self.open().remove(&offer) else { return };
+    fn hear(&self, offer: &(String, u64), verdict: Verdict) {
+        let Some((n, aim)) = self.open().remove(offer) else { return };
         let scene = &self.0.scene;
         let Some(saying) = scene.saying(n) else { return };
         let again = match verdict {
@@ -224,7 +224,7 @@ impl People {
                     Some(aim) if !known.played => self.offer(saying, aim),
                     _ => {
                         known.played |=
-                            !matches!(saying.trick, Some(Trick::Later(_) | Trick::Twice))
+                            !matches!(saying.trick, Some(Trick::Later(_) | Trick::Twice));
                     }
                 }
             }

@@ -141,7 +141,7 @@ impl SimSkill {
             self.remote.call(call.key().map(|key| key.as_str()), call.payload()).await?
         };
         let what = format!("did {} {:?} {}", call.target(), call.key(), call.payload());
-        self.here.scene.books().event(self.here.process, what);
+        self.here.scene.books().event(self.here.process, &what);
         if dies.is_some() {
             return self.here.power.die().await;
         }
@@ -182,7 +182,7 @@ impl Skill for SimSkill {
         }
         let answer = outcome?;
         if self.manifest.id.as_str() == "job" {
-            return Ok(SkillAnswer::Pending(JobTicket::new(format!("job-{}", answer))));
+            return Ok(SkillAnswer::Pending(JobTicket::new(format!("job-{answer}"))));
         }
         Ok(SkillAnswer::done(answer))
     }

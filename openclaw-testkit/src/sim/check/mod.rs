@@ -94,7 +94,7 @@ impl Over<'_> {
             self.replies().await;
         }
         if invariants.has(Invariant::Order) {
-            self.order().await;
+            self.order();
         }
         if invariants.has(Invariant::EffectsAreOnce) {
             self.effects().await;

@@ -19,7 +19,7 @@ struct Steps {
 }
 
 impl Over<'_> {
-    pub(super) async fn order(&self) {
+    pub(super) fn order(&self) {
         let shown = self.shown();
         for (lane, steps) in self.conversations() {
             for a in &steps {
