@@ -14,6 +14,7 @@ pub mod conformance;
 pub mod disk;
 pub mod env;
 pub mod fault;
+pub mod flow;
 pub mod platform;
 pub mod remote;
 pub mod trace;
