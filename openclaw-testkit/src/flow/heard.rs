@@ -114,15 +114,25 @@ pub(super) async fn look(
         skills: Vec::new(),
         crashed,
     };
-    let Some(message) = sent.message() else { return Ok(heard) };
+    // A process that crashes may have accepted it without telling.
+    let known = sent.message().map_or_else(|| world.rows.admitted(&sent.envelope), |id| vec![id]);
+    let mut found = None;
+    for message in known {
+        found = looking(gateway.status(sent.tenant(), message)).await?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some(status) = found else { return Ok(heard) };
+    let message = status.id;
+    heard.admission = Some(Admission::Accepted(message));
     let posts = world.platform(sent.channel())?.posts();
     let replies = posts.into_iter().filter(|post| post.reply_to == Some(message));
     let replies: Vec<String> = replies.map(|post| post.text).collect();
     heard.replies = replies.get(sent.heard()..).unwrap_or_default().to_vec();
     sent.hear(replies.len());
-    let status = looking(gateway.status(sent.tenant(), message)).await?;
-    heard.state = status.as_ref().map(|status| status.state);
-    heard.reason = status.and_then(|status| status.error).map(|reason| reason.to_string());
+    heard.state = Some(status.state);
+    heard.reason = status.error.map(|reason| reason.to_string());
     heard.skills = looking(skills(gateway, sent.tenant(), message)).await?;
     Ok(heard)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use openclaw_core::{
-    TenantId,
+    Envelope, MessageId, TenantId,
     records::Ledger,
     store::{
         Commit, Entry, Key, MemoryStore, Op, Page, ScanQuery, Snapshot, StateStore,
@@ -42,6 +42,8 @@ struct Shared {
     tenants: Mutex<BTreeSet<TenantId>>,
     /// Skills whose next answer is the last thing that their process sees.
     cuts: Mutex<Vec<String>>,
+    /// Which message a platform's id may have become.
+    admitted: Mutex<Vec<(Key, MessageId)>>,
 }
 
 impl Rows {
@@ -66,6 +68,29 @@ impl Rows {
     /// The store of one process.
     pub(super) fn open(&self, plan: Plan) -> WatchedStore {
         WatchedStore { faulty: FaultStore::new(self.memory.clone(), plan), rows: self.clone() }
+    }
+
+    /// The messages that this envelope may have become, whatever its sender was told.
+    pub(super) fn admitted(&self, envelope: &Envelope) -> Vec<MessageId> {
+        let Some(id) = &envelope.id else { return Vec::new() };
+        let place = &envelope.conversation;
+        let key = Key::of(&envelope.tenant, "dd").text(place.channel.as_str());
+        let key = key.text(&place.account).text(id).build();
+        let admitted = lock(&self.shared.admitted);
+        admitted.iter().filter(|(seen, _)| *seen == key).map(|(_, id)| *id).collect()
+    }
+
+    /// Keeps which message is admitted under which platform's id.
+    fn note(&self, txn: &Txn) {
+        let puts = txn.ops.iter().filter_map(|op| match op {
+            Op::Put { key, .. } => Some(key),
+            _ => None,
+        });
+        let puts: Vec<&Key> = puts.collect();
+        let ("admit", [live, seen, ..]) = (txn.label, puts.as_slice()) else { return };
+        if let Some(id) = live.as_bytes().last_chunk() {
+            lock(&self.shared.admitted).push(((*seen).clone(), MessageId::from_bytes(*id)));
+        }
     }
 
     /// Is this the receipt of a skill's call that is to be cut off?
@@ -136,6 +161,7 @@ impl StateStore for WatchedStore {
             self.faulty.plan().power().cut();
             pending::<()>().await;
         }
+        self.rows.note(&txn);
         let outcome = self.faulty.commit(txn).await;
         self.rows.shared.changed.notify_waiters();
         outcome

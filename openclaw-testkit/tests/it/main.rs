@@ -12,6 +12,7 @@ mod broken_channels;
 mod broken_stores;
 mod env;
 mod flaws;
+mod flow;
 mod naive_channel;
 mod naive_store;
 mod remote;
