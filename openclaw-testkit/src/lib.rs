@@ -15,6 +15,7 @@ pub mod disk;
 pub mod env;
 pub mod fault;
 pub mod flow;
+pub mod model;
 pub mod platform;
 pub mod remote;
 pub mod trace;

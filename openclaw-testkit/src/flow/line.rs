@@ -35,8 +35,7 @@ pub(super) fn unescape(text: &str) -> String {
         match (c, (c == '\\').then(|| chars.next()).flatten()) {
             ('\\', Some('n')) => out.push('\n'),
             ('\\', Some('r')) => out.push('\r'),
-            ('\\', Some(other)) => out.push(other),
-            (other, _) => out.push(other),
+            ('\\', Some(other)) | (other, _) => out.push(other),
         }
     }
     out

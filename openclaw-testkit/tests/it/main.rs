@@ -13,6 +13,7 @@ mod broken_stores;
 mod env;
 mod flaws;
 mod flow;
+mod models;
 mod naive_channel;
 mod naive_store;
 mod remote;

@@ -49,7 +49,6 @@ fn shop() -> CountingRemote {
 fn shop_gateway(shop: &CountingRemote, effect: Effect) -> TestGatewayBuilder {
     let refund = RemoteSkill::named("refund.create", effect, shop.clone()).unwrap();
     let look = RemoteSkill::named("order.look", Effect::AtLeastOnce, shop.clone()).unwrap();
-    TestGateway::builder().gateway(move |builder| {
-        builder.agent(desk()).skill(refund.clone()).skill(look.clone())
-    })
+    TestGateway::builder()
+        .gateway(move |builder| builder.agent(desk()).skill(refund.clone()).skill(look.clone()))
 }

@@ -74,8 +74,7 @@ async fn a_suspended_turn_waits_over_a_crash() {
 
 #[tokio::test(start_paused = true)]
 async fn a_person_decides_and_the_message_goes_on() {
-    for (happened, effects, reply) in
-        [(Some(json!(1)), 1, "Refunded: 1"), (None, 2, "Refunded: 2")]
+    for (happened, effects, reply) in [(Some(json!(1)), 1, "Refunded: 1"), (None, 2, "Refunded: 2")]
     {
         let shop = CountingRemote::new(RemoteKind::Unkeyed).answering(|n, _| json!(n));
         let mut gateway = shop_gateway(&shop, Effect::AtMostOnce).start().await.unwrap();

@@ -120,18 +120,12 @@ async fn each_expectation_of_an_end_can_fail() {
         (hm().expect_dead_letter(), "expected a dead letter"),
         (hm().expect_parked(), "expected a parked message"),
         (hm().expect_crash(), "expected a crash"),
-        (
-            hm().because("x"),
-            r#"expected a dead or parked letter because of "x""#,
-        ),
+        (hm().because("x"), r#"expected a dead or parked letter because of "x""#),
         (
             hm().expect_skill("refund.create"),
             "expected a call of the skill refund.create, but there was none (in this order)",
         ),
-        (
-            hm().with(json!({})),
-            "the test is wrong: `with` goes behind `expect_skill`",
-        ),
+        (hm().with(json!({})), "the test is wrong: `with` goes behind `expect_skill`"),
     ] {
         assert_eq!(problems(step).await, [problem]);
     }
