@@ -3,7 +3,7 @@
 use openclaw_core::{Effect, ErrorKind, gateway::MessageState};
 use openclaw_testkit::{
     fault::Fault,
-    flow::seconds,
+    flow::{minutes, seconds},
     platform::Sending,
     remote::{Behaviour, CountingRemote, RemoteKind},
 };
@@ -44,6 +44,18 @@ async fn an_effect_that_must_not_repeat_is_parked_behind_a_crash() {
     gateway.user("alice").says("refund order 1042").expect_crash().await.unwrap();
     gateway.restart().await.unwrap();
     gateway.user("alice").waits().expect_parked().because("must not happen twice").await.unwrap();
+    assert_eq!(shop.effects_total(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_may_be_forgotten_is_parked_behind_a_crash() {
+    let shop = shop();
+    let mut gateway = shop_gateway(&shop, keyed()).start().await.unwrap();
+    gateway.crash_in_skill("refund.create");
+    gateway.user("alice").says("refund order 1042").expect_crash().await.unwrap();
+    gateway.advance(minutes(11)).await;
+    gateway.restart().await.unwrap();
+    gateway.user("alice").waits().expect_parked().because("forgotten").await.unwrap();
     assert_eq!(shop.effects_total(), 1);
 }
 
