@@ -18,8 +18,10 @@ pub mod disk;
 pub mod env;
 pub mod fault;
 pub mod flow;
-pub mod guide;
 pub mod model;
 pub mod platform;
 pub mod remote;
 pub mod trace;
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}

@@ -1,8 +1,12 @@
 //! The gateway under test, through all its starts and crashes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use openclaw_core::{ChannelId, Error, ErrorKind, Result, TenantId, gateway::Gateway};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Operator, TestGatewayBuilder, Transcript, User,
@@ -172,11 +176,12 @@ impl TestGateway {
     /// As [`GatewayBuilder::start`](openclaw_core::gateway::GatewayBuilder::start).
     pub async fn restart(&mut self) -> Result<()> {
         if self.is_running() {
-            // What is left goes on at the start.
-            let _left = self.process.gateway.drain(DRAIN).await;
-        } else {
-            self.bury().await;
+            // What is left goes on at the start, also when a fault holds the drain up.
+            let drain = self.process.gateway.drain(DRAIN);
+            let _left = tokio::time::timeout(2 * DRAIN, drain).await;
         }
+        self.process.plan.power().cut();
+        self.bury().await;
         self.world.tell(["restart".to_owned()]);
         self.process = self.world.boot().await?;
         self.world.deliver_lost()
@@ -195,7 +200,13 @@ impl TestGateway {
     /// Lets virtual time pass, with everything that happens meanwhile.
     pub async fn advance(&self, span: Duration) {
         self.world.tell([format!("advance {}", line::span(span))]);
-        tokio::time::sleep(span).await;
+        let until = Instant::now() + span;
+        tokio::select! {
+            biased;
+            () = self.process.plan.power().lost() => self.bury().await,
+            () = sleep_until(until) => {}
+        }
+        sleep_until(until).await;
     }
 
     /// What was said and what came of it so far.
@@ -204,9 +215,13 @@ impl TestGateway {
         Transcript::of_lines(self.world.lines())
     }
 
-    /// Ends the tasks of a process without power: their deliveries are abandoned.
-    async fn bury(&self) {
+    /// Ends the tasks of a process without power: they act no more, their deliveries are lost.
+    pub(super) async fn bury(&self) {
         const MOMENT: Duration = Duration::from_millis(1);
+        let alive = self.process.plan.power().is_on();
+        if alive || self.process.buried.swap(true, Ordering::Relaxed) {
+            return;
+        }
         // Without power it never gets to its end; its tasks are gone long before.
         let _dead = tokio::time::timeout(MOMENT, self.process.gateway.drain(Duration::ZERO)).await;
     }

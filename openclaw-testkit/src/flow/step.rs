@@ -212,6 +212,7 @@ impl<'a> Step<'a> {
         if let Some(message) = self.admitted(&sent, until).await? {
             self.ended(&sent, message, until).await?;
         }
+        gateway.bury().await;
         let crashed = !gateway.plan().power().is_on();
         let heard = heard::look(&gateway.world, gateway.inner(), &sent, crashed).await?;
         let first = match &self.said {

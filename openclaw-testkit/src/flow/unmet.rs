@@ -65,14 +65,14 @@ impl fmt::Display for Unmet {
             write!(f, "line {line}: ")?;
         }
         match said {
-            Some(said) => write!(f, "{who} said {said:?} at {from:?}:")?,
-            None => write!(f, "{who} waited from {from:?} on:")?,
+            Some(said) => write!(f, "{who} said {said:?} at {}:", lines::span(*from))?,
+            None => write!(f, "{who} waited from {} on:", lines::span(*from))?,
         }
         for problem in problems {
             write!(f, "\n  {problem}")?;
         }
         let Some(heard) = heard else { return Ok(()) };
-        write!(f, "\nwhat came by {to:?}:")?;
+        write!(f, "\nwhat came by {}:", lines::span(*to))?;
         for call in &heard.skills {
             write!(f, "\n  {} (operation {:?})", lines::skill(call), call.operation)?;
         }

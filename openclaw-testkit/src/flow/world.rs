@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -62,6 +62,8 @@ pub(super) struct Process {
     pub(super) plan: Plan,
     /// It was drained.
     pub(super) stopped: bool,
+    /// It has no power, and its tasks are gone.
+    pub(super) buried: AtomicBool,
 }
 
 impl fmt::Debug for World {
@@ -82,7 +84,7 @@ impl World {
             builder = builder.channel(channel);
         }
         let gateway = (self.compose)(builder).start().await?;
-        Ok(Process { gateway, plan, stopped: false })
+        Ok(Process { gateway, plan, stopped: false, buried: AtomicBool::new(false) })
     }
 
     pub(super) fn platform(&self, channel: &ChannelId) -> Result<&Platform> {

@@ -2,11 +2,13 @@
 
 use openclaw_core::{Effect, ErrorKind, gateway::MessageState};
 use openclaw_testkit::{
+    agent::ScriptedAgent,
     fault::Fault,
-    flow::{minutes, seconds},
+    flow::{TestGateway, minutes, seconds},
     platform::Sending,
-    remote::{Behaviour, CountingRemote, RemoteKind},
+    remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
+use serde_json::json;
 
 use super::{keyed, shop, shop_gateway};
 
@@ -94,6 +96,55 @@ async fn every_commit_of_a_message_survives_a_crash_on_both_sides() {
             assert_eq!(gateway.platform().unwrap().texts(), ["Refunded: 1"], "{label} {before}");
         }
     }
+}
+
+/// A gateway whose turn looks three times, for 25 s each, and leaves no record of it.
+async fn slow_gateway(shop: &CountingRemote) -> TestGateway {
+    let look = RemoteSkill::named("look", Effect::Pure, shop.clone()).unwrap();
+    let mut scene = ScriptedAgent::new("a").unwrap().always();
+    for n in 0..3 {
+        shop.script([Behaviour::AnswerLate(seconds(25))]);
+        scene = scene.call("look", format!("look-{n}"), json!({}));
+    }
+    let agent = scene.then_say("gone");
+    let builder = TestGateway::builder()
+        .gateway(move |builder| builder.agent(agent.clone()).skill(look.clone()));
+    let gateway = builder.start().await.unwrap();
+    let step = gateway.user("alice").says("go").expect_nothing().within(seconds(1));
+    step.await.unwrap();
+    gateway
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_without_power_acts_no_more() {
+    let shop = shop();
+    let mut gateway = slow_gateway(&shop).await;
+    gateway.crash().await.unwrap();
+    gateway.advance(minutes(5)).await;
+    assert_eq!(shop.calls_total(), 1, "the second look was never made");
+    gateway.restart().await.unwrap();
+    gateway.user("alice").waits().expect_reply_containing("gone").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_in_the_middle_of_an_advance_ends_the_process() {
+    let shop = shop();
+    let gateway = slow_gateway(&shop).await;
+    tokio::join!(gateway.advance(minutes(5)), async {
+        tokio::time::sleep(seconds(30)).await;
+        gateway.plan().power().cut();
+    });
+    assert_eq!(shop.calls_total(), 2, "the third look was never made");
+    assert_eq!(gateway.elapsed(), seconds(301), "the advance takes its time all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_does_not_hold_a_restart_up_for_ever() {
+    let mut gateway = shop_gateway(&shop(), keyed()).start().await.unwrap();
+    gateway.user("alice").says("say a").expect_reply("1: say a").await.unwrap();
+    gateway.plan().every("commit", Fault::Hang);
+    gateway.restart().await.unwrap();
+    gateway.user("alice").says("say b").expect_reply("2: say b").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,7 +46,7 @@ async fn a_dead_letter_that_nobody_expects_is_told_with_its_reason() {
     let unmet = gateway.user("alice").says("break").expect_reply("ok").await.unwrap_err();
     assert_eq!(
         unmet.to_string(),
-        r#"alice said "break" at 0ns:
+        r#"alice said "break" at 0ms:
   expected the reply "ok", but no reply came
   a dead letter came, and no expectation names it
 what came by 3s:
