@@ -73,6 +73,28 @@ async fn only_the_skill_that_was_named_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_earlier_call_of_the_named_skill_cuts_nothing() {
+    let gateway = shop_gateway(&shop(), keyed()).start().await.unwrap();
+    let alice = gateway.user("alice");
+    alice.says("refund order 1042").expect_reply("Refunded: 1").await.unwrap();
+    gateway.crash_in_skill("refund.create");
+    let heard = alice.says("look and refund").expect_crash().await.unwrap();
+    let states: Vec<_> = heard.skills().iter().map(|call| call.state.name()).collect();
+    assert_eq!(states, ["done", "dispatching"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_process_accepted_is_delivered_again_at_the_start() {
+    let mut gateway = shop_gateway(&shop(), keyed()).start().await.unwrap();
+    gateway.crash_before("admit");
+    let heard = gateway.user("alice").says("hm").expect_crash().await.unwrap();
+    assert_eq!((heard.message(), heard.state()), (None, None));
+    gateway.restart().await.unwrap();
+    gateway.advance(seconds(1)).await;
+    assert_eq!(gateway.platform().unwrap().texts(), ["What?"], "although nobody waits for it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_commit_of_a_message_survives_a_crash_on_both_sides() {
     for label in ["admit", "claim", "dispatch", "settle", "turn", "done"] {
         for before in [true, false] {
@@ -124,6 +146,16 @@ async fn a_process_without_power_acts_no_more() {
     assert_eq!(shop.calls_total(), 1, "the second look was never made");
     gateway.restart().await.unwrap();
     gateway.user("alice").waits().expect_reply_containing("gone").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_in_one_conversation_ends_the_turns_of_all() {
+    let shop = shop();
+    let gateway = slow_gateway(&shop).await;
+    gateway.crash_before("admit");
+    gateway.user("bob").says("hm").expect_crash().await.unwrap();
+    tokio::time::sleep(minutes(5)).await;
+    assert_eq!(shop.calls_total(), 1, "the second look was never made");
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,9 +242,10 @@ async fn one_seed_is_one_run() {
     let run = |seed| async move {
         let gateway = shop_gateway(&shop(), keyed()).seed(seed).start().await.unwrap();
         gateway.plan().chance("commit", Fault::Delay(seconds(3)), 0.5);
-        gateway.user("alice").says("refund order 1042").await.unwrap();
-        gateway.elapsed()
+        let heard = gateway.user("alice").says("refund order 1042").await.unwrap();
+        (gateway.elapsed(), heard.message())
     };
     assert_eq!(run(1).await, run(1).await);
-    assert_ne!(run(1).await, run(2).await);
+    let (one, two) = (run(1).await, run(2).await);
+    assert!(one.0 != two.0 && one.1 != two.1, "{one:?} {two:?}");
 }

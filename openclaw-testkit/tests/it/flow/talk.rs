@@ -142,6 +142,7 @@ async fn suspension_refusal_and_letters_are_ends_of_a_step() {
         .unwrap();
     let alice = gateway.user("alice");
     alice.says("wait").expect_suspended().expect_no_reply().await.unwrap();
+    assert_eq!(gateway.elapsed(), Duration::ZERO, "a suspension ends the step");
     alice.says("break").expect_dead_letter().because("no such skill").await.unwrap();
     let huge = "x".repeat(2 << 20);
     let heard = alice.says(huge).whatever().await.unwrap();
