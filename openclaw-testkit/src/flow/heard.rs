@@ -91,6 +91,12 @@ impl Heard {
         &self.skills
     }
 
+    /// Will nothing more come of it by itself?
+    pub(super) fn has_ended(&self) -> bool {
+        let ends = |state: MessageState| state.is_final() || state == MessageState::Waiting;
+        self.crashed || self.refused().is_some() || self.state.is_some_and(ends)
+    }
+
     /// Was the gateway without power when the step ended?
     #[must_use]
     pub const fn crashed(&self) -> bool {

@@ -16,11 +16,15 @@ use super::{
 };
 use crate::platform::Verdict;
 
+/// The time of a step that names none.
+const LONG: Duration = minutes(10);
+
 /// One step of a scenario; `.await` runs it.
 ///
 /// It lasts until the message is done, suspended, dead, parked or refused, until the power is
-/// cut, or until its time is over: ten minutes of virtual time unless [`within`](Self::within)
-/// says something else. Then the expectations are checked, all of them.
+/// cut, or until its time is over. Then the expectations are checked, all of them. Its time is
+/// what [`within`](Self::within) says; without it ten minutes of virtual time, and a message that
+/// has not ended by then is unmet.
 ///
 /// * Replies have to come in the order in which they are expected, each reply once, and no
 ///   others beside them.
@@ -50,7 +54,7 @@ use crate::platform::Verdict;
 pub struct Step<'a> {
     user: User<'a>,
     said: Option<String>,
-    within: Duration,
+    within: Option<Duration>,
     expects: Vec<Expect>,
     lenient: bool,
 }
@@ -67,7 +71,7 @@ impl fmt::Debug for Step<'_> {
 
 impl<'a> Step<'a> {
     pub(super) const fn new(user: User<'a>, said: Option<String>) -> Self {
-        Self { user, said, within: minutes(10), expects: Vec::new(), lenient: false }
+        Self { user, said, within: None, expects: Vec::new(), lenient: false }
     }
 
     /// Expects exactly this reply.
@@ -156,9 +160,10 @@ impl<'a> Step<'a> {
         self
     }
 
-    /// Ends the step after this much virtual time at the latest.
+    /// Ends the step after this much virtual time at the latest, also when the message is still
+    /// on its way.
     pub const fn within(mut self, span: Duration) -> Self {
-        self.within = span;
+        self.within = Some(span);
         self
     }
 
@@ -184,7 +189,14 @@ impl<'a> Step<'a> {
         let from = self.user.gateway().elapsed();
         let seen = self.play().await;
         let (problems, heard) = match seen {
-            Ok(heard) => (check(&self.expects, &heard, self.lenient), Some(heard)),
+            Ok(heard) => {
+                let mut problems = check(&self.expects, &heard, self.lenient);
+                if self.within.is_none() && !self.lenient && !heard.has_ended() {
+                    let limit = line::span(LONG);
+                    problems.push(format!("the message came to no end within {limit}"));
+                }
+                (problems, Some(heard))
+            }
             Err(e) => (vec![format!("the step could not be played: {e}")], None),
         };
         match heard {
@@ -208,7 +220,7 @@ impl<'a> Step<'a> {
             Some(text) => gateway.world.say(place, text, self.user.is_verified())?,
             None => gateway.world.last(&place)?,
         };
-        let until = Instant::now() + self.within;
+        let until = Instant::now() + self.within.unwrap_or(LONG);
         if let Some(message) = self.admitted(&sent, until).await? {
             self.ended(&sent, message, until).await?;
         }

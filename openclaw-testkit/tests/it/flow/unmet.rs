@@ -3,7 +3,8 @@
 use openclaw_core::{ErrorKind, agent::Waiting};
 use openclaw_testkit::{
     agent::ScriptedAgent,
-    flow::{Step, TestGateway, seconds},
+    fault::Fault,
+    flow::{Step, TestGateway, minutes, seconds},
     remote::Behaviour,
 };
 use serde_json::json;
@@ -164,6 +165,21 @@ async fn a_crash_or_a_refusal_that_nobody_expects_is_unmet() {
     assert_eq!(unmet.problems(), ["a crash came, and no expectation names it"]);
     let story = unmet.to_string();
     assert!(story.ends_with("queued: no agent has answered yet\n  the gateway has no power"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_end_is_not_nothing() {
+    let gateway = shop_gateway(&shop(), keyed()).start().await.unwrap();
+    gateway.plan().every("admit", Fault::Fail);
+    let step = gateway.user("alice").says("bye").expect_nothing();
+    assert_eq!(problems(step).await, ["the message came to no end within 10m"]);
+    assert_eq!(gateway.elapsed(), minutes(10));
+    gateway.plan().heal();
+    gateway.plan().every("turn", Fault::Fail);
+    let step = gateway.user("bob").says("bye").expect_no_reply();
+    let story = step.await.unwrap_err().to_string();
+    assert!(story.ends_with("the message is queued: no agent has answered yet"), "{story}");
+    gateway.user("bob").waits().expect_nothing().within(seconds(5)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
