@@ -1,14 +1,19 @@
 //! Proves a gateway before production does: clocks, faults, servers, laws, and a simulator.
 //!
-//! Without a server, in paused time:
-//! * [`mod@env`]: time and randomness that a test holds in its hand.
-//! * [`agent`]: agents that play a script, or change their words at every attempt.
-//! * [`remote`]: a business system that counts its effects and misbehaves on demand.
-//! * [`fault`]: faults at every seam, by script or by seed, and the plug of a process.
-//! * [`platform`]: the other side of a channel.
-//! * [`trace`]: what happened, in order.
-//! * [`disk`]: a disk that loses what was not synced.
+//! Start with the [`guide`]: it tests one gateway, from a first reply to a whole run under a seed.
+//!
+//! Scenarios, in paused time and without a server:
+//! * [`flow`]: scenarios of your own gateway, and golden transcripts.
 //! * [`sim`]: the whole gateway under a seed, with every fault there is.
+//! * [`mod@env`]: time and randomness that a test holds in its hand.
+//!
+//! What stands around a gateway:
+//! * [`agent`], [`model`]: they play a script, attack, or change their words.
+//! * [`platform`]: the other side of a channel: people, and what they are sent.
+//! * [`remote`]: a business system that counts its effects and misbehaves on demand.
+//! * [`fault`]: every seam broken by script or by seed, and proof that it broke.
+//! * [`disk`]: a disk that loses what was not synced.
+//! * [`trace`]: what happened, in order.
 //!
 //! Laws and checks:
 //! * [`conformance`]: the laws of core's traits, run on your own types by one line.
@@ -25,9 +30,11 @@ pub mod conformance;
 pub mod disk;
 pub mod env;
 pub mod fault;
+pub mod flow;
 pub mod lint;
 #[cfg(feature = "load")]
 pub mod load;
+pub mod model;
 pub mod platform;
 #[cfg(feature = "proxy")]
 pub mod proxy;
@@ -40,3 +47,6 @@ pub mod stub;
 pub mod trace;
 #[cfg(any(feature = "proxy", feature = "stub"))]
 mod wire;
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Inner, lock};
 use crate::{
-    MessageId, Result, TenantId,
+    MessageId, Result, TenantId, Timestamp,
     records::{
         audit::AuditEntry,
         commit::unchanged,
@@ -23,6 +23,8 @@ pub(super) struct ReplyJob {
     pub(super) row: ReplyRow,
     pub(super) version: Version,
     partition: u16,
+    /// The date that the store has.
+    due: Option<Timestamp>,
 }
 
 impl ReplyJob {
@@ -33,7 +35,7 @@ impl ReplyJob {
         partition: u16,
         row: ReplyRow,
     ) -> Self {
-        Self { tenant, id, row, version, partition }
+        Self { tenant, id, row, version, partition, due: None }
     }
 
     pub(super) fn txn(&self, inner: &Inner, label: &'static str) -> Txn {
@@ -55,6 +57,7 @@ impl ReplyJob {
             txn = txn.op(entry.append(&self.tenant)?);
         }
         self.version = inner.commit(txn).await?.version;
+        self.due = self.row.due;
         Ok(())
     }
 
@@ -68,7 +71,9 @@ impl ReplyJob {
         let due = inner.env.now().after(span);
         // It stays when the store does not take it: the date holds all the same.
         self.row.due = Some(due);
-        self.write(inner, "defer", None).await?;
+        if self.due != Some(due) {
+            self.write(inner, "defer", None).await?;
+        }
         lock(&inner.replies).hold(lane);
         // Its place is free for another conversation.
         inner.start_replies();

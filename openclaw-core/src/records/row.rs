@@ -18,9 +18,11 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
     fn encode(&self) -> Result<Bytes> {
         let mut bytes = Vec::with_capacity(256);
         bytes.push(Self::FORMAT);
-        postcard::to_extend(self, bytes)
-            .map(Bytes::from)
-            .map_err(|e| damaged(Self::NAME, "can't be written").with_source(e))
+        postcard::to_extend(self, bytes).map(Bytes::from).map_err(|e| {
+            // What can't be written now can't be written later.
+            let why = format!("a row of {} can't be written", Self::NAME);
+            Error::new(ErrorKind::ValidationError, why).with_happened(Happened::No).with_source(e)
+        })
     }
 
     /// Reads a row.

@@ -191,11 +191,27 @@ pub(crate) mod embedded {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
     use serde_json::Value;
 
+    /// The deepest value that serde_json reads again.
+    const DEEPEST: usize = 127;
+
     pub(crate) fn serialize<S: Serializer>(value: &Arc<Value>, s: S) -> Result<S::Ok, S::Error> {
         if s.is_human_readable() {
             return value.serialize(s);
         }
+        if !fits(value, DEEPEST) {
+            return Err(ser::Error::custom(format!("it nests over {DEEPEST} levels deep")));
+        }
         s.serialize_str(&serde_json::to_string(value).map_err(ser::Error::custom)?)
+    }
+
+    /// Is the value at most this many levels deep?
+    fn fits(value: &Value, left: usize) -> bool {
+        match (value, left.checked_sub(1)) {
+            (Value::Array(items), Some(left)) => items.iter().all(|item| fits(item, left)),
+            (Value::Object(fields), Some(left)) => fields.values().all(|item| fits(item, left)),
+            (Value::Array(_) | Value::Object(_), None) => false,
+            _ => true,
+        }
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Arc<Value>, D::Error> {

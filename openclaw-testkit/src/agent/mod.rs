@@ -1,10 +1,13 @@
-//! Agents for tests: they play a script, or change their words at every attempt.
+//! Agents for tests: they play a script, attack, or change their words at every attempt.
 
-mod rewording;
+pub(crate) mod corpus;
+mod hostile;
+pub(crate) mod rewording;
 mod script;
 mod words;
 
 pub use self::{
+    hostile::{Attack, HostileAgent},
     rewording::RewordingAgent,
     script::{Scene, ScriptedAgent},
 };

@@ -40,7 +40,8 @@ impl Agent for RewordingAgent {
     }
 }
 
-fn reword(args: Value, wording: &str) -> Value {
+/// The same arguments in other words.
+pub(crate) fn reword(args: Value, wording: &str) -> Value {
     let mut args = args;
     match first_text(&mut args) {
         Some(text) => {

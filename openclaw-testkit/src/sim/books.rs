@@ -336,6 +336,10 @@ impl Books {
         let Some(tries) = self.tries.get_mut(key) else { return };
         if told.happened == Happened::No {
             tries.doubt = tries.before;
+            if !tries.before {
+                // Nothing was ever sent.
+                tries.first = None;
+            }
         }
         tries.not_before = told.wait.map(|wait| {
             // Where the clock was set forward, the date comes earlier.

@@ -391,7 +391,9 @@ impl Lives {
         // A deferred reply waits in the store, and whatever is behind it.
         let held: BTreeSet<_> = open
             .iter()
-            .filter(|(_, course)| last(course) == Some("defer"))
+            .filter(|(_, course)| {
+                course.replied.is_some() && matches!(last(course), Some("defer" | "attempt"))
+            })
             .filter_map(|(id, _)| lane(id))
             .collect();
         let left: Vec<String> = open

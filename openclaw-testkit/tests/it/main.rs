@@ -21,10 +21,12 @@ mod broken_stores;
 mod env;
 mod fault;
 mod flaws;
+mod flow;
 mod law_snapshot;
 mod lint;
 #[cfg(feature = "load")]
 mod load;
+mod models;
 mod naive_agent;
 mod naive_channel;
 mod naive_env;
