@@ -114,11 +114,13 @@ async fn a_resolved_turn_goes_before_what_waits_in_its_lane() {
 #[tokio::test(start_paused = true)]
 async fn the_second_resolution_is_a_conflict() {
     let (waits, run) = Waits::new().await;
+    waits.world.tell("c1", "m2", "hold").await;
     waits.resolve(&run).await.unwrap();
     assert_eq!(waits.resolve(&run).await.unwrap_err().kind(), ErrorKind::Conflict);
+    waits.gate.add_permits(1);
     run.ends(waits.message, MessageState::Done).await;
     assert_eq!(waits.resolve(&run).await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(waits.texts(), [ANSWER]);
+    assert_eq!(waits.texts(), ["held", ANSWER]);
 }
 
 #[tokio::test(start_paused = true)]
