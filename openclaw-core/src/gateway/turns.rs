@@ -156,9 +156,15 @@ async fn conclude(
 async fn look_again(inner: &Inner, job: &mut TurnJob) -> Option<Option<ReplyJob>> {
     let key = live_key(&job.tenant, job.id);
     match commit::read::<Live>(&*inner.store, &key).await {
+        // Suspended, or resumed since: whoever resumed it has put it into its lane.
+        Ok(Some((Live::Turn(row), _)))
+            if row.waiting.is_some() || row.resolution != job.row.resolution =>
+        {
+            Some(None)
+        }
         Ok(Some((Live::Turn(row), version))) => {
-            job.version = version;
-            row.waiting.is_some().then_some(None)
+            (job.row, job.version) = (row, version);
+            None
         }
         Ok(Some((Live::Reply(row), version))) => {
             let reply = ReplyJob::new(job.tenant.clone(), job.id, version, job.partition, row);

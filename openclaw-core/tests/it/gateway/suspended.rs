@@ -1,6 +1,6 @@
 //! Suspended turns: they free their lane, wait as long as it takes, and come back first.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
     AgentId, Effect, ErrorKind, Happened, MessageId, Result,
@@ -121,6 +121,27 @@ async fn the_second_resolution_is_a_conflict() {
     run.ends(waits.message, MessageState::Done).await;
     assert_eq!(waits.resolve(&run).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(waits.texts(), ["held", ANSWER]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolution_behind_a_commit_that_nobody_knew_of_is_not_forgotten() {
+    let (world, gate) = (World::new(1), Arc::new(Semaphore::new(0)));
+    let remote = CountingRemote::new(RemoteKind::Unkeyed);
+    let message = MessageId::from_u128(0);
+    let mut waits = Waits { world, remote, gate, message };
+    let run = waits.start().await;
+    // The suspension is applied, and the gateway can't read that back: its first read is the
+    // session's.
+    run.plan.nth("turn", 1, Fault::LoseAnswer);
+    run.plan.nth("read", 2, Fault::Fail);
+    waits.message = waits.world.tell("c1", "m1", "ask").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    waits.resolve(&run).await.unwrap();
+    run.ends(waits.message, MessageState::Done).await;
+    assert_eq!(waits.texts(), [ANSWER]);
+    let turns = waits.world.trace.commits().iter().filter(|label| **label == "turn").count();
+    assert_eq!(turns, 2, "it is suspended once and answered once");
+    assert_eq!(run.plan.injected().into_keys().collect::<Vec<_>>(), ["fail", "lose_answer"]);
 }
 
 #[tokio::test(start_paused = true)]
