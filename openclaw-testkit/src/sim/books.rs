@@ -87,6 +87,8 @@ pub(super) struct Books {
     pub(super) late: BTreeSet<String>,
     /// Messages whose letters were removed for good.
     pub(super) purged: BTreeSet<MessageId>,
+    /// Messages whose end somebody waits for.
+    pub(super) awaited: BTreeSet<MessageId>,
     /// What each conversation remembered when everything was over.
     pub(super) memories: BTreeMap<String, Vec<String>>,
     /// When the story began.

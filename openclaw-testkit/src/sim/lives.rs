@@ -133,6 +133,18 @@ impl Lives {
         }
     }
 
+    /// Whoever waited for the end of a message has heard of it.
+    async fn check_settled(&self) {
+        sleep(Duration::from_secs(1)).await;
+        let mut books = self.scene.books();
+        if !books.awaited.is_empty() {
+            let awaited = books.awaited.clone();
+            books.violate(format!(
+                "everything is over, and nobody told those who wait for {awaited:?}"
+            ));
+        }
+    }
+
     /// Another process finds nothing to do.
     pub(super) async fn start_on_nothing(&mut self, last: Process) {
         last.here.power.cut();
@@ -191,6 +203,8 @@ impl Lives {
     async fn start(&mut self, ending: Option<Ending>) -> Option<Process> {
         self.processes += 1;
         let n = self.processes;
+        // Whoever waited at the one before waits in vain.
+        self.scene.books().awaited.clear();
         self.scene.books().tell(|| format!("{n} starts, and ends as {ending:?}"));
         let here = Here::new(Arc::clone(&self.scene), self.processes, ending);
         let started = tokio::select! {
@@ -299,8 +313,10 @@ impl Lives {
             let done = matches!(over, Ok(true));
             if done && !self.scene.dice.storming() && alone && self.people.is_quiet() {
                 if self.recalled {
+                    self.check_settled().await;
                     return End::Over;
                 }
+
                 self.recalled = true;
                 self.people.recall();
             }
@@ -382,8 +398,10 @@ impl Lives {
         if books.owner > process.here.process {
             return;
         }
+        let mut known_as = books.known_as.clone();
+        known_as.extend(self.people.accepted().into_iter().map(|(n, id)| (id, n)));
         let lane = |id: &MessageId| {
-            let saying = books.known_as.get(id).and_then(|n| self.scene.saying(*n))?;
+            let saying = known_as.get(id).and_then(|n| self.scene.saying(*n))?;
             Some(lane_of(&saying.envelope()))
         };
         let open: Vec<_> = books.courses.iter().filter(|(_, course)| course.open).collect();

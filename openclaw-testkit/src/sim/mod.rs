@@ -58,7 +58,7 @@ mod workload;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use openclaw_core::{Digest, gateway::GatewayBuilder};
+use openclaw_core::{Digest, TenantId, gateway::GatewayBuilder, records::AuditLog};
 use tokio::time::{Instant, timeout};
 
 use self::{
@@ -264,6 +264,14 @@ async fn drains(scene: &Arc<Scene>, last: &Process) {
     match timeout(bound * 2, last.gateway.drain(bound)).await {
         Ok(Ok(())) => {}
         other => scene.violate(format!("everything is over, and the drain says {other:?}")),
+    }
+    for name in plan::TENANTS {
+        let Ok(tenant) = TenantId::new(name) else { continue };
+        let log = AuditLog::new(Arc::new(scene.rows.clone()), tenant);
+        match log.verify(None).await {
+            Ok(report) if report.is_ok() && report.open == 0 => {}
+            other => scene.violate(format!("the trail of {name} is not sealed: {other:?}")),
+        }
     }
 }
 

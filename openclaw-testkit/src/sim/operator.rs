@@ -119,6 +119,9 @@ impl Operator {
         if matches!(verb, Some(Verb::Approve | Verb::Misuse)) {
             self.grant(saying, verb).await?;
         }
+        if !self.scene.dice.storming() {
+            self.wait_for_its_end(gateway, saying, id);
+        }
         let said = format!("answer-{}", saying.n);
         let resolution = || Resolution::new("ann", json!(said.clone()));
         gateway.resolve(&saying.tenant, id, resolution()).await?;
@@ -133,6 +136,19 @@ impl Operator {
             self.scene.violate(format!("message {} was answered twice", saying.n));
         }
         Ok(())
+    }
+
+    /// Somebody waits until the message is final.
+    fn wait_for_its_end(&self, gateway: &Gateway, saying: &Saying, id: MessageId) {
+        let (scene, gateway) = (Arc::clone(&self.scene), gateway.clone());
+        let tenant = saying.tenant.clone();
+        if scene.books().awaited.insert(id) {
+            tokio::spawn(async move {
+                if gateway.settled(&tenant, id).await.is_ok_and(|status| status.state.is_final()) {
+                    scene.books().awaited.remove(&id);
+                }
+            });
+        }
     }
 
     /// Grants what the message asks for, or something else where it is misused.

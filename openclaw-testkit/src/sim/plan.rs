@@ -341,6 +341,8 @@ impl Saying {
     pub(super) fn nonce(&self) -> Option<Nonce> {
         let signed = self.channel().as_str() == "web";
         let keep = Duration::from_secs(86_400);
-        signed.then(|| Nonce::new("hook", format!("t{}", self.n), keep))
+        // Each tenant and each account counts its own.
+        let scope = format!("hook {}", self.conversation.account);
+        signed.then(|| Nonce::new(scope, self.id.as_str(), keep))
     }
 }

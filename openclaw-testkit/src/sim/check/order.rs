@@ -22,6 +22,7 @@ impl Over<'_> {
     pub(super) fn order(&self) {
         let shown = self.shown();
         for (lane, steps) in self.conversations() {
+            self.crowd(&lane, &steps);
             for a in &steps {
                 for b in &steps {
                     self.turns(&lane, a, b);
@@ -52,6 +53,21 @@ impl Over<'_> {
             }
         }
         lanes
+    }
+
+    /// No more wait in one conversation than was agreed.
+    fn crowd(&self, lane: &str, steps: &[Steps]) {
+        let doubted = steps.iter().filter(|steps| steps.doubted).count();
+        let most = self.scene.plan.config.lane + doubted;
+        for at in steps.iter().map(|steps| steps.course.admitted) {
+            let waits = |other: &&Steps| {
+                other.course.admitted <= at && at < other.course.ended.unwrap_or(u64::MAX)
+            };
+            let waiting = steps.iter().filter(waits).count();
+            if waiting > most {
+                self.violate(format!("{waiting} messages wait in {lane}, and {most} may"));
+            }
+        }
     }
 
     /// Turns end in the order in which their messages were admitted.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openclaw_core::{
-    Effect, MessageId,
+    Content, Effect, MessageId,
     gateway::{MessageState, MessageStatus},
 };
 use serde_json::Value;
@@ -98,12 +98,33 @@ impl Over<'_> {
                 self.violate(format!("part {part} of {:?} has two texts: {posts:?}", saying.text));
             }
         }
+        self.left_over(saying, shown);
         if shown.parts.len() > 1 {
             self.scene.marks.hit(life::SPLIT);
         }
         if shown.parts.values().flatten().any(|(_, post)| post.replaced) {
             self.scene.marks.hit(life::HINTED);
         }
+    }
+
+    /// A hint becomes the reply or is taken back, unless a fault kept the gateway from it.
+    fn left_over(&self, saying: &Saying, shown: &Shown) {
+        let sends = |fault: crate::sim::Fault| fault.name().starts_with("send");
+        let kept_from_it = self.scene.plan.faults.iter().any(sends) || self.was_cut_off(shown);
+        let left = |post: &&Post| !post.deleted && !post.replaced;
+        if !kept_from_it && shown.hints.iter().any(|post| left(&post)) {
+            self.violate(format!("a hint of {:?} was left: {:?}", saying.text, shown.hints));
+        }
+    }
+
+    /// Did a process end in the middle of the turn?
+    fn was_cut_off(&self, shown: &Shown) -> bool {
+        let Some(id) = shown.hints.first().and_then(|post| post.reply_to) else { return false };
+        let books = self.scene.books();
+        let asked = books.handled.get(&id).copied().unwrap_or_default();
+        let Some(course) = books.courses.get(&id) else { return true };
+        let failed = course.labels.iter().filter(|label| **label == "attempt").count();
+        asked as usize != failed + 1
     }
 
     fn reply(&self, saying: &Saying, id: MessageId, status: &MessageStatus, shown: &Shown) {
@@ -131,6 +152,13 @@ impl Over<'_> {
                 status.state,
                 status.error
             ));
+        }
+        let told = status.reply.as_ref().map(|reply| match reply {
+            Content::Parts(parts) => parts.iter().map(Content::to_text).collect::<String>(),
+            one => one.to_text().into_owned(),
+        });
+        if status.state == MessageState::Done && told.unwrap_or_default() != text {
+            self.violate(format!("{:?} is done, and its state shows another reply", saying.text));
         }
         let hopeless_done = verb.is_hopeless() && status.state == MessageState::Done;
         if hopeless_done {
