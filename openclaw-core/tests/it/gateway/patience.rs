@@ -17,7 +17,7 @@ use tokio::{task::yield_now, time::sleep};
 use crate::support::{World, echo, tenant};
 
 const SHORT: Duration = Duration::from_secs(20);
-const HOUR: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_secs(600);
 
 /// How long the platform was left alone between its refusal and the next request.
 fn pause(world: &World) -> Duration {
@@ -52,8 +52,8 @@ async fn the_wait_that_was_asked_for_holds_when_the_attempt_can_not_be_written()
 #[tokio::test(start_paused = true)]
 async fn the_wait_that_was_asked_for_holds_when_its_deferral_can_not_be_written() {
     for fault in [Fault::Fail, Fault::LoseRequest, Fault::LoseAnswer] {
-        let paused = refused(HOUR, |plan| plan.nth("defer", 1, fault)).await;
-        assert!(paused >= HOUR, "{fault:?}: {paused:?}");
+        let paused = refused(LONG, |plan| plan.nth("defer", 1, fault)).await;
+        assert!(paused >= LONG, "{fault:?}: {paused:?}");
     }
 }
 
@@ -127,7 +127,7 @@ async fn an_unfinished_duplicate_that_can_not_be_read_is_not_acknowledged() {
         let builder = Gateway::builder(world.env.clone(), store);
         let builder = builder.channel_with(desk, AckPolicy::Replied).agent(echo());
         let _gateway = builder.start().await.unwrap();
-        plan.delay("turn", HOUR / 2);
+        plan.delay("turn", LONG / 2);
         world.say("c1", "m1", "hello");
         sleep(Duration::from_secs(5)).await;
         let again = world.say("c1", "m1", "hello");
