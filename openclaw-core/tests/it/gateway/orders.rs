@@ -201,5 +201,5 @@ async fn those_who_wait_for_an_end_hear_of_it_in_the_order_of_waiting() {
     for task in waiting {
         task.await.unwrap();
     }
-    assert_eq!(*told.lock().unwrap(), Vec::from_iter(0..40));
+    assert_eq!(*told.lock().unwrap(), (0..40).collect::<Vec<_>>());
 }
