@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use openclaw_core::{
-    AgentId,
+    AgentId, MessageId,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
     gateway::{AckPolicy, Gateway, MessageState},
 };
@@ -14,7 +14,7 @@ use openclaw_testkit::{
 use serde_json::json;
 use tokio::{task::yield_now, time::sleep};
 
-use crate::support::{World, echo, tenant};
+use crate::support::{Run, World, echo, tenant};
 
 const SHORT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(600);
@@ -80,15 +80,21 @@ fn desk() -> impl Agent {
     })
 }
 
+/// A gateway whose turn waits for a person.
+async fn asked(world: &World) -> (Run, MessageId) {
+    let run = world.start(|b| b.agent(desk())).await;
+    let message = world.tell("c1", "m1", "ask").await;
+    let state = async || run.status(&tenant(), message).await.unwrap().map(|status| status.state);
+    while state().await != Some(MessageState::Waiting) {
+        yield_now().await;
+    }
+    (run, message)
+}
+
 /// A later message is answered, then the one that waited; neither reply is out.
 async fn in_order(dies: bool) {
     let world = World::new(1);
-    let first = world.start(|b| b.agent(desk())).await;
-    let asked = world.tell("c1", "m1", "ask").await;
-    let state = async |id| first.status(&tenant(), id).await.unwrap().map(|status| status.state);
-    while state(asked).await != Some(MessageState::Waiting) {
-        yield_now().await;
-    }
+    let (first, asked) = asked(&world).await;
     world.platform.script([Sending::Limit(SHORT)]);
     let later = world.tell("c1", "m2", "later").await;
     sleep(Duration::from_secs(1)).await;
