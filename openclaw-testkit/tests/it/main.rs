@@ -42,5 +42,6 @@ mod proxy;
 mod remote;
 #[cfg(all(unix, feature = "servers"))]
 mod servers;
+mod sim;
 #[cfg(feature = "stub")]
 mod stub;

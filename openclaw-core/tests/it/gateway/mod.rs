@@ -17,6 +17,8 @@ mod doubt;
 mod drain;
 mod lanes;
 mod letters;
+mod orders;
 mod outage;
+mod patience;
 mod suspended;
 mod way;

@@ -7,13 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
-mod crowd;
 mod world;
 
 /// Longer than anything a healthy gateway takes.
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
-pub(crate) use self::{
-    crowd::{Crowd, Step},
-    world::{Run, World, chat, echo, envelope, number, tenant},
-};
+pub(crate) use self::world::{Run, World, chat, echo, envelope, number, tenant};
