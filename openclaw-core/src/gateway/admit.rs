@@ -98,7 +98,12 @@ async fn settle(
         let (lane, envelope) = (candidate.lane.clone(), Arc::clone(&candidate.envelope));
         let verdict = conclude(inner, manners, candidate, known).await;
         match verdict.ack {
-            Ack::Accept(_) => drop(inside.insert(lane)),
+            Ack::Accept(_) => {
+                if manners.ordered {
+                    lock(&inner.refusals).came_in(&lane, &envelope);
+                }
+                inside.insert(lane);
+            }
             Ack::Retry { .. } if manners.ordered => {
                 inside.remove(&lane);
                 again.push((lane, envelope));

@@ -40,6 +40,8 @@ pub(super) struct TurnSkills {
     verdict: Mutex<Option<Arc<str>>>,
     /// The store did not answer: the attempt is not the agent's fault.
     stalled: AtomicBool,
+    /// The store is being waited for; it stays so when the attempt is cut off meanwhile.
+    in_store: AtomicBool,
     /// An effect of this attempt ended without anybody knowing whether it happened.
     in_doubt: AtomicBool,
 }
@@ -61,13 +63,14 @@ impl TurnSkills {
             asked: Mutex::default(),
             verdict: Mutex::default(),
             stalled: AtomicBool::new(false),
+            in_store: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
         }
     }
 
     /// Did the store fail to answer in this attempt?
     pub(super) fn stalled(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed)
+        self.stalled.load(Ordering::Relaxed) || self.in_store.load(Ordering::Relaxed)
     }
 
     /// Did an effect of this attempt end in doubt?
@@ -76,7 +79,10 @@ impl TurnSkills {
     }
 
     async fn commit(&self, txn: Txn) -> Result<Known> {
-        self.noted(commit::commit(&*self.inner.store, txn).await)
+        self.in_store.store(true, Ordering::Relaxed);
+        let known = commit::commit(&*self.inner.store, txn).await;
+        self.in_store.store(false, Ordering::Relaxed);
+        self.noted(known)
     }
 
     /// An answer of the store; a failure makes this attempt nobody's.
@@ -291,9 +297,15 @@ impl TurnSkills {
                 let intent =
                     Intent::new(key.clone(), call.target(), Arc::clone(call.payload()), *first_at);
                 let asked = caught("the reconcile hook", hook.reconcile(&intent));
-                tokio::time::timeout(skill.manifest().timeout, asked).await.unwrap_or_else(
-                    |_| Err(Error::new(ErrorKind::Timeout, "the reconcile hook did not answer")),
-                )?
+                let late =
+                    |_| Err(Error::new(ErrorKind::Timeout, "the reconcile hook did not answer"));
+                let limit = skill.manifest().timeout;
+                let answer = tokio::time::timeout(limit, asked).await.unwrap_or_else(late);
+                // Whatever the agent makes of the error: nobody knows yet.
+                if answer.is_err() {
+                    self.in_doubt.store(true, Ordering::Relaxed);
+                }
+                answer?
             }
             _ => Reconciled::CannotKnow,
         };

@@ -75,7 +75,18 @@ impl Refusals {
 
     /// The message went on and did not come in: it is the first again.
     pub(super) fn failed(&mut self, lane: &Key, envelope: &Envelope, now: Timestamp) {
+        // A copy of it may have been refused meanwhile, behind others.
+        self.came_in(lane, envelope);
         self.keep(lane, envelope, now, VecDeque::push_front);
+    }
+
+    /// The message is in, in one of its copies: nobody waits for it any more.
+    pub(super) fn came_in(&mut self, lane: &Key, envelope: &Envelope) {
+        let Some(waiting) = self.0.get_mut(lane) else { return };
+        waiting.retain(|refused| envelope.id.as_ref() != Some(&refused.id));
+        if waiting.is_empty() {
+            self.0.remove(lane);
+        }
     }
 
     fn keep(
@@ -134,6 +145,26 @@ mod tests {
         refusals.failed(&lane(), &message("1"), NOW);
         assert!(!refusals.pass(&lane(), &message("2"), NOW));
         assert!(refusals.pass(&lane(), &message("1"), NOW));
+    }
+
+    #[test]
+    fn a_copy_that_was_refused_meanwhile_does_not_lose_its_place() {
+        let mut refusals = Refusals::default();
+        ["1", "2"].iter().for_each(|id| refusals.refused(&lane(), &message(id), NOW));
+        assert!(refusals.pass(&lane(), &message("1"), NOW));
+        assert!(!refusals.pass(&lane(), &message("1"), NOW));
+        refusals.refused(&lane(), &message("1"), NOW);
+        refusals.failed(&lane(), &message("1"), NOW);
+        assert!(!refusals.pass(&lane(), &message("2"), NOW));
+        assert!(refusals.pass(&lane(), &message("1"), NOW));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_copy_of_what_is_in() {
+        let mut refusals = Refusals::default();
+        ["1", "2"].iter().for_each(|id| refusals.refused(&lane(), &message(id), NOW));
+        refusals.came_in(&lane(), &message("1"));
+        assert!(refusals.pass(&lane(), &message("2"), NOW));
     }
 
     #[test]

@@ -26,8 +26,9 @@ const UNFENCED: [&str; 3] = ["approve", "seal", "seize"];
 #[derive(Clone, Debug)]
 pub(super) struct Course {
     pub(super) tenant: Arc<str>,
-    /// When it was admitted, as a place in the order of all commits.
+    /// When it was admitted, as a place in the order of all commits, and by which process.
     pub(super) admitted: u64,
+    pub(super) by: u32,
     /// When its first turn ended.
     pub(super) ended: Option<u64>,
     /// When its reply was committed, the last time.
@@ -87,6 +88,10 @@ pub(super) struct Books {
     pub(super) late: BTreeSet<String>,
     /// Messages whose letters were removed for good.
     pub(super) purged: BTreeSet<MessageId>,
+    /// How often an attempt at a message had a reason to fail, the store apart.
+    pub(super) reasons: BTreeMap<MessageId, u32>,
+    /// Which process pulled a message first, and when: by tenant, channel, account and id.
+    pub(super) pulled: BTreeMap<(u32, String), u64>,
     /// Messages whose end somebody waits for.
     pub(super) awaited: BTreeSet<MessageId>,
     /// What each conversation remembered when everything was over.
@@ -187,7 +192,7 @@ impl Books {
         }
         self.look(txn);
         for op in &txn.ops {
-            self.follow(txn.label, op);
+            self.follow(process, txn.label, op);
         }
     }
 
@@ -241,7 +246,7 @@ impl Books {
         }
     }
 
-    fn follow(&mut self, label: &'static str, op: &Op) {
+    fn follow(&mut self, process: u32, label: &'static str, op: &Op) {
         let Some(parts) = Parts::of(target(op)) else { return };
         if !matches!(parts.table, "lv" | "fx") {
             return;
@@ -258,6 +263,7 @@ impl Books {
         let course = self.courses.entry(id).or_insert_with(|| Course {
             tenant: parts.tenant.into(),
             admitted: at,
+            by: process,
             ended: None,
             replied: None,
             labels: Vec::new(),
@@ -271,6 +277,23 @@ impl Books {
         if label == "turn" && !deleted {
             course.replied = Some(at);
         }
+    }
+
+    /// An attempt at this message has a reason to fail.
+    pub(super) fn reason(&mut self, id: MessageId) {
+        *self.reasons.entry(id).or_default() += 1;
+    }
+
+    /// The reason is gone.
+    pub(super) fn no_reason(&mut self, id: MessageId) {
+        let reasons = self.reasons.entry(id).or_default();
+        *reasons = reasons.saturating_sub(1);
+    }
+
+    /// A process has this message in its hands.
+    pub(super) fn pulled(&mut self, process: u32, name: String) {
+        let at = self.tick();
+        self.pulled.entry((process, name)).or_insert(at);
     }
 
     /// A turn begins: one at a time in a lane.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Fault, Verb,
-    here::Here,
+    here::{Held, Here},
     mark::{life, row},
     plan::TENANTS,
 };
@@ -47,6 +47,15 @@ pub(super) fn lane_of(envelope: &Envelope) -> String {
 /// What a gated call is for.
 pub(super) fn bill(envelope: &Envelope, n: u32) -> Value {
     json!({ "n": n, "tenant": envelope.tenant.as_str() })
+}
+
+/// The skill whose failure message `n` makes light of.
+pub(super) const fn light(n: u32) -> &'static str {
+    match n % 3 {
+        0 => "once",
+        1 => "keyed",
+        _ => "reconcilable",
+    }
 }
 
 /// Ends the turn in the books, however it ends.
@@ -140,18 +149,21 @@ impl Clerk {
     }
 
     #[expect(clippy::panic, reason = "to panic is one of the faults")]
-    async fn suffer(&self) -> Result<()> {
+    async fn suffer(&self, turn: &Turn) -> Result<()> {
         let dice = &self.here.scene.dice;
         if dice.strikes(Fault::AgentSlow) {
             sleep(Duration::from_millis(100 + dice.below(Fault::AgentSlow, 1_500))).await;
         }
         if dice.strikes(Fault::AgentFails) {
+            self.here.scene.books().reason(turn.id());
             return Err(Error::new(ErrorKind::ServerError, "the run says so"));
         }
         if dice.strikes(Fault::AgentPanics) {
+            self.here.scene.books().reason(turn.id());
             panic!("the agent panics, as the run says");
         }
         if dice.strikes(Fault::AgentHangs) {
+            self.here.scene.books().reason(turn.id());
             std::future::pending::<()>().await;
         }
         Ok(())
@@ -166,8 +178,12 @@ impl Clerk {
         self.here.scene.books().known_as.insert(turn.id(), job.n);
         self.look(turn, job.n);
         job.remember(turn, " and never finished");
-        self.suffer().await?;
-        let answer = self.answer(turn, &job).await?;
+        self.suffer(turn).await?;
+        let answer = self.answer(turn, &job).await;
+        if answer.as_ref().is_err_and(|e| !matches!(e.kind(), ErrorKind::Unavailable)) {
+            self.here.scene.books().reason(turn.id());
+        }
+        let answer = answer?;
         if let Answer::Suspended(_) = answer {
             job.remember(turn, " waits");
             let mut books = self.here.scene.books();
@@ -193,10 +209,14 @@ impl Clerk {
             Verb::Silent => Ok(Answer::Silent),
             Verb::Stream => self.stream(turn, job).await,
             Verb::Stumble if job.asked == 1 => {
+                self.here.scene.books().reason(turn.id());
                 Err(Error::new(ErrorKind::ServerError, "the clerk stumbles"))
             }
             Verb::Stumble => Ok(job.reply("up again")),
-            Verb::Fail | Verb::Panic | Verb::Hang | Verb::Invalid => self.fail(job).await,
+            Verb::Fail | Verb::Panic | Verb::Hang | Verb::Invalid => {
+                self.here.scene.books().reason(turn.id());
+                self.fail(job).await
+            }
             _ => self.act(turn, job).await,
         }
     }
@@ -216,7 +236,7 @@ impl Clerk {
             Verb::Diverge => self.diverge(turn, job).await,
             Verb::Forget if job.asked > 1 => Ok(job.reply("nothing")),
             Verb::MakeLight => {
-                let done = self.effect(turn, job, "once", "do").await;
+                let done = self.effect(turn, job, light(job.n), "do").await;
                 Ok(job.reply(done.as_deref().unwrap_or("whatever")))
             }
             Verb::Forget => Ok(job.reply(&self.effect(turn, job, "once", "do").await?)),
@@ -262,6 +282,8 @@ impl Clerk {
             turn.emit(openclaw_core::Content::text(so_far));
             sleep(Duration::from_millis(400)).await;
         }
+        // What was shown is taken back when nothing comes of it.
+        self.suffer(turn).await?;
         Ok(job.reply("streamed"))
     }
 
@@ -371,11 +393,12 @@ impl Agent for Clerk {
         let bound = self.here.scene.plan.config.turns;
         self.here.scene.books().begin_turn(self.here.process, &lane, turn.id(), bound);
         let running = Running { here: self.here.clone(), lane };
+        let held = Held::new(&self.here, self.here.scene.plan.config.turn_timeout, "the agent");
         let answer = self.play(&mut turn).await;
         self.here.power.gate().await;
         let (n, text) = (self.here.process, turn.text().into_owned());
         self.here.scene.books().tell(|| format!("{n} clerk {} {text:?}: {answer:?}", turn.id()));
-        drop(running);
+        drop((running, held));
         answer
     }
 }

@@ -1,9 +1,14 @@
 //! One process of a run, as everything inside it knows it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::{mark::row, plan::Ending, scene::Scene};
 use crate::fault::Power;
@@ -62,6 +67,31 @@ impl Here {
                 Some(done)
             }
             _ => None,
+        }
+    }
+}
+
+/// Something foreign that a process waits for, and no longer than was agreed.
+#[derive(Debug)]
+pub(super) struct Held {
+    here: Here,
+    since: Instant,
+    most: Duration,
+    what: String,
+}
+
+impl Held {
+    pub(super) fn new(here: &Here, most: Duration, what: &str) -> Self {
+        Self { here: here.clone(), since: Instant::now(), most, what: what.to_owned() }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let waited = self.since.elapsed();
+        if waited > self.most + Duration::from_millis(50) && !self.here.power.is_cut() {
+            let (what, most) = (&self.what, self.most);
+            self.here.scene.violate(format!("{what} was waited for {waited:?}, and not {most:?}"));
         }
     }
 }

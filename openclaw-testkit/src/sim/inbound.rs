@@ -170,6 +170,7 @@ impl Source for Inlet {
 impl Inlet {
     fn deliver(&self, offer: Offer) -> Delivery {
         let Offer { ticket, envelope, nonce } = offer;
+        self.here.scene.books().pulled(self.here.process, name_of(&envelope));
         let slip = Slip {
             here: self.here.clone(),
             line: self.line.clone(),
@@ -183,6 +184,13 @@ impl Inlet {
             None => delivery,
         }
     }
+}
+
+/// What a platform calls a message.
+pub(super) fn name_of(envelope: &Envelope) -> String {
+    let place = &envelope.conversation;
+    let id = envelope.id.as_deref().unwrap_or_default();
+    format!("{}/{}/{}/{id}", envelope.tenant, place.channel, place.account)
 }
 
 /// The duty to settle one offer; lost with its process.

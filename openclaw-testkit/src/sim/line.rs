@@ -15,7 +15,7 @@ use super::{
     Fault,
     board::{Board, receipt},
     books::{Doing, Told},
-    here::Here,
+    here::{Held, Here},
     inbound::Inlet,
     plan::Facts,
     rows::live,
@@ -165,8 +165,12 @@ impl Channel for SimChannel {
     async fn send(&self, call: Call<Outbound>) -> Result<Receipt> {
         self.here.power.gate().await;
         self.look(&call);
+        // A hint has its own patience.
+        let most = self.here.scene.plan.config.send_timeout;
+        let held = call.key().map(|_| Held::new(&self.here, most, call.target()));
         let outcome = self.act(&call).await;
         self.here.power.gate().await;
+        drop(held);
         if let Some(key) = call.key() {
             self.here.scene.books().end_try(
                 self.here.process,

@@ -215,6 +215,15 @@ impl Operator {
         if letter.is_reply {
             return Ok(self.look_at_reply(saying, letter, parked));
         }
+        if !parked {
+            let effects = gateway.ledger(&saying.tenant).of_turn(letter.id).await?;
+            let doubt = effects.iter().find(|(_, e)| e.in_doubt_for(self.scene.now()).is_some());
+            if let Some((operation, record)) = doubt {
+                let state = record.state.name();
+                self.scene
+                    .violate(format!("{:?} is dead, and {operation} is {state}", saying.text));
+            }
+        }
         match verb {
             Some(verb) if verb.is_hopeless() && saying.n.is_multiple_of(2) => {
                 return Ok(Look::Purge);
@@ -251,6 +260,16 @@ impl Operator {
     /// A reply goes out again only when nobody can have seen the part in doubt.
     fn look_at_reply(&self, saying: &Saying, letter: &DeadLetter, parked: bool) -> Look {
         if !parked {
+            let mut books = self.scene.books();
+            let prefix = format!("{}.reply.", letter.id);
+            let doubt = books.tries.iter().find(|(key, t)| key.starts_with(&prefix) && t.doubt);
+            let heard = |key: &str| {
+                self.scene.lines.get(saying.channel()).is_some_and(|l| l.board.find(key).is_some())
+            };
+            let doubt = doubt.map(|(key, _)| key.clone()).filter(|key| heard(key));
+            if let Some(key) = doubt {
+                books.violate(format!("{:?} is dead, and {key} was shown", saying.text));
+            }
             return Look::Replay;
         }
         let Some(line) = self.scene.lines.get(saying.channel()) else { return Look::Leave };

@@ -15,7 +15,7 @@ use super::{
     Fault,
     books::Doing,
     clerk::RETENTION,
-    here::Here,
+    here::{Held, Here},
     line::{look_up_fails, told, turn_of},
     rows::effect,
 };
@@ -170,8 +170,18 @@ impl Skill for SimSkill {
     async fn run(&self, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
         self.here.power.gate().await;
         self.look(&call);
+        let turn = call.key().and_then(|key| turn_of(key.as_str()));
+        let held = Held::new(&self.here, self.manifest.timeout, call.target());
+        if let Some(turn) = turn {
+            // A reason to fail, unless it ends well.
+            self.here.scene.books().reason(turn);
+        }
         let outcome = self.act(&call).await;
         self.here.power.gate().await;
+        drop(held);
+        if let (Some(turn), Ok(_)) = (turn, &outcome) {
+            self.here.scene.books().no_reason(turn);
+        }
         if let Some(key) = call.key().filter(|_| call.effect() != Effect::Pure) {
             self.here.scene.books().end_try(
                 self.here.process,
@@ -196,10 +206,13 @@ impl Skill for SimSkill {
 impl Reconcile for SimSkill {
     async fn reconcile(&self, intent: &Intent) -> Result<Reconciled> {
         self.here.power.gate().await;
+        let key = intent.key.as_str();
+        if let Some(turn) = turn_of(key) {
+            self.here.scene.books().reason(turn);
+        }
         if let Some(answer) = look_up_fails(&self.here)? {
             return Ok(answer);
         }
-        let key = intent.key.as_str();
         let doubt = self.remote.unsettled(key);
         Ok(match (self.remote.lookup(key), doubt) {
             (Some(answer), _) => Reconciled::Happened(Arc::new(answer)),

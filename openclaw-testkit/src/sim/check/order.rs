@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use openclaw_core::MessageId;
 
 use super::{Over, replies::Shown};
-use crate::sim::{books::Course, clerk::lane_of};
+use crate::sim::{books::Course, clerk::lane_of, inbound::name_of, plan::Saying};
 
 /// One message of a conversation, with the places of its steps.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ impl Over<'_> {
             self.crowd(&lane, &steps);
             for a in &steps {
                 for b in &steps {
+                    self.admissions(&lane, a, b);
                     self.turns(&lane, a, b);
                     self.posts(&lane, a, b, &shown);
                 }
@@ -53,6 +54,29 @@ impl Over<'_> {
             }
         }
         lanes
+    }
+
+    /// Where order counts, a message that came first gets in first, also behind a refusal.
+    fn admissions(&self, lane: &str, a: &Steps, b: &Steps) {
+        let (Some(one), Some(two)) = (self.scene.saying(a.n), self.scene.saying(b.n)) else {
+            return;
+        };
+        let ordered = one.channel().as_str() != "web" && !a.doubted && !b.doubted;
+        if !ordered || a.course.admitted < b.course.admitted || a.n == b.n {
+            return;
+        }
+        let by = b.course.by;
+        let books = self.scene.books();
+        let pulled =
+            |saying: &Saying| books.pulled.get(&(by, name_of(&saying.envelope()))).copied();
+        let (Some(first), Some(second)) = (pulled(one), pulled(two)) else { return };
+        drop(books);
+        if first < second {
+            self.violate(format!(
+                "in {lane} message {} came before message {}, and got in behind it",
+                a.n, b.n
+            ));
+        }
     }
 
     /// No more wait in one conversation than was agreed.

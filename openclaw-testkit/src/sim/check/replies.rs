@@ -12,7 +12,7 @@ use super::Over;
 use crate::sim::{
     Verb,
     board::Post,
-    clerk::{LONG, lane_of},
+    clerk::{LONG, lane_of, light},
     mark::life,
     plan::Saying,
 };
@@ -138,6 +138,7 @@ impl Over<'_> {
         let Some(verb) = Verb::of(&saying.text) else { return };
         let meant = self.meant(saying, verb, id);
         let fits = match status.state {
+            MessageState::Done if verb == Verb::Silent => shown.parts.is_empty(),
             MessageState::Done => meant.contains(&text),
             // What went out of a reply in doubt is the beginning of it.
             MessageState::Parked => text.is_empty() || meant.iter().any(|m| m.starts_with(&text)),
@@ -174,6 +175,10 @@ impl Over<'_> {
         let Some(k) = place else {
             return vec![format!("(the conversation does not remember {entry:?}: {memory:?})")];
         };
+        let waits = matches!(verb, Verb::Ask | Verb::Job | Verb::Approve | Verb::Misuse);
+        if waits && !memory.contains(&format!("{entry} waits")) {
+            return vec![format!("(the conversation does not remember the wait: {memory:?})")];
+        }
         let done = |skill: &str, operation: &str| {
             let key = format!("{id}.{operation}");
             let truth = self.scene.remotes.get(skill).and_then(|remote| remote.lookup(&key));
@@ -195,7 +200,7 @@ impl Over<'_> {
             Verb::Double => vec![format!("{} {}", done("keyed", "first"), done("once", "second"))],
             Verb::Diverge => vec![done("keyed", "do")],
             Verb::Forget => vec!["nothing".to_owned(), done("once", "do")],
-            Verb::MakeLight => vec!["whatever".to_owned(), done("once", "do")],
+            Verb::MakeLight => vec!["whatever".to_owned(), done(light(saying.n), "do")],
             // What may happen twice, and what is only read, says which time it was.
             Verb::Often | Verb::Pure => return self.any_number(saying, verb, k, id),
             _ => vec![done(verb.word(), "do")],
@@ -221,6 +226,13 @@ impl Over<'_> {
         memory
     }
 
+    /// Was this said in this conversation?
+    fn belongs(&self, entry: &str, lane: &str) -> bool {
+        let n = entry.split(' ').nth(1).and_then(|n| n.parse().ok());
+        let saying = n.and_then(|n| self.scene.saying(n));
+        saying.is_some_and(|saying| lane_of(&saying.envelope()) == lane)
+    }
+
     /// Every conversation remembers each finished turn once, and no unfinished one.
     fn memories(&self) {
         let memories = self.scene.books().memories.clone();
@@ -228,7 +240,7 @@ impl Over<'_> {
             let mut once = BTreeSet::new();
             let wrong = memory.iter().find(|entry| {
                 let again = !once.insert(entry.as_str());
-                entry.ends_with("never finished") || again
+                entry.ends_with("never finished") || again || !self.belongs(entry, &lane)
             });
             if let Some(wrong) = wrong {
                 self.violate(format!("{lane} remembers {wrong:?}: {memory:?}"));

@@ -63,6 +63,15 @@ impl Over<'_> {
                     ));
                 }
             }
+            let until =
+                course.labels.iter().position(|l| matches!(*l, "turn" | "replay" | "resolve"));
+            let first =
+                course.labels.get(..until.unwrap_or(course.labels.len())).unwrap_or_default();
+            let failed = first.iter().filter(|l| **l == "attempt").count();
+            let reasons = self.scene.books().reasons.get(id).copied().unwrap_or_default();
+            if self.standard && failed > reasons as usize {
+                self.violate(format!("{id} failed {failed} times, for {reasons} reasons"));
+            }
             let shelved = course.labels.iter().filter(|l| **l == "shelve").count();
             if trail.count(&[A::Parked, A::DeadLettered]) < shelved {
                 self.violate(format!("{id} was shelved {shelved} times, and the trail has fewer"));
