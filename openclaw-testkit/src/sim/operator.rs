@@ -33,6 +33,9 @@ pub(super) struct Operator {
     pub(super) trouble: String,
 }
 
+/// More parts than a reply of a run has.
+const MOST_PARTS: usize = 64;
+
 /// What is to be done with a letter.
 enum Look {
     Leave,
@@ -259,26 +262,20 @@ impl Operator {
 
     /// A reply goes out again only when nobody can have seen the part in doubt.
     fn look_at_reply(&self, saying: &Saying, letter: &DeadLetter, parked: bool) -> Look {
+        let Some(line) = self.scene.lines.get(saying.channel()) else { return Look::Leave };
+        let mut books = self.scene.books();
+        let key = |part: usize| format!("{}.reply.{part}", letter.id);
+        let tried = (0..MOST_PARTS).rev().map(key).find(|key| books.tries.contains_key(key));
         if !parked {
-            let mut books = self.scene.books();
-            let prefix = format!("{}.reply.", letter.id);
-            let doubt = books.tries.iter().find(|(key, t)| key.starts_with(&prefix) && t.doubt);
-            let heard = |key: &str| {
-                self.scene.lines.get(saying.channel()).is_some_and(|l| l.board.find(key).is_some())
+            let doubt = |key: &String| {
+                books.tries.get(key).is_some_and(|tries| tries.doubt)
+                    && line.board.find(key).is_some()
             };
-            let doubt = doubt.map(|(key, _)| key.clone()).filter(|key| heard(key));
-            if let Some(key) = doubt {
+            if let Some(key) = tried.filter(doubt) {
                 books.violate(format!("{:?} is dead, and {key} was shown", saying.text));
             }
             return Look::Replay;
         }
-        let Some(line) = self.scene.lines.get(saying.channel()) else { return Look::Leave };
-        let parts = 64;
-        let tried = {
-            let books = self.scene.books();
-            let key = |part: usize| format!("{}.reply.{part}", letter.id);
-            (0..parts).rev().map(key).find(|key| books.tries.contains_key(key))
-        };
         match tried {
             Some(key) if line.board.find(&key).is_some() => Look::Leave,
             _ => Look::Replay,
