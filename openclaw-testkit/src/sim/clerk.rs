@@ -208,10 +208,7 @@ impl Clerk {
             Verb::Long => Ok(job.reply(LONG)),
             Verb::Silent => Ok(Answer::Silent),
             Verb::Stream => self.stream(turn, job).await,
-            Verb::Stumble if job.asked == 1 => {
-                self.here.scene.books().reason(turn.id());
-                Err(Error::new(ErrorKind::ServerError, "the clerk stumbles"))
-            }
+            Verb::Stumble if job.asked == 1 => self.stumble(turn).await,
             Verb::Stumble => Ok(job.reply("up again")),
             Verb::Fail | Verb::Panic | Verb::Hang | Verb::Invalid => {
                 self.here.scene.books().reason(turn.id());
@@ -219,6 +216,14 @@ impl Clerk {
             }
             _ => self.act(turn, job).await,
         }
+    }
+
+    /// Shows a beginning and fails: what was shown has to be taken back.
+    async fn stumble(&self, turn: &Turn) -> Result<Answer> {
+        self.here.scene.books().reason(turn.id());
+        turn.emit(openclaw_core::Content::text("hm"));
+        sleep(Duration::from_millis(300)).await;
+        Err(Error::new(ErrorKind::ServerError, "the clerk stumbles"))
     }
 
     /// An answer that needs something done.
