@@ -13,7 +13,10 @@ use openclaw_core::{
 };
 use tokio::time::Instant;
 
-use super::rows::{Parts, is_fence, target};
+use super::{
+    rows::{Parts, is_fence, target},
+    tries::{Doing, Told, Tries},
+};
 
 /// Commits that must carry an audit entry.
 const AUDITED: [&str; 9] =
@@ -37,22 +40,6 @@ pub(super) struct Course {
     pub(super) labels: Vec<&'static str>,
     /// Its row is live.
     pub(super) open: bool,
-}
-
-/// What is known of one effect, or of one part of a reply, from outside.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tries {
-    pub(super) count: u32,
-    /// Tries since an operator had a look.
-    pub(super) since: u32,
-    pub(super) first: Option<Timestamp>,
-    /// A try may have happened: its answer was lost, or heard and perhaps not recorded.
-    pub(super) doubt: bool,
-    /// Was there such a doubt before the try that runs?
-    before: bool,
-    /// Not before this instant, said the remote to this process.
-    pub(super) not_before: Option<(u32, Instant, Timestamp)>,
-    pub(super) asked: Option<Digest>,
 }
 
 /// Everything that was written down.
@@ -388,26 +375,6 @@ impl Books {
             }
         }
     }
-}
-
-/// What a process is about to do at a remote.
-#[derive(Debug)]
-pub(super) struct Doing<'a> {
-    pub(super) process: u32,
-    pub(super) key: &'a str,
-    pub(super) effect: Effect,
-    pub(super) at: Timestamp,
-    pub(super) asked: Digest,
-    /// The most tries before somebody has to look.
-    pub(super) most: Option<u32>,
-}
-
-/// What a process was told about a try.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
-    pub(super) happened: Happened,
-    /// How long to wait at least before the next one.
-    pub(super) wait: Option<Duration>,
 }
 
 /// What a commit is about, for people.

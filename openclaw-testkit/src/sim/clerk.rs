@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Fault, Verb,
     here::{Held, Here},
+    job::Job,
     mark::{life, row},
     plan::TENANTS,
 };
@@ -67,39 +68,6 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.here.scene.books().end_turn(self.here.process, &self.lane);
-    }
-}
-
-/// One turn as the clerk sees it.
-struct Job {
-    verb: Verb,
-    n: u32,
-    /// Turns of this conversation before this one.
-    k: usize,
-    memory: Vec<Value>,
-    /// How often the clerk was asked for this message.
-    asked: u32,
-}
-
-impl Job {
-    fn of(turn: &Turn, asked: u32) -> Result<Self> {
-        let text = turn.text();
-        let invalid = || Error::new(ErrorKind::ValidationError, "the clerk does not understand");
-        let verb = Verb::of(&text).ok_or_else(invalid)?;
-        let n = text.rsplit(' ').next().and_then(|n| n.parse().ok()).ok_or_else(invalid)?;
-        let memory = turn.session().as_array().cloned().unwrap_or_default();
-        Ok(Self { verb, n, k: memory.len(), memory, asked })
-    }
-
-    fn remember(&self, turn: &Turn, what: &str) {
-        let mut memory = self.memory.clone();
-        memory.push(format!("{} {}{what}", self.verb.word(), self.n).into());
-        turn.set_session(memory.into());
-    }
-
-    /// The reply with this result.
-    fn reply(&self, result: &str) -> Answer {
-        Answer::text(format!("{} {} #{} {result}", self.verb.word(), self.n, self.k))
     }
 }
 

@@ -14,11 +14,11 @@ use tokio::time::sleep;
 use super::{
     Fault,
     board::{Board, receipt},
-    books::{Doing, Told},
     here::{Held, Here},
     inbound::Inlet,
     plan::Facts,
     rows::live,
+    tries::{Doing, Told},
 };
 
 /// The channel of one process.

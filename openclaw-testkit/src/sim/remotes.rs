@@ -13,11 +13,11 @@ use tokio::time::sleep;
 
 use super::{
     Fault,
-    books::Doing,
     clerk::RETENTION,
     here::{Held, Here},
     line::{look_up_fails, told, turn_of},
     rows::effect,
+    tries::Doing,
 };
 use crate::remote::{CountingRemote, RemoteKind};
 
