@@ -120,20 +120,23 @@ impl Lives {
             Some(lane_of(&saying.envelope()))
         };
         let open: Vec<_> = books.courses.iter().filter(|(_, course)| course.open).collect();
-        let last = |course: &Course| course.labels.last().copied();
+        let is_deferred = |course: &Course| {
+            let last = course.labels.last();
+            course.replied.is_some() && matches!(last, Some(&("defer" | "attempt")))
+        };
         // A deferred reply waits in the store, and whatever is behind it.
         let held: BTreeSet<_> = open
             .iter()
-            .filter(|(_, course)| {
-                course.replied.is_some() && matches!(last(course), Some("defer" | "attempt"))
-            })
+            .filter(|(_, course)| is_deferred(course))
             .filter_map(|(id, _)| lane(id))
             .collect();
         let left: Vec<String> = open
             .iter()
             .filter(|(id, _)| !books.waiting.contains(id) && !books.doubted.contains(id))
             .filter(|(id, course)| {
-                course.replied.is_none() || lane(id).is_none_or(|lane| !held.contains(&lane))
+                let deferred = course.replied.is_some()
+                    && (is_deferred(course) || lane(id).is_none_or(|lane| held.contains(&lane)));
+                !deferred
             })
             .map(|(id, course)| format!("{id} ({:?})", course.labels))
             .collect();

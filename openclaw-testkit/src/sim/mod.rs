@@ -201,6 +201,7 @@ impl Sim {
             trace_hash: Digest::of("sim", [b"nothing"]),
             marks: marks.clone(),
             violations: Vec::new(),
+            standard: self.compose.is_none() && !self.workload.is_own(),
             story: Vec::new(),
         };
         let plan = Plan::new(self.seed, &self.workload, self.faults.clone(), &self.cut);

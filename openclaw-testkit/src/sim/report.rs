@@ -64,6 +64,8 @@ pub struct Report {
     pub marks: Marks,
     /// What must not be and was; empty when all is well.
     pub violations: Vec<String>,
+    /// Does the standard agent answer the standard workload?
+    pub(super) standard: bool,
     /// What happened, in words, a line each; empty unless [`Sim::telling`](super::Sim::telling).
     pub story: Vec<String>,
 }
@@ -112,8 +114,18 @@ impl fmt::Display for Report {
         if self.violations.len() > SHOWN {
             writeln!(f, "  and {} more", self.violations.len() - SHOWN)?;
         }
-        if !self.is_ok() {
-            writeln!(f, "  again: cargo run --release --example sim -- {}", self.repro())?;
+        match (self.is_ok(), self.standard) {
+            (true, _) => {}
+            (false, true) => {
+                writeln!(f, "  again: cargo run --release --example sim -- {}", self.repro())?;
+            }
+            (false, false) => {
+                writeln!(
+                    f,
+                    "  again: Sim::parse({:?}), your gateway and your texts",
+                    self.repro()
+                )?;
+            }
         }
         Ok(())
     }

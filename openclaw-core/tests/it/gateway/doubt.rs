@@ -5,6 +5,7 @@ use std::time::Duration;
 use openclaw_core::{Effect, ErrorKind, gateway::MessageState};
 use openclaw_testkit::{
     agent::ScriptedAgent,
+    fault::{FaultSkill, Plan},
     platform::Sending,
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
@@ -81,6 +82,24 @@ async fn an_agent_can_not_hide_an_effect_in_doubt() {
     let agent = agent.call("pay", "pay", json!({"amount": 7})).or_say("sorry").then_say("paid");
     let run = world.start(|b| b.agent(agent).skill(skill)).await;
     run.ends(world.tell("c1", "m1", "pay").await, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["paid"]);
+    assert_eq!(remote.effects_total(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_can_not_hide_a_doubt_whose_look_up_failed() {
+    let world = World::new(1);
+    let remote = CountingRemote::new(RemoteKind::Unkeyed);
+    remote.script([Behaviour::LoseAnswer]);
+    let skill = RemoteSkill::named("pay", Effect::Reconcilable, remote.clone()).unwrap();
+    let plan = Plan::default();
+    plan.fail_next("reconcile", 1);
+    let skill = FaultSkill::new(skill, plan.clone());
+    let agent = ScriptedAgent::new("payer").unwrap().always();
+    let agent = agent.call("pay", "pay", json!({"amount": 7})).or_say("sorry").then_say("paid");
+    let run = world.start(|b| b.agent(agent).skill(skill)).await;
+    run.ends(world.tell("c1", "m1", "pay").await, MessageState::Done).await;
+    assert_eq!(plan.injected()["fail"], 1, "the look-up failed");
     assert_eq!(world.platform.texts(), ["paid"]);
     assert_eq!(remote.effects_total(), 1);
 }

@@ -11,7 +11,7 @@ use std::{
 use openclaw_core::{
     AgentId, Effect, ErrorKind,
     agent::{Agent, Answer, agent_fn},
-    gateway::MessageState,
+    gateway::{GatewayConfig, MessageState},
 };
 use openclaw_testkit::{
     agent::ScriptedAgent,
@@ -186,4 +186,21 @@ async fn an_outage_is_nobody_s_attempt() {
     ends(&world, &run, |plan| plan.every("attempt", Fault::Fail)).await;
     assert!(attempts.load(Ordering::Relaxed) > 3, "it was tried all the while");
     assert_eq!(world.platform.texts(), ["hello"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_longer_than_a_turn_may_take_costs_no_attempt() {
+    let world = World::new(1);
+    let remote = CountingRemote::new(RemoteKind::Keyed);
+    let keyed = Effect::Keyed { retention: Duration::from_secs(3600) };
+    let skill = RemoteSkill::named("pay", keyed, remote.clone()).unwrap();
+    let agent = ScriptedAgent::new("payer").unwrap().always();
+    let agent = agent.call("pay", "pay", json!({"amount": 7})).then_say("paid");
+    let mut config = GatewayConfig::default();
+    config.turn_attempts = 1;
+    let run = world.start(|b| b.agent(agent).skill(skill).config(config)).await;
+    run.plan.nth("settle", 1, Fault::Delay(Duration::from_secs(90)));
+    run.ends(world.tell("c1", "m1", "pay").await, MessageState::Done).await;
+    assert_eq!((remote.effects_total(), remote.calls_total()), (1, 2));
+    assert_eq!(world.platform.texts(), ["paid"]);
 }
