@@ -123,7 +123,7 @@ faults! {
     /// A process is drained, with or without enough time.
     Drain = "drain", 0.3;
     /// Nothing runs for hours.
-    LongOutage = "long_outage", 0.1;
+    LongOutage = "long_outage", 0.25;
 }
 
 impl fmt::Display for Fault {

@@ -215,6 +215,9 @@ impl Operator {
         parked: bool,
     ) -> Result<Look> {
         let verb = Verb::of(&saying.text);
+        if parked && letter.reason.contains("forgotten the key") {
+            self.scene.marks.hit(row::C12);
+        }
         if letter.is_reply {
             return Ok(self.look_at_reply(saying, letter, parked));
         }
@@ -239,11 +242,6 @@ impl Operator {
         for (operation, record) in gateway.ledger(&saying.tenant).of_turn(letter.id).await? {
             if record.in_doubt_for(self.scene.now()).is_none() {
                 continue;
-            }
-            if record.state.name() == "parked"
-                && matches!(record.effect, openclaw_core::Effect::Keyed { .. })
-            {
-                self.scene.marks.hit(row::C12);
             }
             let key = format!("{}.{operation}", letter.id);
             let truth =

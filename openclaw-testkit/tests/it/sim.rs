@@ -12,6 +12,17 @@ fn again(report: &Report) -> Report {
     Sim::parse(&report.repro()).unwrap().run()
 }
 
+/// The panics of a run are part of it: nobody wants to read them.
+#[expect(clippy::print_stderr, reason = "other panics are still told")]
+fn quiet() {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.to_string();
+        if !text.contains("as the run says") && !text.contains("as it was asked") {
+            eprintln!("{text}");
+        }
+    }));
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let (one, two) = (Sim::new(11).run(), Sim::new(11).run());
@@ -90,6 +101,7 @@ fn a_story_is_told_when_it_is_asked_for_and_changes_nothing() {
 
 #[test]
 fn a_campaign_meets_every_situation() {
+    quiet();
     let marks = Marks::default();
     for seed in 0..CAMPAIGN {
         let report = Sim::new(seed).run();
