@@ -344,11 +344,13 @@ async fn finish(inner: &Inner, mut job: ReplyJob) {
                 tracing::error!(message = %job.id, error = %e, "the store does not take a receipt");
             }
         }
-        if inner.pause(inner.config.send_pause).await {
-            return inner.leave_one();
-        }
+        let stopping = inner.pause(inner.config.send_pause).await;
+        // The commit whose answer was lost may have been applied.
         if matches!(look_again(inner, &mut job).await, Next::Gone) {
             return inner.finished(job.id);
+        }
+        if stopping {
+            return inner.leave_one();
         }
     }
 }

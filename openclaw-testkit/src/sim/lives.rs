@@ -264,13 +264,15 @@ impl Lives {
                 return self.end(process, ending).await;
             }
             let alone = self.old.is_empty();
+            // Looked at first: what gets in meanwhile is for the next round.
+            let quiet = self.people.is_quiet();
             let over = tokio::select! {
                 biased;
                 () = process.here.power.lost() => return End::Dead,
                 over = timeout(Duration::from_secs(30), self.operator.round(&process.gateway, alone)) => over,
             };
             let done = matches!(over, Ok(true));
-            if done && !self.scene.dice.storming() && alone && self.people.is_quiet() {
+            if done && !self.scene.dice.storming() && alone && quiet {
                 if self.recalled {
                     self.check_settled().await;
                     return End::Over;

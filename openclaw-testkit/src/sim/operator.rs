@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use openclaw_core::{
-    ErrorKind, MessageId, Result, TenantId,
+    Effect, ErrorKind, MessageId, Result, TenantId,
     agent::Resolution,
     gateway::{Gateway, MessageState},
     records::{Approval, Approvals, DeadLetter},
@@ -265,8 +265,11 @@ impl Operator {
         let key = |part: usize| format!("{}.reply.{part}", letter.id);
         let tried = (0..MOST_PARTS).rev().map(key).find(|key| books.tries.contains_key(key));
         if !parked {
+            // Of a pure send nothing is written down: it may be repeated.
+            let written = line.facts.capabilities.post != Effect::Pure;
             let doubt = |key: &String| {
-                books.tries.get(key).is_some_and(|tries| tries.doubt)
+                written
+                    && books.tries.get(key).is_some_and(|tries| tries.doubt)
                     && line.board.find(key).is_some()
             };
             if let Some(key) = tried.filter(doubt) {

@@ -12,7 +12,7 @@ use openclaw_core::{
 };
 
 use super::Over;
-use crate::sim::plan::TENANTS;
+use crate::sim::{Fault, plan::TENANTS};
 
 /// One effect, as the ledger has it.
 struct Line<'a> {
@@ -60,6 +60,7 @@ impl Over<'_> {
         let count = remote.effects(key.as_str());
         let late = self.scene.books().late.contains(key.as_str())
             && !matches!(record.effect, Effect::Keyed { .. });
+        let hangs = self.scene.plan.faults.has(Fault::StoreHangs);
         let most = if record.effect == Effect::AtLeastOnce || late { u64::MAX } else { 1 };
         let status = self.gateway.status(tenant, *turn).await.ok().flatten();
         let end = status.map(|status| status.state);
@@ -68,6 +69,8 @@ impl Over<'_> {
             EffectState::Claimed { .. } | EffectState::Failed { happened: Happened::No, .. } => {
                 count == 0 || late
             }
+            // Its commit arrived behind the end of its turn, which had not waited for it.
+            EffectState::Dispatching { .. } if count == 0 && hangs => true,
             _ => end == Some(MessageState::Parked),
         };
         if !fits || count > most {
