@@ -4,10 +4,11 @@ mod traits;
 mod words;
 
 pub mod gateway;
+pub mod middleware;
 pub mod records;
 pub mod store;
 
-pub use traits::{agent, channel, http, model, skill};
+pub use traits::{agent, channel, http, model, policy, skill};
 /// A strict JSON reader.
 pub mod json {
     pub use crate::words::json::{JsonError, parse};
@@ -31,10 +32,12 @@ pub use words::{
         Attachment, ChannelSeed, Content, Conversation, ConversationKind, Envelope, SeedError,
         SeedMessage, SeedMetadata, SeedPayload, Sender, SenderKind, SenderSeed,
     },
-    error::{Error, ErrorKind, Happened, OrFail, Result},
+    error::{Error, OrFail, Result},
     id::{
         AgentId, ChannelId, InvalidId, MAX_ID_LEN, MessageId, ModelId, SkillId, Subject, TenantId,
     },
+    kind::{ErrorKind, Happened},
     limits::Limits,
+    refusal::{Reason, Refusal, Scope},
     secret::Secret,
 };

@@ -176,7 +176,7 @@ fn late() -> Error {
 
 /// Only plain HTTP, and no credentials in the address: addresses end up in logs.
 fn allowed(uri: &Uri) -> Result<()> {
-    let invalid = |message: &str| Err(Error::new(ErrorKind::ValidationError, message));
+    let invalid = |message: &'static str| Err(Error::new(ErrorKind::ValidationError, message));
     match uri.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => {}
         Some(scheme) if *scheme == Scheme::HTTPS => {

@@ -68,7 +68,7 @@ impl Hook {
     /// The hook, ready to verify.
     pub(super) fn check(&self) -> Result<CheckedHook> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let invalid = |message: &str| Error::new(ErrorKind::ValidationError, message);
+        let invalid = |message: &'static str| Error::new(ErrorKind::ValidationError, message);
         if !(1..=64).contains(&self.source.len()) || !self.source.bytes().all(fits) {
             return Err(invalid("a hook's source has 1 to 64 characters of A-Z a-z 0-9 . _ -"));
         }

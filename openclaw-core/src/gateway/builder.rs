@@ -216,6 +216,6 @@ fn unique(what: &'static str, id: &str, is_new: bool) -> Result<()> {
     if is_new { Ok(()) } else { Err(invalid("this name was added twice", what, id)) }
 }
 
-fn invalid(why: &str, what: &'static str, id: &str) -> Error {
+fn invalid(why: &'static str, what: &'static str, id: &str) -> Error {
     Error::new(ErrorKind::ValidationError, why).with(what, id)
 }

@@ -311,7 +311,7 @@ const UNKNOWABLE: &str = "nobody can tell whether it went out";
 /// Parks a reply whose part is in doubt.
 async fn stuck(inner: &Inner, job: &mut ReplyJob, at: usize, why: &str) -> Result<Next> {
     move_part(job, at, Event::Park(why.into()))?;
-    give_up(inner, job, Shelf::Parked, &Error::new(ErrorKind::Conflict, why)).await
+    give_up(inner, job, Shelf::Parked, &Error::new(ErrorKind::Conflict, why.to_owned())).await
 }
 
 fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {

@@ -268,7 +268,9 @@ impl TurnSkills {
         match &recorded.record.state {
             EffectState::Done { answer } => Ok(answer.clone()),
             EffectState::Failed { kind, message, happened } => {
-                Err(Error::new(*kind, &**message).with_happened(*happened).with("replayed", true))
+                Err(Error::new(*kind, message.to_string())
+                    .with_happened(*happened)
+                    .with("replayed", true))
             }
             state => {
                 let reason = match state {

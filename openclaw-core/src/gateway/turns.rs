@@ -125,7 +125,7 @@ async fn conclude(
         let outcome = match attempt(inner, lane, &job).await {
             Attempt::Answered(given) => answered(inner, lane, &mut job, given).await,
             Attempt::Parked(reason) => {
-                let e = Error::new(ErrorKind::Conflict, &*reason);
+                let e = Error::new(ErrorKind::Conflict, reason.to_string());
                 shelved(inner, &job, Shelf::Parked, &e).await
             }
             Attempt::Failed(e) => fail(inner, &mut job, e).await,

@@ -115,7 +115,8 @@ impl Approvals {
     ///
     /// Nothing is written here: the claim's commit checks that nobody used it in between.
     pub(crate) async fn slot(&self, id: &str, digest: &Digest, now: Timestamp) -> Result<Slot> {
-        let refuse = |why: &str| Error::new(ErrorKind::ApprovalRequired, why).with("approval", id);
+        let refuse =
+            |why: &'static str| Error::new(ErrorKind::ApprovalRequired, why).with("approval", id);
         let key = self.key(id);
         let found: Option<(Approval, Version)> = commit::read(&*self.store, &key).await?;
         let (approval, version) = found.ok_or_else(|| refuse("there is no such approval"))?;

@@ -1,6 +1,6 @@
 //! `Http`: HTTP as a port. Core speaks HTTP types, never HTTP bytes.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -9,6 +9,19 @@ use crate::{Call, Context, Effect, Error, ErrorKind, Happened, Result};
 
 /// The header that carries an idempotency key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// How long a remote is taken to remember an `Idempotency-Key`.
+const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a request of this method may do to the world.
+pub(crate) fn effect_of(method: &::http::Method, keyed: bool) -> Effect {
+    match method {
+        m if m.is_safe() => Effect::Pure,
+        m if m.is_idempotent() => Effect::AtLeastOnce,
+        _ if keyed => Effect::Keyed { retention: RETENTION },
+        _ => Effect::AtMostOnce,
+    }
+}
 
 /// A response body, read in pieces.
 #[async_trait]
@@ -76,15 +89,8 @@ impl Call<::http::Request<Bytes>> {
     /// with an `Idempotency-Key` header is `Keyed` for a day, the rest `AtMostOnce`.
     #[must_use]
     pub fn http(context: Context, request: ::http::Request<Bytes>) -> Self {
-        const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
-        let effect = match request.method() {
-            m if m.is_safe() => Effect::Pure,
-            m if m.is_idempotent() => Effect::AtLeastOnce,
-            _ if request.headers().contains_key(IDEMPOTENCY_KEY) => {
-                Effect::Keyed { retention: DAY }
-            }
-            _ => Effect::AtMostOnce,
-        };
+        let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
+        let effect = effect_of(request.method(), keyed);
         let host = request.uri().host().unwrap_or_default().to_owned();
         Self::stamped(context, host, effect, request)
     }

@@ -5,6 +5,7 @@ pub mod channel;
 mod forward;
 pub mod http;
 pub mod model;
+pub mod policy;
 pub(crate) mod render;
 pub mod skill;
 pub(crate) mod store;

@@ -3,6 +3,7 @@
 use std::{fmt, ops::BitOr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::{Context, MessageId};
 
@@ -191,6 +192,11 @@ impl<P> Call<P> {
     pub fn with_context(mut self, context: Context) -> Self {
         self.context = context;
         self
+    }
+
+    /// Narrows the deadline and sets the attempt, in place.
+    pub(crate) fn stamp(&mut self, deadline: Option<Instant>, attempt: u32) {
+        self.context.stamp(deadline, attempt);
     }
 
     /// The same head around another payload.

@@ -231,6 +231,14 @@ impl Context {
         self
     }
 
+    pub(super) fn stamp(&mut self, deadline: Option<Instant>, attempt: u32) {
+        self.attempt = attempt;
+        self.deadline = match (self.deadline, deadline) {
+            (Some(old), Some(new)) => Some(old.min(new)),
+            (old, new) => old.or(new),
+        };
+    }
+
     /// The same context, one attempt later.
     #[must_use]
     pub fn next_attempt(&self) -> Self {

@@ -1,130 +1,14 @@
-//! One error for the whole gateway: what happened, and whether the effect did.
+//! One error for the whole gateway.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use super::{
+    kind::{ErrorKind, Happened},
+    refusal::Refusal,
+};
 
 /// A `Result` whose error is [`Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// What went wrong, as a stable code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The other side asked for fewer requests.
-    RateLimited,
-    /// The thing that was named does not exist.
-    NotFound,
-    /// The credentials are missing or wrong.
-    AuthenticationFailed,
-    /// The caller is known, and not allowed.
-    PermissionDenied,
-    /// The input breaks its contract.
-    ValidationError,
-    /// The request contradicts the present state.
-    Conflict,
-    /// No answer came in time.
-    Timeout,
-    /// The other side could not be reached, or said it can't serve now.
-    Unavailable,
-    /// The other side failed.
-    ServerError,
-    /// A circuit breaker refused the call.
-    CircuitOpen,
-    /// A bound of this process is reached.
-    Overloaded,
-    /// A person has to approve first.
-    ApprovalRequired,
-    /// The same request was seen before.
-    Duplicate,
-    /// The caller gave up.
-    Cancelled,
-    /// This implementation does not offer the operation.
-    Unsupported,
-    /// Nothing better is known.
-    Unclassified,
-}
-
-impl ErrorKind {
-    /// The stable code, for machines: `RATE_LIMITED`, `NOT_FOUND`, …
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::RateLimited => "RATE_LIMITED",
-            Self::NotFound => "NOT_FOUND",
-            Self::AuthenticationFailed => "AUTHENTICATION_FAILED",
-            Self::PermissionDenied => "PERMISSION_DENIED",
-            Self::ValidationError => "VALIDATION_ERROR",
-            Self::Conflict => "CONFLICT",
-            Self::Timeout => "TIMEOUT",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::ServerError => "SERVER_ERROR",
-            Self::CircuitOpen => "CIRCUIT_OPEN",
-            Self::Overloaded => "OVERLOADED",
-            Self::ApprovalRequired => "APPROVAL_REQUIRED",
-            Self::Duplicate => "DUPLICATE",
-            Self::Cancelled => "CANCELLED",
-            Self::Unsupported => "UNSUPPORTED",
-            Self::Unclassified => "UNCLASSIFIED",
-        }
-    }
-
-    /// What a stranger may be told when no public message was set.
-    const fn public_default(self) -> &'static str {
-        match self {
-            Self::RateLimited => "too many requests",
-            Self::NotFound => "not found",
-            Self::AuthenticationFailed => "authentication failed",
-            Self::PermissionDenied => "not allowed",
-            Self::ValidationError => "the request is not valid",
-            Self::Conflict => "the request contradicts the present state",
-            Self::Timeout => "no answer in time",
-            Self::Unavailable => "not available now",
-            Self::CircuitOpen | Self::Overloaded => "overloaded, try again later",
-            Self::ApprovalRequired => "an approval is required",
-            Self::Duplicate => "already seen",
-            Self::Cancelled => "cancelled",
-            Self::Unsupported => "not supported",
-            Self::ServerError | Self::Unclassified => "internal error",
-        }
-    }
-
-    /// May the same request do better later?
-    ///
-    /// Whether it is *safe* to repeat is another question: ask [`Error::happened`].
-    #[must_use]
-    pub const fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::RateLimited
-                | Self::Timeout
-                | Self::Unavailable
-                | Self::ServerError
-                | Self::CircuitOpen
-                | Self::Overloaded
-        )
-    }
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
-
-/// Did the side effect happen?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "a host must handle all three answers")]
-pub enum Happened {
-    /// Surely not: the call may be repeated.
-    No,
-    /// Surely: the call must not be repeated.
-    Yes,
-    /// Nobody knows: reconcile or park, never guess.
-    Maybe,
-}
 
 /// The error of every seam: boxed, classified, free of payloads and secrets.
 ///
@@ -147,9 +31,10 @@ struct Inner {
     happened: Happened,
     exhausted: bool,
     retry_after: Option<Duration>,
-    message: String,
+    message: Cow<'static, str>,
     public: Option<String>,
     context: Vec<(&'static str, String)>,
+    refusal: Option<Refusal>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -159,23 +44,16 @@ impl Error {
     /// `happened` starts as the careful default of the kind: `No` where the kind itself
     /// says that nothing was sent (refusals, validation, not found), otherwise `Maybe`.
     #[must_use]
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let happened = match kind {
-            ErrorKind::Timeout
-            | ErrorKind::Unavailable
-            | ErrorKind::ServerError
-            | ErrorKind::Cancelled
-            | ErrorKind::Unclassified => Happened::Maybe,
-            _ => Happened::No,
-        };
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
-            happened,
+            happened: kind.usually_happened(),
             exhausted: false,
             retry_after: None,
             message: message.into(),
             public: None,
             context: Vec::new(),
+            refusal: None,
             source: None,
         }))
     }
@@ -214,6 +92,12 @@ impl Error {
     #[must_use]
     pub fn public(&self) -> &str {
         self.0.public.as_deref().unwrap_or_else(|| self.0.kind.public_default())
+    }
+
+    /// The refusal, when a layer of this process answered the call itself.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.0.refusal.as_ref()
     }
 
     /// The context pairs, in the order they were added.
@@ -274,7 +158,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.kind, self.0.message)?;
+        write!(f, "{}: ", self.0.kind)?;
+        match &self.0.refusal {
+            Some(refusal) => write!(f, "{refusal}")?,
+            None => f.write_str(&self.0.message)?,
+        }
         for (i, (key, value)) in self.0.context.iter().enumerate() {
             let open = if i == 0 { " (" } else { ", " };
             write!(f, "{open}{key}={value}")?;
@@ -304,6 +192,17 @@ impl fmt::Debug for Error {
                 None => f.write_str("\n  caused by: a foreign error"),
             },
         }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let reason = refusal.reason();
+        let mut e = Self::new(reason.kind(), reason.text()).with_happened(reason.happened());
+        e.0.retry_after = refusal.retry_after();
+        e.0.exhausted = refusal.is_exhausted();
+        e.0.refusal = Some(refusal);
+        e
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) mod error;
 pub(crate) mod flag;
 pub(crate) mod id;
 pub(crate) mod json;
+pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod planted;
+pub(crate) mod refusal;
 pub(crate) mod secret;

@@ -2,6 +2,8 @@
 
 mod gateway;
 mod laws;
+#[cfg(test)]
+mod middleware;
 mod records;
 #[cfg(feature = "redb")]
 #[cfg(test)]

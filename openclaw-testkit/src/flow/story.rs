@@ -102,7 +102,7 @@ impl Story {
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            let wrong = |why: &str| {
+            let wrong = |why: &'static str| {
                 Error::new(ErrorKind::ValidationError, why).with("line", number).with("text", text)
             };
             let line = Line::parse(text).ok_or_else(|| wrong("this line means nothing"))?;

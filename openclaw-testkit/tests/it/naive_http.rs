@@ -169,7 +169,7 @@ impl BodyStream for Pieces {
     }
 }
 
-fn maybe(kind: ErrorKind, message: &str) -> Error {
+fn maybe(kind: ErrorKind, message: &'static str) -> Error {
     Error::new(kind, message).with_happened(Happened::Maybe)
 }
 
@@ -197,7 +197,7 @@ impl NaiveHttp {
         request
     }
 
-    fn error(&self, message: &str, request: &Request<Bytes>) -> Error {
+    fn error(&self, message: &'static str, request: &Request<Bytes>) -> Error {
         let e = maybe(ErrorKind::Unavailable, message);
         match self.flaw {
             Flaw::HangUpsDidNotHappen => e.with_happened(Happened::No),

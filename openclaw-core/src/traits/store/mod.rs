@@ -226,7 +226,7 @@ pub enum StoreError {
 
 impl From<StoreError> for Error {
     fn from(e: StoreError) -> Self {
-        use crate::words::error::{ErrorKind, Happened};
+        use crate::words::kind::{ErrorKind, Happened};
         let (kind, happened) = match &e {
             StoreError::OutcomeUnknown(_) => (ErrorKind::Unavailable, Happened::Maybe),
             StoreError::TooLarge { .. } => (ErrorKind::ValidationError, Happened::No),

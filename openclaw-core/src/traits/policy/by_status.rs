@@ -1,0 +1,158 @@
+//! The policy of HTTP services: method and status say everything.
+
+use std::time::Duration;
+
+use http::{Extensions, HeaderMap, Request, Response, StatusCode, header};
+
+use super::{Assessment, Fault, Head, Policy};
+use crate::{
+    Clock, ErrorKind, SystemClock, Timestamp,
+    traits::http::{IDEMPOTENCY_KEY, effect_of},
+};
+
+/// Reads method, key and status of an HTTP call, whatever its body and error types are.
+///
+/// Safe methods are `Pure`, idempotent ones `AtLeastOnce` (RFC 9110, 9.2), others `Keyed` for
+/// a day when they carry an `Idempotency-Key`, else `AtMostOnce`. gRPC answers that come
+/// without a body are judged by their `grpc-status`.
+///
+/// | status | means | happened |
+/// |---|---|---|
+/// | 1xx to 3xx, 2xx | success | yes |
+/// | 401 | `AUTHENTICATION_FAILED` | no |
+/// | 403 | `PERMISSION_DENIED` | no |
+/// | 404, 410 | `NOT_FOUND` | no |
+/// | 408 | `TIMEOUT` | maybe |
+/// | 409, 412 | `CONFLICT` | no |
+/// | 425, 429 | `RATE_LIMITED` | no |
+/// | other 4xx | `VALIDATION_ERROR` | no |
+/// | 500 and other 5xx | `SERVER_ERROR` | maybe |
+/// | 501, 505 | `UNSUPPORTED` | no |
+/// | 502, 503 | `UNAVAILABLE` | maybe |
+/// | 504 | `TIMEOUT` | maybe |
+///
+/// ```
+/// use http::{Method, Request, Response};
+/// use openclaw_core::{Effect, ErrorKind, policy::{ByStatus, Failure, Policy}};
+///
+/// type Outcome = Failure<std::convert::Infallible>;
+/// let get = Request::get("/orders/7").body(())?;
+/// let head = Policy::<_, Response<()>, Outcome>::head(&ByStatus, &get);
+/// assert_eq!(head.effect, Effect::Pure);
+///
+/// let busy = Response::builder().status(503).header("retry-after", "7").body(())?;
+/// let means = Policy::<Request<()>, _, Outcome>::assess(&ByStatus, Ok(&busy));
+/// assert_eq!(means.fault, Some(ErrorKind::Unavailable));
+/// assert_eq!(means.retry_after.map(|d| d.as_secs()), Some(7));
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "it has nothing to grow")]
+pub struct ByStatus;
+
+/// Marks a response whose attempts are spent, among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exhausted;
+
+impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
+    fn head(&self, request: &Request<B>) -> Head {
+        let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
+        let head = Head::new(effect_of(request.method(), keyed));
+        if keyed { head.with_key() } else { head }
+    }
+
+    fn assess(&self, outcome: Result<&Response<R>, &Err>) -> Assessment {
+        match outcome {
+            Ok(response) => assess(response.status(), response.headers(), response.extensions()),
+            Err(e) => e.assess(),
+        }
+    }
+
+    fn exhausted(&self, outcome: Result<Response<R>, Err>) -> Result<Response<R>, Err> {
+        let mut outcome = outcome.map_err(Fault::into_exhausted);
+        if let Ok(response) = &mut outcome {
+            response.extensions_mut().insert(Exhausted);
+        }
+        outcome
+    }
+}
+
+pub(super) fn assess(status: StatusCode, headers: &HeaderMap, marks: &Extensions) -> Assessment {
+    let Some(kind) = fault(status).or_else(|| grpc(headers)) else { return Assessment::SUCCESS };
+    let means = Assessment::fault(kind).with_exhausted(marks.get::<Exhausted>().is_some());
+    if !kind.is_transient() {
+        return means;
+    }
+    means.with_retry_after(retry_after(headers, &SystemClock))
+}
+
+fn fault(status: StatusCode) -> Option<ErrorKind> {
+    Some(match status.as_u16() {
+        ..400 => return None,
+        401 => ErrorKind::AuthenticationFailed,
+        403 => ErrorKind::PermissionDenied,
+        404 | 410 => ErrorKind::NotFound,
+        408 | 504 => ErrorKind::Timeout,
+        409 | 412 => ErrorKind::Conflict,
+        425 | 429 => ErrorKind::RateLimited,
+        501 | 505 => ErrorKind::Unsupported,
+        502 | 503 => ErrorKind::Unavailable,
+        400..500 => ErrorKind::ValidationError,
+        500.. => ErrorKind::ServerError,
+    })
+}
+
+/// The codes of gRPC's status page, where an answer without a body has them in its head.
+fn grpc(headers: &HeaderMap) -> Option<ErrorKind> {
+    let code = headers.get("grpc-status")?.to_str().ok()?.parse::<u8>().ok()?;
+    Some(match code {
+        0 => return None,
+        1 => ErrorKind::Cancelled,
+        3 | 11 => ErrorKind::ValidationError,
+        4 => ErrorKind::Timeout,
+        5 => ErrorKind::NotFound,
+        6 | 9 | 10 => ErrorKind::Conflict,
+        7 => ErrorKind::PermissionDenied,
+        8 => ErrorKind::RateLimited,
+        12 => ErrorKind::Unsupported,
+        13 | 15 => ErrorKind::ServerError,
+        14 => ErrorKind::Unavailable,
+        16 => ErrorKind::AuthenticationFailed,
+        _ => ErrorKind::Unclassified,
+    })
+}
+
+/// How long a server asks us to wait, by `retry-after-ms` or `Retry-After`.
+///
+/// `Retry-After` is in seconds or a date (RFC 9110, 10.2.3). A date is measured from the
+/// response's own `Date`, so that the two clocks need not agree; without one, from `clock`.
+/// What can't be read, and a date that has passed, is `None`.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(ms / 1_000.0).ok();
+    }
+    let value = text(header::RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = date(value)?;
+    let now = text(header::DATE.as_str()).and_then(date).unwrap_or_else(|| clock.now());
+    Some(until.since(now)).filter(|wait| !wait.is_zero())
+}
+
+/// Reads an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn date(text: &str) -> Option<Timestamp> {
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    u64::try_from(date.as_millisecond()).ok().map(Timestamp::from_millis)
+}
+
+impl Assessment {
+    /// What an HTTP status means, by the table of [`ByStatus`].
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        fault(status).map_or(Self::SUCCESS, Self::fault)
+    }
+}
