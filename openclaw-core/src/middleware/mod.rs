@@ -6,5 +6,6 @@
 //! refuses, it refuses as the answer to a call.
 
 mod lift;
+pub mod stack;
 
 pub use self::lift::{Judge, Lift, LiftLayer, Unjudged};

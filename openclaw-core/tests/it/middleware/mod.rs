@@ -1,4 +1,5 @@
 //! The layers, each tried as a host would use it.
 
+mod config;
 mod lift;
 mod policy;
