@@ -7,5 +7,9 @@
 
 mod lift;
 pub mod stack;
+mod timeout;
 
-pub use self::lift::{Judge, Lift, LiftLayer, Unjudged};
+pub use self::{
+    lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
+    timeout::{Timeout, TimeoutFuture, TimeoutLayer},
+};

@@ -3,3 +3,4 @@
 mod config;
 mod lift;
 mod policy;
+mod timeout;
