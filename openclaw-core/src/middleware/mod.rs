@@ -6,10 +6,12 @@
 //! refuses, it refuses as the answer to a call.
 
 mod lift;
+mod retry;
 pub mod stack;
 mod timeout;
 
 pub use self::{
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
+    retry::{Budget, DelaySource, Delays, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot},
     timeout::{Timeout, TimeoutFuture, TimeoutLayer},
 };

@@ -38,6 +38,14 @@ pub enum Effect {
     AtMostOnce,
 }
 
+impl Effect {
+    /// Does the remote honour keys?
+    #[must_use]
+    pub const fn is_keyed(self) -> bool {
+        matches!(self, Self::Keyed { .. })
+    }
+}
+
 /// Which data a call touches; a word apart from [`Effect`].
 ///
 /// ```

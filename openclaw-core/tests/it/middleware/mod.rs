@@ -3,4 +3,5 @@
 mod config;
 mod lift;
 mod policy;
+mod retry;
 mod timeout;

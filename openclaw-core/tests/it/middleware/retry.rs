@@ -1,0 +1,348 @@
+//! Trying again: when, how often, behind which pause.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use openclaw_core::{
+    Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Reason, Refusal,
+    TenantId,
+    middleware::{Budget, DelaySource, Delays, Jitter, RetryLayer},
+    policy::{ByStatus, Failure},
+    skill::SkillManifest,
+};
+use proptest::prelude::*;
+use tokio::time::{Instant, sleep};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+const S: Duration = Duration::from_secs(1);
+
+fn call(effect: Effect) -> Call<()> {
+    let manifest = SkillManifest::new("crm.find".parse().unwrap(), "1.0.0").effect(effect);
+    let context = Context::new(TenantId::new("acme").unwrap());
+    let key = IdempotencyKey::of(MessageId::from_u128(1), "find").unwrap();
+    Call::skill(context, &manifest, Arc::default()).with_key(key).map(|_| ())
+}
+
+/// A remote that answers by the number of the try, and counts them.
+#[derive(Clone)]
+struct Remote<F> {
+    tries: Arc<AtomicU32>,
+    answer: F,
+}
+
+impl<F: Fn(u32) -> Result<u32, Error> + Clone + Send + Sync + 'static> Remote<F> {
+    fn new(answer: F) -> Self {
+        Self { tries: Arc::default(), answer }
+    }
+
+    fn tries(&self) -> u32 {
+        self.tries.load(Ordering::Relaxed)
+    }
+
+    async fn ask(&self, layer: &RetryLayer, call: Call<()>) -> Result<u32, Error> {
+        let this = self.clone();
+        let leaf = service_fn(move |_: Call<()>| {
+            let n = this.tries.fetch_add(1, Ordering::Relaxed) + 1;
+            std::future::ready((this.answer)(n))
+        });
+        ServiceBuilder::new().layer(layer).service(leaf).oneshot(call).await
+    }
+}
+
+fn down(_: u32) -> Result<u32, Error> {
+    Err(Error::new(ErrorKind::Unavailable, "down").with_happened(Happened::No))
+}
+
+fn steady() -> RetryLayer {
+    RetryLayer::new(Delays::constant(S))
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_counted_in_all_and_then_marked_spent() {
+    let remote = Remote::new(down);
+    let began = Instant::now();
+    let e = remote.ask(&steady(), call(Effect::AtMostOnce)).await.expect_err("it is down");
+    assert_eq!((remote.tries(), began.elapsed()), (3, 2 * S));
+    assert!(e.is_exhausted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nested_retries_do_not_multiply() {
+    let tries = AtomicU32::new(0);
+    let leaf = service_fn(|_: Call<()>| {
+        tries.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(down(0))
+    });
+    let service = ServiceBuilder::new().layer(steady()).layer(steady().attempts(4)).service(leaf);
+    service.oneshot(call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!(tries.load(Ordering::Relaxed), 4, "those of the inner one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_attempt_is_no_retry_and_exhausts_nothing() {
+    let remote = Remote::new(down);
+    let once = steady().attempts(0);
+    let e = remote.ask(&once, call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!((remote.tries(), e.is_exhausted()), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_happened_is_repeated_only_where_that_is_safe() {
+    let maybe = |_| Err(Error::new(ErrorKind::Timeout, "no answer"));
+    let tries = async |effect| {
+        let remote = Remote::new(maybe);
+        let e = remote.ask(&steady(), call(effect)).await.expect_err("no answer");
+        (remote.tries(), e.is_exhausted())
+    };
+    assert_eq!(tries(Effect::Pure).await, (3, true));
+    assert_eq!(tries(Effect::AtLeastOnce).await, (3, true));
+    assert_eq!(tries(Effect::Keyed { retention: 60 * S }).await, (3, true));
+    assert_eq!(tries(Effect::Reconcilable).await, (1, false));
+    assert_eq!(tries(Effect::AtMostOnce).await, (1, false));
+    // The first retry comes at 1 s, the second would come behind the retention.
+    assert_eq!(tries(Effect::Keyed { retention: S / 2 }).await, (2, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_sides_retry_after_is_a_floor() {
+    let remote = Remote::new(|n| match n {
+        1 => Err(Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(7 * S)),
+        _ => Ok(n),
+    });
+    let began = Instant::now();
+    remote.ask(&steady(), call(Effect::AtMostOnce)).await.expect("the second goes well");
+    assert_eq!(began.elapsed(), 7 * S);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_of_503_is_tried_again_and_its_retry_after_kept() {
+    type Answer = Result<http::Response<()>, Failure<std::convert::Infallible>>;
+    let tries = AtomicU32::new(0);
+    let busy = service_fn(|_: http::Request<()>| {
+        let n = tries.fetch_add(1, Ordering::Relaxed);
+        let mut response = http::Response::builder().status(503);
+        if n == 0 {
+            response = response
+                .header("date", "Sun, 06 Nov 1994 08:49:37 GMT")
+                .header("retry-after", "Sun, 06 Nov 1994 08:49:49 GMT");
+        }
+        let answer: Answer = Ok(response.body(()).unwrap());
+        std::future::ready(answer)
+    });
+    let layer = RetryLayer::new(Delays::none()).policy(ByStatus);
+    let service = ServiceBuilder::new().layer(layer.clone()).layer(layer).service(busy);
+    let began = Instant::now();
+    let answer = service.oneshot(http::Request::new(())).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(began.elapsed(), 12 * S);
+    assert_eq!(tries.load(Ordering::Relaxed), 3, "the outer one sees that the inner one gave up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_beyond_the_deadline_is_not_begun() {
+    let busy = |_| Err(Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(60 * S));
+    let remote = Remote::new(busy);
+    let began = Instant::now();
+    let near = call(Effect::Pure)
+        .with_context(Context::new(TenantId::new("acme").unwrap()).with_deadline(began + 30 * S));
+    let e = remote.ask(&steady(), near).await.expect_err("it is busy");
+    assert_eq!(began.elapsed(), Duration::ZERO, "it gives up at once");
+    assert_eq!((e.retry_after(), e.is_exhausted()), (Some(60 * S), false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_our_own_costs_neither_try_nor_budget() {
+    let refuse = |_| Err(Refusal::new(Reason::RateLimited, "crm").with_retry_after(S).into());
+    let remote = Remote::new(refuse);
+    let layer = steady();
+    remote.ask(&layer, call(Effect::Pure)).await.expect_err("refused");
+    assert_eq!((remote.tries(), layer.snapshot().budget), (1, Some(100.0)));
+
+    let remote = Remote::new(move |n| if n < 6 { refuse(n) } else { Ok(n) });
+    let patient = steady().wait_for_refusals(5);
+    let began = Instant::now();
+    assert_eq!(remote.ask(&patient, call(Effect::AtMostOnce)).await.expect("in the end"), 6);
+    assert_eq!((began.elapsed(), patient.snapshot().budget), (5 * S, Some(100.0)));
+    let remote = Remote::new(refuse);
+    remote.ask(&patient, call(Effect::AtMostOnce)).await.expect_err("refused for ever");
+    assert_eq!(remote.tries(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_budget_ends_the_retrying_for_everybody() {
+    let budget = Budget::new(3);
+    let layer = || steady().attempts(10).budget(Some(budget.clone()));
+    let remote = Remote::new(down);
+    let e = remote.ask(&layer(), call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!((remote.tries(), e.is_exhausted()), (4, true));
+    let remote = Remote::new(down);
+    remote.ask(&layer(), call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!(remote.tries(), 1);
+    let well = Remote::new(Ok);
+    for _ in 0..5 {
+        well.ask(&layer(), call(Effect::Pure)).await.expect("it goes well");
+    }
+    assert!((budget.left() - 1.0).abs() < 1e-9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_retry_costs_half() {
+    let busy = |_| Err(Error::new(ErrorKind::RateLimited, "slow down"));
+    let layer = steady().budget(Some(Budget::new(1))).attempts(10);
+    let remote = Remote::new(busy);
+    remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is busy");
+    assert_eq!(remote.tries(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_attempt_is_stamped_into_the_call() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let leaf = service_fn(|call: Call<()>| {
+        seen.lock().unwrap().push(call.context().attempt());
+        std::future::ready(down(0))
+    });
+    let service = ServiceBuilder::new().layer(steady()).service(leaf);
+    let second = call(Effect::Pure).with_context(call(Effect::Pure).context().at_attempt(4));
+    service.oneshot(second).await.expect_err("it is down");
+    assert_eq!(*seen.lock().unwrap(), [4, 5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_ones_own_ends_the_retrying_when_it_has_no_more() {
+    struct Two;
+    impl DelaySource for Two {
+        fn begin(&self) -> Box<dyn FnMut() -> Option<Duration> + Send> {
+            let mut pauses = vec![3 * S, 2 * S];
+            Box::new(move || pauses.pop())
+        }
+    }
+    let layer = RetryLayer::new(Delays::source(Two)).attempts(10);
+    for _ in 0..2 {
+        let (remote, began) = (Remote::new(down), Instant::now());
+        let e = remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is down");
+        assert_eq!((remote.tries(), began.elapsed(), e.is_exhausted()), (3, 5 * S, true));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_change_at_run_time() {
+    let layer = steady();
+    layer.set_delays(Delays::list([4 * S, S]));
+    layer.set_attempts(4);
+    let (remote, began) = (Remote::new(down), Instant::now());
+    remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!((remote.tries(), began.elapsed()), (4, 6 * S));
+    assert_eq!(layer.snapshot().retries, 3);
+}
+
+/// Pauses of one call each, of three calls of clones of one layer.
+async fn sessions(layer: &RetryLayer) -> Vec<Vec<Duration>> {
+    let mut all = Vec::new();
+    for clone in [layer.clone(), layer.clone(), layer.clone()] {
+        let times = Arc::new(std::sync::Mutex::new(vec![Instant::now()]));
+        let leaf = {
+            let times = Arc::clone(&times);
+            service_fn(move |_: Call<()>| {
+                times.lock().unwrap().push(Instant::now());
+                std::future::ready(down(0))
+            })
+        };
+        drop(clone.layer(leaf).oneshot(call(Effect::Pure)).await);
+        let times = times.lock().unwrap();
+        all.push(times.windows(2).map(|pair| pair[1] - pair[0]).collect());
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_draw_different_pauses_and_a_seed_repeats_them() {
+    let layer = || RetryLayer::clients().seed(7);
+    let drawn = sessions(&layer()).await;
+    assert_ne!(drawn[0], drawn[1]);
+    assert_ne!(drawn[1], drawn[2]);
+    assert_eq!(drawn, sessions(&layer()).await);
+    assert_ne!(drawn, sessions(&RetryLayer::clients().seed(8)).await);
+}
+
+/// Dropped at every await point, it makes no further try.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_makes_no_further_try() {
+    for polls in 0..8_u64 {
+        let tries = AtomicU32::new(0);
+        let leaf = service_fn(|_: Call<()>| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            async {
+                sleep(S).await;
+                down(0)
+            }
+        });
+        let mut service = ServiceBuilder::new().layer(steady()).service(leaf);
+        let future = service.ready().await.unwrap().call(call(Effect::Pure));
+        drop(
+            tokio::time::timeout(Duration::from_millis(500) * polls.try_into().unwrap(), future)
+                .await,
+        );
+        let made = tries.load(Ordering::Relaxed);
+        sleep(60 * S).await;
+        assert_eq!(tries.load(Ordering::Relaxed), made);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_pause_is_longer_than_the_cap(
+        base in 0_u64..10_000, cap in 0_u64..100_000, factor in 0.0..10.0_f64,
+        failed in 0_u32..100, last in 0_u64..100_000, random: u64,
+        jitter in prop_oneof![Just(Jitter::Full), Just(Jitter::Equal), Just(Jitter::Decorrelated), Just(Jitter::None)],
+    ) {
+        let ms = Duration::from_millis;
+        let delays = Delays::exponential(ms(base), factor, ms(cap)).jitter(jitter);
+        let pause = delays.pause(failed, ms(last), random);
+        prop_assert!(pause <= ms(cap));
+        let full = delays.jitter(Jitter::None).pause(failed, ms(last), random);
+        match jitter {
+            Jitter::None => prop_assert_eq!(pause, full),
+            Jitter::Equal => prop_assert!(pause >= full / 2 && pause <= full),
+            Jitter::Full => prop_assert!(pause <= full),
+            _ => prop_assert!(pause >= ms(base.min(cap))),
+        }
+    }
+
+    #[test]
+    fn a_budget_is_never_above_its_most(most in 0_u32..50, steps in prop::collection::vec(any::<Option<bool>>(), 0..200)) {
+        let budget = Budget::new(most);
+        let mut model = i64::from(most) * 10;
+        for step in steps {
+            match step {
+                None => {
+                    budget.deposit();
+                    model = (model + 2).min(i64::from(most) * 10);
+                }
+                Some(throttled) => {
+                    let price = if throttled { 5 } else { 10 };
+                    let paid = model >= price;
+                    prop_assert_eq!(budget.withdraw(throttled), paid);
+                    model -= if paid { price } else { 0 };
+                }
+            }
+            prop_assert!((budget.left() * 10.0 - model as f64).abs() < 1e-6);
+        }
+    }
+}
+
+mod laws {
+    use openclaw_core::Call;
+    use openclaw_testkit::{conformance::layer, layer_laws};
+
+    use super::RetryLayer;
+
+    layer_laws!(
+        "Retry",
+        layer::on::<Call<u64>, _>(|| RetryLayer::default().attempts(3)).attempts(3)
+    );
+}
