@@ -6,12 +6,16 @@
 //! refuses, it refuses as the answer to a call.
 
 mod lift;
+mod rate_limit;
 mod retry;
 pub mod stack;
 mod timeout;
 
 pub use self::{
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
+    rate_limit::{
+        Direct, Meter, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitLayer, RateLimitSnapshot,
+    },
     retry::{Budget, DelaySource, Delays, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot},
     timeout::{Timeout, TimeoutFuture, TimeoutLayer},
 };

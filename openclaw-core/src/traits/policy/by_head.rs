@@ -4,8 +4,8 @@ use std::any::Any;
 
 use tokio::time::Instant;
 
-use super::{Assessment, Exhausted, Fault, Head, Policy, by_status};
-use crate::{Call, http::Body};
+use super::{Advice, Assessment, Exhausted, Fault, Head, Policy, by_status};
+use crate::{Call, SystemClock, http::Body};
 
 /// Reads the head of a [`Call`]; the default of every layer.
 ///
@@ -55,6 +55,11 @@ where
                 },
             ),
         }
+    }
+
+    fn advice(&self, outcome: Result<&Res, &Err>) -> Option<Advice> {
+        let response = (outcome.ok()? as &dyn Any).downcast_ref::<http::Response<Body>>()?;
+        Advice::read(response.headers(), &SystemClock)
     }
 
     fn stamp(&self, mut call: Call<P>, deadline: Option<Instant>, attempt: u32) -> Call<P> {

@@ -1,12 +1,10 @@
 //! The policy of HTTP services: method and status say everything.
 
-use std::time::Duration;
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 
-use http::{Extensions, HeaderMap, Request, Response, StatusCode, header};
-
-use super::{Assessment, Fault, Head, Policy};
+use super::{Advice, Assessment, Fault, Head, Policy, advice::retry_after};
 use crate::{
-    Clock, ErrorKind, SystemClock, Timestamp,
+    ErrorKind, SystemClock,
     traits::http::{IDEMPOTENCY_KEY, effect_of},
 };
 
@@ -69,6 +67,10 @@ impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
         }
     }
 
+    fn advice(&self, outcome: Result<&Response<R>, &Err>) -> Option<Advice> {
+        Advice::read(outcome.ok()?.headers(), &SystemClock)
+    }
+
     fn exhausted(&self, outcome: Result<Response<R>, Err>) -> Result<Response<R>, Err> {
         let mut outcome = outcome.map_err(Fault::into_exhausted);
         if let Ok(response) = &mut outcome {
@@ -121,32 +123,6 @@ fn grpc(headers: &HeaderMap) -> Option<ErrorKind> {
         16 => ErrorKind::AuthenticationFailed,
         _ => ErrorKind::Unclassified,
     })
-}
-
-/// How long a server asks us to wait, by `retry-after-ms` or `Retry-After`.
-///
-/// `Retry-After` is in seconds or a date (RFC 9110, 10.2.3). A date is measured from the
-/// response's own `Date`, so that the two clocks need not agree; without one, from `clock`.
-/// What can't be read, and a date that has passed, is `None`.
-#[must_use]
-pub fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(ms / 1_000.0).ok();
-    }
-    let value = text(header::RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = date(value)?;
-    let now = text(header::DATE.as_str()).and_then(date).unwrap_or_else(|| clock.now());
-    Some(until.since(now)).filter(|wait| !wait.is_zero())
-}
-
-/// Reads an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn date(text: &str) -> Option<Timestamp> {
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    u64::try_from(date.as_millisecond()).ok().map(Timestamp::from_millis)
 }
 
 impl Assessment {

@@ -3,6 +3,7 @@
 //! One policy serves the retry, the breaker, the limits and the ledger alike. [`ByHead`] reads
 //! our own calls, [`ByStatus`] any HTTP service, [`policy`] is made of two closures.
 
+mod advice;
 mod assessment;
 mod by_head;
 mod by_status;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::{
+    advice::{Advice, retry_after},
     assessment::Assessment,
     by_head::ByHead,
-    by_status::{ByStatus, Exhausted, retry_after},
+    by_status::{ByStatus, Exhausted},
     closures::{Closures, policy},
     failure::{Failure, Fault},
 };
@@ -36,6 +38,12 @@ pub trait Policy<Req, Res, Err>: Clone + Send + Sync + 'static {
 
     /// What an outcome means. An `Ok` may be a failure: a status of 503, for one.
     fn assess(&self, outcome: Result<&Res, &Err>) -> Assessment;
+
+    /// What the other side says of its own rate limit.
+    fn advice(&self, outcome: Result<&Res, &Err>) -> Option<Advice> {
+        let _ = outcome;
+        None
+    }
 
     /// Writes deadline and attempt into the request, where it has room for them.
     fn stamp(&self, request: Req, deadline: Option<Instant>, attempt: u32) -> Req {

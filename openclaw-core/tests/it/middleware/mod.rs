@@ -3,5 +3,6 @@
 mod config;
 mod lift;
 mod policy;
+mod rate_limit;
 mod retry;
 mod timeout;

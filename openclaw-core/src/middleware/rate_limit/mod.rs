@@ -1,0 +1,284 @@
+//! Makes no more calls in a time than a quota allows.
+
+mod future;
+mod gcra;
+mod meter;
+mod shared;
+
+use std::{
+    fmt,
+    hash::Hash,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tower_layer::Layer;
+use tower_service::Service;
+
+pub use self::{
+    future::RateLimitFuture,
+    gcra::Quota,
+    meter::{Direct, Meter, PerKey},
+    shared::RateLimitSnapshot,
+};
+use self::{
+    future::{Place, State},
+    shared::Shared,
+};
+use crate::{
+    Refusal,
+    policy::{Advice, ByHead, Policy},
+};
+
+/// Keys that are told apart unless said otherwise.
+const KEYS: usize = 100_000;
+
+/// Makes no more calls in a time than a quota allows; the rest waits, or is refused.
+///
+/// | | default | |
+/// |---|---|---|
+/// | keys | one limit for all calls | [`per_key`](Self::per_key): one a tenant, a credential, an address |
+/// | longest wait | none: refused at once | [`wait`](Self::wait): places are given in the order of the calls |
+/// | advice | tightens the limit, for 5 min at most | [`learn`](Self::learn) |
+///
+/// A place is taken when the service is called. A wait ends at the deadline of the request at
+/// the latest: a call whose place lies behind it is refused at once, with the time until its
+/// place as `retry_after`. A call that is dropped while it waits gives its place back, when
+/// nobody has taken a later one. What the other side says of its own limit
+/// ([`Policy::advice`](crate::policy::Policy::advice), or a Retry-After of a throttled call)
+/// moves the limit of that key; it never loosens it.
+///
+/// It stands inside the retry, so that each attempt counts, and outside the breaker.
+///
+/// ```
+/// use std::{num::NonZeroU32, sync::Arc};
+/// use openclaw_core::{
+///     Call, Context, Error, ErrorKind, TenantId, middleware::{Quota, RateLimitLayer},
+///     skill::{SkillAnswer, SkillManifest},
+/// };
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let one = NonZeroU32::MIN;
+/// let layer = RateLimitLayer::new("crm", Quota::per_second(one))
+///     .per_key(|call: &Call<Arc<serde_json::Value>>| call.context().tenant().clone());
+/// let service = ServiceBuilder::new().layer(layer).service(service_fn(
+///     async |call: Call<Arc<serde_json::Value>>| {
+///         Ok::<_, Error>(SkillAnswer::Done(Arc::clone(call.payload())))
+///     },
+/// ));
+/// let call = |tenant: &str| {
+///     let manifest = SkillManifest::new("crm.find".parse().unwrap(), "1.0.0");
+///     Call::skill(Context::new(TenantId::new(tenant).unwrap()), &manifest, Arc::default())
+/// };
+/// service.clone().oneshot(call("acme")).await?;
+/// let e = service.clone().oneshot(call("acme")).await.unwrap_err();
+/// assert_eq!(e.kind(), ErrorKind::RateLimited);
+/// assert_eq!(e.retry_after().map(|d| d.as_millis()), Some(1_000));
+/// service.oneshot(call("globex")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct RateLimitLayer<P = ByHead, M = Direct> {
+    shared: Arc<Shared<M>>,
+    policy: P,
+}
+
+impl<P: Clone, M> Clone for RateLimitLayer<P, M> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), policy: self.policy.clone() }
+    }
+}
+
+impl RateLimitLayer {
+    /// One limit for all calls; what is over it is refused.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, quota: Quota) -> Self {
+        let shared = Shared::new(name.into(), quota, Direct::default());
+        Self { shared: Arc::new(shared), policy: ByHead }
+    }
+}
+
+impl<P> RateLimitLayer<P> {
+    /// One limit a key, for 100,000 keys.
+    #[must_use]
+    pub fn per_key<Req, K, F>(self, key: F) -> RateLimitLayer<P, PerKey<K, F>>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        F: Fn(&Req) -> K + Send + Sync + 'static,
+    {
+        self.per_key_of(key, KEYS)
+    }
+
+    /// One limit a key, for so many keys; the rest shares one more.
+    #[must_use]
+    pub fn per_key_of<Req, K, F>(self, key: F, keys: usize) -> RateLimitLayer<P, PerKey<K, F>>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        F: Fn(&Req) -> K + Send + Sync + 'static,
+    {
+        let meter = PerKey::new(key, keys);
+        RateLimitLayer { shared: Arc::new(self.shared.remade(meter)), policy: self.policy }
+    }
+}
+
+impl<P, M> RateLimitLayer<P, M> {
+    /// Reads requests and outcomes by this policy.
+    #[must_use]
+    pub fn policy<Q>(self, policy: Q) -> RateLimitLayer<Q, M> {
+        RateLimitLayer { shared: self.shared, policy }
+    }
+
+    /// Lets calls wait for their place, this long at most; zero refuses at once.
+    #[must_use]
+    pub fn wait(self, max: Duration) -> Self {
+        self.shared.set_max_wait(max);
+        self
+    }
+
+    /// Lets a call pass without a place when this says that it is refused further in.
+    ///
+    /// A breaker's handle knows: waiting for a place is of no use while it is open.
+    #[must_use]
+    pub fn gate(self, refused: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.shared.set_gate(Arc::new(refused));
+        self
+    }
+
+    /// Says whether the other side's advice tightens the limit, and for how long at most.
+    #[must_use]
+    pub fn learn(self, learns: bool, longest: Duration) -> Self {
+        self.shared.set_learning(learns, longest);
+        self
+    }
+
+    /// Changes the quota from now on; `None` is no limit. What was used up stays so.
+    pub fn set_quota(&self, quota: Option<Quota>) {
+        self.shared.set_quota(quota);
+    }
+
+    /// Changes the longest wait of calls that come from now on.
+    pub fn set_max_wait(&self, max: Duration) {
+        self.shared.set_max_wait(max);
+    }
+
+    /// Changes whether advice counts, and for how long at most.
+    pub fn set_learning(&self, learns: bool, longest: Duration) {
+        self.shared.set_learning(learns, longest);
+    }
+
+    /// Lets nothing pass for this long, as far as the longest block goes.
+    ///
+    /// With keys: those that are on hand.
+    pub fn block<Req>(&self, span: Duration)
+    where
+        M: Meter<Req>,
+    {
+        self.shared.tighten_all(Advice::new(0, span));
+    }
+
+    /// Takes a place without a call; true when there was one at once.
+    ///
+    /// # Errors
+    /// The refusal that the call would have met.
+    pub fn check<Req>(&self, request: &Req) -> Result<(), Refusal>
+    where
+        M: Meter<Req>,
+    {
+        let key = self.shared.meter.key(request);
+        let slot = self.shared.reserve(&key, Instant::now(), None)?;
+        if slot.wait == 0 {
+            return Ok(());
+        }
+        self.shared.give_back(&key, slot.next);
+        Err(self.shared.refuse(Duration::from_nanos(slot.wait)))
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn snapshot<Req>(&self) -> RateLimitSnapshot
+    where
+        M: Meter<Req>,
+    {
+        self.shared.snapshot()
+    }
+}
+
+impl<S, P: Clone, M> Layer<S> for RateLimitLayer<P, M> {
+    type Service = RateLimit<S, P, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RateLimit { inner, shared: Arc::clone(&self.shared), policy: self.policy.clone() }
+    }
+}
+
+/// A service that keeps to a quota; made by [`RateLimitLayer`].
+pub struct RateLimit<S, P = ByHead, M = Direct> {
+    inner: S,
+    shared: Arc<Shared<M>>,
+    policy: P,
+}
+
+impl<S: Clone, P: Clone, M> Clone for RateLimit<S, P, M> {
+    fn clone(&self) -> Self {
+        let (inner, policy) = (self.inner.clone(), self.policy.clone());
+        Self { inner, shared: Arc::clone(&self.shared), policy }
+    }
+}
+
+impl<S: fmt::Debug, P, M> fmt::Debug for RateLimit<S, P, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit")
+            .field("shared", &self.shared)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, P, M, Req> Service<Req> for RateLimit<S, P, M>
+where
+    S: Service<Req> + Clone,
+    S::Error: From<Refusal>,
+    P: Policy<Req, S::Response, S::Error>,
+    M: Meter<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = RateLimitFuture<S, P, M, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let (policy, shared) = (self.policy.clone(), Arc::clone(&self.shared));
+        if shared.is_closed_further_in() {
+            let state = State::Calling { future: self.inner.call(request) };
+            return RateLimitFuture::new(policy, Place { shared, key: None, waits: None }, state);
+        }
+        let deadline = self.policy.head(&request).deadline;
+        let key = shared.meter.key(&request);
+        match shared.reserve(&key, Instant::now(), deadline) {
+            Err(refusal) => {
+                let place = Place { shared, key: None, waits: None };
+                RateLimitFuture::new(policy, place, State::Refused { refusal: Some(refusal) })
+            }
+            Ok(slot) if slot.wait == 0 => {
+                let place = Place { shared, key: Some(key), waits: None };
+                let state = State::Calling { future: self.inner.call(request) };
+                RateLimitFuture::new(policy, place, state)
+            }
+            Ok(slot) => {
+                shared.joined_the_queue();
+                let place = Place { shared, key: Some(key), waits: Some(slot.next) };
+                // The instance that is ready now may not be it behind the wait.
+                let rest = Some((self.inner.clone(), request));
+                let sleep = sleep(Duration::from_nanos(slot.wait));
+                RateLimitFuture::new(policy, place, State::Waiting { sleep, rest })
+            }
+        }
+    }
+}
