@@ -322,10 +322,9 @@ fn advice_is_read_by_its_date_or_its_seconds() {
     assert_eq!(x("7", "1700000060"), Some((7, 60_000)), "a date");
     assert_eq!(x("7", "1700000060500"), Some((7, 60_500)), "a date in milliseconds");
     assert_eq!(x("7", "1600000000"), Some((7, 0)), "a date that has passed");
-    assert_eq!(x("-1", "30"), None);
-    assert_eq!(x("7", "soon"), None);
-    assert_eq!(x("7", "NaN"), None);
-    assert_eq!(x("7", "-5"), None);
+    for (remaining, reset) in [("-1", "30"), ("7", "soon"), ("7", "NaN"), ("7", "-5")] {
+        assert_eq!(x(remaining, reset), None, "{remaining} {reset}");
+    }
     assert_eq!(read(&[("x-ratelimit-remaining", "7")]), None);
     assert_eq!(read(&[("ratelimit-remaining", "3"), ("ratelimit-reset", "4")]), Some((3, 4_000)));
     assert_eq!(
