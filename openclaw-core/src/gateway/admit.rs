@@ -102,7 +102,10 @@ async fn settle(
                 if manners.ordered {
                     lock(&inner.refusals).came_in(&lane, &envelope);
                 }
-                inside.insert(lane);
+                // A duplicate was in before: it says nothing of a message that was refused.
+                if !again.iter().any(|(refused, _)| *refused == lane) {
+                    inside.insert(lane);
+                }
             }
             Ack::Retry { .. } if manners.ordered => {
                 inside.remove(&lane);
