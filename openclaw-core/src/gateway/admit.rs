@@ -53,6 +53,30 @@ impl Candidate {
     }
 }
 
+/// What became of the messages of a batch so far, where order counts.
+#[derive(Default)]
+struct Progress {
+    /// Conversations whose last message is in, and where none was told to come again.
+    inside: BTreeSet<Key>,
+    /// Messages that will come again, in order.
+    again: Vec<(Key, Arc<Envelope>)>,
+}
+
+impl Progress {
+    fn note(&mut self, lane: Key, envelope: Arc<Envelope>, ack: &Ack) {
+        match ack {
+            // A duplicate was in before: it says nothing of a message that was refused.
+            Ack::Accept(_) if self.again.iter().any(|(refused, _)| *refused == lane) => {}
+            Ack::Accept(_) => drop(self.inside.insert(lane)),
+            Ack::Retry { .. } => {
+                self.inside.remove(&lane);
+                self.again.push((lane, envelope));
+            }
+            Ack::DeadLetter { .. } => drop(self.inside.remove(&lane)),
+        }
+    }
+}
+
 /// Admits a batch: independent outcomes, one commit.
 pub(super) async fn admit(inner: &Arc<Inner>, manners: Manners, batch: Vec<Delivery>) {
     let mut candidates = Vec::with_capacity(batch.len());
@@ -88,32 +112,25 @@ async fn settle(
     let txns: Vec<Txn> = candidates.iter().map(|c| c.admission.txn.clone()).collect();
     let outcomes = if txns.is_empty() { Vec::new() } else { inner.store.commit_many(txns).await };
     let mut verdicts = Vec::with_capacity(outcomes.len());
-    let (mut inside, mut again) = (BTreeSet::new(), Vec::new());
+    let mut progress = Progress::default();
     for (mut candidate, outcome) in candidates.into_iter().zip(outcomes) {
         let mut known = commit::resolve_one(&*inner.store, &candidate.admission.txn, outcome).await;
-        if candidate.admission.is_behind(&known) && inside.contains(&candidate.lane) {
+        if candidate.admission.is_behind(&known) && progress.inside.contains(&candidate.lane) {
             // The message before it is in: it was here already, under another row.
             known = commit::commit(&*inner.store, candidate.admission.alone()).await;
         }
         let (lane, envelope) = (candidate.lane.clone(), Arc::clone(&candidate.envelope));
         let verdict = conclude(inner, manners, candidate, known).await;
-        match verdict.ack {
-            Ack::Accept(_) => {
-                if manners.ordered {
-                    lock(&inner.refusals).came_in(&lane, &envelope);
-                }
-                inside.insert(lane);
+        if manners.ordered {
+            if matches!(verdict.ack, Ack::Accept(_)) {
+                lock(&inner.refusals).came_in(&lane, &envelope);
             }
-            Ack::Retry { .. } if manners.ordered => {
-                inside.remove(&lane);
-                again.push((lane, envelope));
-            }
-            Ack::Retry { .. } | Ack::DeadLetter { .. } => drop(inside.remove(&lane)),
+            progress.note(lane, envelope, &verdict.ack);
         }
         verdicts.push(verdict);
     }
     // The first of them last: each goes in front of the one before.
-    for (lane, envelope) in again.iter().rev() {
+    for (lane, envelope) in progress.again.iter().rev() {
         lock(&inner.refusals).failed(lane, envelope, inner.env.now());
     }
     verdicts

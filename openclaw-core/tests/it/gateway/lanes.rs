@@ -206,3 +206,37 @@ async fn what_is_behind_a_message_that_did_not_get_in_does_not_overtake_it() {
     }
     assert_eq!(world.platform.texts(), ["elsewhere 4", "text 1", "text 2", "text 3"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_between_them_lets_nothing_overtake_a_refused_message() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    let before = world.tell("c1", "m0", "text 0").await;
+    run.ends(before, MessageState::Done).await;
+    run.plan.nth("admit", 1, Fault::Fail);
+    let [first, copy, last] =
+        [1, 0, 2].map(|n| world.say("c1", &format!("m{n}"), &format!("text {n}")));
+    let first = world.platform.verdict(first).await;
+    assert!(matches!(first, Verdict::Retry { .. }), "{first:?}");
+    let copy = world.platform.verdict(copy).await;
+    assert_eq!(copy, Verdict::Accepted { message: before, duplicate: true });
+    let last = world.platform.verdict(last).await;
+    assert!(matches!(last, Verdict::Retry { .. }), "{last:?}");
+    for n in 1..=2 {
+        let message = world.tell("c1", &format!("m{n}"), &format!("text {n}")).await;
+        run.ends(message, MessageState::Done).await;
+    }
+    assert_eq!(world.platform.texts(), ["text 0", "text 1", "text 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_behind_a_duplicate_gets_in_with_it() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    let before = world.tell("c1", "m0", "text 0").await;
+    run.ends(before, MessageState::Done).await;
+    let [copy, next] = [0, 1].map(|n| world.say("c1", &format!("m{n}"), &format!("text {n}")));
+    assert_eq!(run.accepted(copy).await, before);
+    run.ends(run.accepted(next).await, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["text 0", "text 1"]);
+}
