@@ -5,6 +5,7 @@
 //! layer makes, and all their clones, share it. A layer is ready whenever it is asked; what it
 //! refuses, it refuses as the answer to a call.
 
+mod concurrency;
 mod lift;
 mod rate_limit;
 mod retry;
@@ -12,6 +13,7 @@ pub mod stack;
 mod timeout;
 
 pub use self::{
+    concurrency::{Concurrency, ConcurrencyFuture, ConcurrencyLayer, ConcurrencySnapshot},
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
     rate_limit::{
         Direct, Meter, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitLayer, RateLimitSnapshot,
