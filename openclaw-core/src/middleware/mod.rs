@@ -6,18 +6,24 @@
 //! refuses, it refuses as the answer to a call.
 
 mod concurrency;
+mod fallback;
 mod lift;
 mod rate_limit;
 mod retry;
 pub mod stack;
 mod timeout;
+mod trace;
+mod validate;
 
 pub use self::{
     concurrency::{Concurrency, ConcurrencyFuture, ConcurrencyLayer, ConcurrencySnapshot},
+    fallback::{Fallback, FallbackFuture, FallbackLayer},
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
     rate_limit::{
         Direct, Meter, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitLayer, RateLimitSnapshot,
     },
     retry::{Budget, DelaySource, Delays, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot},
     timeout::{Timeout, TimeoutFuture, TimeoutLayer},
+    trace::{Trace, TraceFuture, TraceLayer},
+    validate::{Validate, ValidateFuture, ValidateLayer},
 };

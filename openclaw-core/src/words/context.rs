@@ -83,6 +83,25 @@ impl TraceParent {
             .then(|| Self(text.into()))
     }
 
+    /// The first span of a new trace, sampled; zeros are taken as ones.
+    #[must_use]
+    pub fn start(trace: u128, span: u64) -> Self {
+        Self(format!("00-{:032x}-{:016x}-01", trace.max(1), span.max(1)).into())
+    }
+
+    /// Another span of the same trace; zero is taken as one.
+    #[must_use]
+    pub fn child(&self, span: u64) -> Self {
+        let flags = self.0.get(53..).unwrap_or("01");
+        Self(format!("00-{}-{:016x}-{flags}", self.trace_id(), span.max(1)).into())
+    }
+
+    /// The 16 hex digits of the span.
+    #[must_use]
+    pub fn span_id(&self) -> &str {
+        self.0.get(36..52).unwrap_or_default()
+    }
+
     /// The 32 hex digits of the trace.
     #[must_use]
     pub fn trace_id(&self) -> &str {

@@ -18,8 +18,7 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// No answer came in time. The only reason behind which something may have been sent,
-    /// apart from [`Reason::InDoubt`].
+    /// No answer came in time.
     Timeout(Scope),
     /// The answer could not come before the deadline: nothing was sent.
     DeadlineTooNear,
@@ -35,8 +34,10 @@ pub enum Reason {
     KeyReused,
     /// Nobody knows whether an earlier try happened, and it must not happen twice.
     InDoubt,
-    /// The request, or what came back, breaks its contract.
+    /// The request breaks its contract.
     Invalid,
+    /// The answer breaks its contract. What was asked for has happened.
+    InvalidAnswer,
     /// What has to be recorded first can't be recorded.
     NotRecorded,
 }
@@ -52,7 +53,7 @@ impl Reason {
             Self::Overloaded => ErrorKind::Overloaded,
             Self::InProgress => ErrorKind::Duplicate,
             Self::KeyReused | Self::InDoubt => ErrorKind::Conflict,
-            Self::Invalid => ErrorKind::ValidationError,
+            Self::Invalid | Self::InvalidAnswer => ErrorKind::ValidationError,
             Self::NotRecorded => ErrorKind::Unavailable,
         }
     }
@@ -62,6 +63,7 @@ impl Reason {
     pub const fn happened(self) -> Happened {
         match self {
             Self::Timeout(_) | Self::InDoubt => Happened::Maybe,
+            Self::InvalidAnswer => Happened::Yes,
             _ => Happened::No,
         }
     }
@@ -79,7 +81,8 @@ impl Reason {
             Self::InProgress => "the same call is being made elsewhere",
             Self::KeyReused => "the key was used for another request",
             Self::InDoubt => "nobody knows whether an earlier try happened",
-            Self::Invalid => "the contract is broken",
+            Self::Invalid => "the request breaks its contract",
+            Self::InvalidAnswer => "the answer breaks its contract",
             Self::NotRecorded => "the call can't be recorded",
         }
     }
@@ -169,7 +172,7 @@ impl Refusal {
     /// Did the call surely not leave this process?
     #[must_use]
     pub const fn is_local(&self) -> bool {
-        !matches!(self.reason, Reason::Timeout(_) | Reason::InDoubt)
+        !matches!(self.reason, Reason::Timeout(_) | Reason::InDoubt | Reason::InvalidAnswer)
     }
 }
 

@@ -9,6 +9,7 @@ mod by_head;
 mod by_status;
 mod closures;
 mod failure;
+mod validator;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use self::{
     by_status::{ByStatus, Exhausted},
     closures::{Closures, policy},
     failure::{Failure, Fault},
+    validator::{Validator, Violation},
 };
 use crate::Effect;
 

@@ -2,8 +2,11 @@
 
 mod concurrency;
 mod config;
+mod fallback;
 mod lift;
 mod policy;
 mod rate_limit;
 mod retry;
 mod timeout;
+mod trace;
+mod validate;
