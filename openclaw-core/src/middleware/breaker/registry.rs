@@ -17,6 +17,9 @@ use crate::Result;
 /// Enough that threads seldom meet.
 const SHARDS: usize = 16;
 
+/// Fewer keys are kept together, so that each of them makes room for any other.
+const FEW: usize = 1_024;
+
 /// Entries that a full shard looks at to find one that may go.
 const LOOKS: usize = 8;
 
@@ -66,13 +69,14 @@ impl Hasher for Hashed {
 impl<K: Eq + Hash> Breakers<K> {
     /// A registry around the breaker that is there for the keys without room.
     pub(super) fn new(overflow: One, seed: u64, capacity: usize) -> Self {
+        let shards = if capacity < FEW { 1 } else { SHARDS };
         let shard = || {
             let by_hash = HashMap::default();
             Mutex::new(Shard { by_hash, order: Vec::new(), hand: 0 })
         };
         Self {
             config: RwLock::new(overflow.circuit().config()),
-            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            shards: std::iter::repeat_with(shard).take(shards).collect(),
             overflow,
             seed,
             capacity,
@@ -171,7 +175,7 @@ impl<K: Eq + Hash> Breakers<K> {
     }
 
     fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard<K>>> {
-        self.shards.get((hash >> 32) as usize % SHARDS).map(lock)
+        self.shards.get((hash >> 32) as usize % self.shards.len()).map(lock)
     }
 }
 
