@@ -5,6 +5,7 @@
 //! layer makes, and all their clones, share it. A layer is ready whenever it is asked; what it
 //! refuses, it refuses as the answer to a call.
 
+pub mod breaker;
 mod concurrency;
 mod fallback;
 mod lift;

@@ -1,5 +1,6 @@
 //! The layers, each tried as a host would use it.
 
+mod breaker;
 mod concurrency;
 mod config;
 mod fallback;

@@ -1,0 +1,69 @@
+//! The atomics and the lock of a circuit, so that a model checker can bring its own.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Sixty-four shared bits.
+pub(super) trait Atomic: Send + Sync + 'static {
+    fn new(value: u64) -> Self;
+    fn load(&self) -> u64;
+    fn store(&self, value: u64);
+    fn add(&self, more: u64);
+    /// Writes `new` where `old` still stands; else what stands there.
+    fn exchange(&self, old: u64, new: u64) -> Result<u64, u64>;
+}
+
+/// A lock that is held for a few instructions.
+pub(super) trait Lock<T>: Send + Sync + 'static {
+    fn new(value: T) -> Self;
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R;
+}
+
+/// Where atomics and locks come from.
+pub(super) trait Kit: Send + Sync + 'static {
+    type Atomic: Atomic;
+    type Lock<T: Send + 'static>: Lock<T>;
+}
+
+/// The machine's own.
+#[derive(Debug)]
+pub(super) struct Native;
+
+impl Kit for Native {
+    type Atomic = AtomicU64;
+    type Lock<T: Send + 'static> = Mutex<T>;
+}
+
+impl Atomic for AtomicU64 {
+    fn new(value: u64) -> Self {
+        Self::new(value)
+    }
+
+    fn load(&self) -> u64 {
+        self.load(Ordering::Acquire)
+    }
+
+    fn store(&self, value: u64) {
+        self.store(value, Ordering::Release);
+    }
+
+    fn add(&self, more: u64) {
+        self.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
+        self.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+    }
+}
+
+impl<T: Send + 'static> Lock<T> for Mutex<T> {
+    fn new(value: T) -> Self {
+        Self::new(value)
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

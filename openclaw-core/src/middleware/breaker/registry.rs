@@ -1,0 +1,215 @@
+//! A breaker for each key, in bounded memory.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{config::BreakerConfig, handle::BreakerHandle, lease::Seat, one::One};
+use crate::Result;
+
+/// Enough that threads seldom meet.
+const SHARDS: usize = 16;
+
+/// Fewer keys are kept together, so that each of them makes room for any other.
+const FEW: usize = 1_024;
+
+/// Entries that a full shard looks at to find one that may go.
+const LOOKS: usize = 8;
+
+/// Breakers by key: tenant, integration, credential.
+///
+/// A breaker that is closed, has an empty window and no failure, and no call under way is as
+/// good as a new one: it goes when room is needed. When all are in use, further keys share
+/// one more breaker, so that a flood of keys can't make room for itself. A window of calls
+/// is never empty again; where keys come and go, use a window of time, or none.
+pub struct Breakers<K> {
+    config: RwLock<BreakerConfig>,
+    seed: u64,
+    capacity: usize,
+    len: AtomicUsize,
+    shards: Box<[Mutex<Shard<K>>]>,
+    overflow: One,
+}
+
+struct Shard<K> {
+    by_hash: HashMap<u64, Entry<K>, BuildHasherDefault<Hashed>>,
+    /// The hashes in it, to go round.
+    order: Vec<u64>,
+    hand: usize,
+}
+
+struct Entry<K> {
+    key: K,
+    seat: Arc<Seat>,
+}
+
+/// Takes a hash as it is.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+impl<K: Eq + Hash> Breakers<K> {
+    /// A registry around the breaker that is there for the keys without room.
+    pub(super) fn new(overflow: One, seed: u64, capacity: usize) -> Self {
+        let shards = if capacity < FEW { 1 } else { SHARDS };
+        let shard = || {
+            let by_hash = HashMap::default();
+            Mutex::new(Shard { by_hash, order: Vec::new(), hand: 0 })
+        };
+        Self {
+            config: RwLock::new(overflow.circuit().config()),
+            shards: std::iter::repeat_with(shard).take(shards).collect(),
+            overflow,
+            seed,
+            capacity,
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many keys have a breaker of their own.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Has no key a breaker of its own?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The breaker of this key, when it has one of its own. While it is held, it stays.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<BreakerHandle> {
+        let hash = self.hash(key);
+        let shard = self.shard(hash)?;
+        let entry = shard.by_hash.get(&hash).filter(|entry| entry.key == *key)?;
+        Some(BreakerHandle::new(Arc::clone(&entry.seat)))
+    }
+
+    /// The breaker that the keys share for which there was no room.
+    #[must_use]
+    pub fn overflow(&self) -> BreakerHandle {
+        self.overflow.handle()
+    }
+
+    /// Gives every breaker other settings; state, windows and waits that have begun stay.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` of [`BreakerConfig::check`]; the old settings stay then.
+    pub fn reload(&self, config: &BreakerConfig) -> Result<()> {
+        config.check()?;
+        // First: a breaker that is made meanwhile has the new settings, or is met below.
+        self.config.write().unwrap_or_else(PoisonError::into_inner).clone_from(config);
+        self.overflow().reload(config)?;
+        for shard in &self.shards {
+            for entry in lock(shard).by_hash.values() {
+                BreakerHandle::new(Arc::clone(&entry.seat)).reload(config)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The place at this key's breaker, which is made when there is none.
+    pub(super) fn seat(&self, key: K) -> Arc<Seat> {
+        let hash = self.hash(&key);
+        let Some(mut shard) = self.shard(hash) else { return Arc::clone(self.overflow.seat()) };
+        if let Some(entry) = shard.by_hash.get(&hash) {
+            // Two keys of one 64-bit hash: the later one shares.
+            let own = entry.key == key;
+            return Arc::clone(if own { &entry.seat } else { self.overflow.seat() });
+        }
+        self.make_room(&mut shard);
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        if !self.reserve() {
+            return Arc::clone(self.overflow.seat());
+        }
+        let seat = self.overflow.seat().like(config.clone(), self.seed ^ hash);
+        shard.by_hash.insert(hash, Entry { key, seat: Arc::clone(&seat) });
+        shard.order.push(hash);
+        seat
+    }
+
+    /// Each newcomer looks at two old ones; at more when there is no room.
+    fn make_room(&self, shard: &mut Shard<K>) {
+        let now = self.overflow.seat().now();
+        for look in 0..LOOKS {
+            if look >= 2 && self.len() < self.capacity {
+                return;
+            }
+            if shard.look(now) {
+                self.len.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn reserve(&self) -> bool {
+        let more = |len: usize| (len < self.capacity).then_some(len + 1);
+        self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn hash(&self, key: &K) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        // Nobody who sends keys knows the seed, so nobody can aim them at one shard.
+        self.seed.hash(&mut hasher);
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard<K>>> {
+        self.shards.get((hash >> 32) as usize % self.shards.len()).map(lock)
+    }
+}
+
+impl<K> Shard<K> {
+    /// Looks at the next entry, and drops it when nothing is lost with it.
+    fn look(&mut self, now: Duration) -> bool {
+        if self.hand >= self.order.len() {
+            self.hand = 0;
+        }
+        let Some(hash) = self.order.get(self.hand) else { return false };
+        let idle = |entry: &Entry<K>| {
+            // Places are handed out under this shard's lock: nobody can take one meanwhile.
+            Arc::strong_count(&entry.seat) == 1 && entry.seat.circuit().is_blank(now)
+        };
+        if !self.by_hash.get(hash).is_none_or(idle) {
+            self.hand += 1;
+            return false;
+        }
+        let gone = self.by_hash.remove(hash).is_some();
+        self.order.swap_remove(self.hand);
+        gone
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<K> fmt::Debug for Breakers<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breakers")
+            .field("name", self.overflow.circuit().name())
+            .field("len", &self.len)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! The service and its future.
+
+use std::{
+    fmt,
+    hash::Hash,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{layer::PerKey, lease::Lease, one::One};
+use crate::{
+    Refusal,
+    policy::{ByHead, Policy},
+};
+
+/// A service behind a breaker; made by [`BreakerLayer`](super::BreakerLayer).
+///
+/// It is ready whenever it is asked: the future readies a clone of the inner service itself,
+/// and an open breaker never asks it.
+#[derive(Clone)]
+pub struct Breaker<S, P = ByHead, W = One> {
+    inner: S,
+    policy: P,
+    ways: W,
+}
+
+impl<S, P, W> Breaker<S, P, W> {
+    pub(super) const fn new(inner: S, policy: P, ways: W) -> Self {
+        Self { inner, policy, ways }
+    }
+
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    fn begin<Req, F>(
+        &self,
+        request: Req,
+        admitted: Result<Lease, Refusal>,
+    ) -> BreakerFuture<S, F, P, Req>
+    where
+        S: Clone,
+        P: Clone,
+    {
+        let (step, lease) = match admitted {
+            Ok(lease) => {
+                let inner = self.inner.clone();
+                (Step::Readying { inner, request: Some(request) }, Some(lease))
+            }
+            Err(refusal) => (Step::Refused { refusal: Some(refusal) }, None),
+        };
+        BreakerFuture { step, lease, policy: self.policy.clone() }
+    }
+}
+
+impl<S: fmt::Debug, P, W: fmt::Debug> fmt::Debug for Breaker<S, P, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breaker")
+            .field("inner", &self.inner)
+            .field("ways", &self.ways)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, P, Req> Service<Req> for Breaker<S, P, One>
+where
+    S: Service<Req> + Clone,
+    S::Error: From<Refusal>,
+    P: Policy<Req, S::Response, S::Error>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BreakerFuture<S, S::Future, P, Req>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let deadline = self.policy.head(&request).deadline;
+        let admitted = self.ways.seat().admit(deadline);
+        self.begin(request, admitted)
+    }
+}
+
+impl<S, P, Req, K, F> Service<Req> for Breaker<S, P, PerKey<K, F>>
+where
+    S: Service<Req> + Clone,
+    S::Error: From<Refusal>,
+    P: Policy<Req, S::Response, S::Error>,
+    K: Eq + Hash,
+    F: Fn(&Req) -> K,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BreakerFuture<S, S::Future, P, Req>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let deadline = self.policy.head(&request).deadline;
+        let key = (self.ways.key)(&request);
+        let admitted = self.ways.breakers.seat(key).admit(deadline);
+        self.begin(request, admitted)
+    }
+}
+
+pin_project! {
+    #[project = StepProjection]
+    enum Step<S, F, Req> {
+        Refused { refusal: Option<Refusal> },
+        Readying { inner: S, request: Option<Req> },
+        Running { #[pin] future: F },
+        Over,
+    }
+}
+
+pin_project! {
+    /// The answer to come of a [`Breaker`].
+    pub struct BreakerFuture<S, F, P, Req> {
+        #[pin]
+        step: Step<S, F, Req>,
+        lease: Option<Lease>,
+        policy: P,
+    }
+}
+
+impl<S, F, P, Req> fmt::Debug for BreakerFuture<S, F, P, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BreakerFuture").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}
+
+impl<S, P, Req> Future for BreakerFuture<S, S::Future, P, Req>
+where
+    S: Service<Req>,
+    S::Error: From<Refusal>,
+    P: Policy<Req, S::Response, S::Error>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let outcome = loop {
+            match this.step.as_mut().project() {
+                StepProjection::Running { future } => break ready!(future.poll(cx)),
+                StepProjection::Readying { inner, request } => {
+                    if let Err(e) = ready!(inner.poll_ready(cx)) {
+                        break Err(e);
+                    }
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    if let Some(lease) = this.lease {
+                        lease.begin();
+                    }
+                    let future = inner.call(request);
+                    this.step.set(Step::Running { future });
+                }
+                StepProjection::Refused { refusal } => {
+                    let Some(refusal) = refusal.take() else { return Poll::Pending };
+                    return Poll::Ready(Err(refusal.into()));
+                }
+                StepProjection::Over => return Poll::Pending,
+            }
+        };
+        if let Some(mut lease) = this.lease.take() {
+            lease.end(this.policy.assess(outcome.as_ref()).is_failure());
+        }
+        this.step.set(Step::Over);
+        Poll::Ready(outcome)
+    }
+}
