@@ -14,7 +14,8 @@ mod timeout;
 pub use self::{
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
     rate_limit::{
-        Direct, Meter, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitLayer, RateLimitSnapshot,
+        Direct, Meter, Numbers, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitHandle,
+        RateLimitLayer, RateLimitSnapshot,
     },
     retry::{Budget, DelaySource, Delays, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot},
     timeout::{Timeout, TimeoutFuture, TimeoutLayer},
