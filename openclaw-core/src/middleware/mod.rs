@@ -21,7 +21,8 @@ pub use self::{
     fallback::{Fallback, FallbackFuture, FallbackLayer},
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
     rate_limit::{
-        Direct, Meter, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitLayer, RateLimitSnapshot,
+        Direct, Meter, Numbers, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitHandle,
+        RateLimitLayer, RateLimitSnapshot,
     },
     retry::{Budget, DelaySource, Delays, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot},
     timeout::{Timeout, TimeoutFuture, TimeoutLayer},

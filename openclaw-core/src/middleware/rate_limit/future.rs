@@ -5,13 +5,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-use super::{Meter, Shared};
+use super::{Numbers, Shared, place::Taken};
 use crate::{Refusal, policy::Policy};
 
 pin_project! {
@@ -19,10 +20,10 @@ pin_project! {
     pub struct RateLimitFuture<S, P, M, Req>
     where
         S: Service<Req>,
-        M: Meter<Req>,
+        M: Numbers,
     {
         policy: P,
-        place: Place<M, Req>,
+        place: Place<M>,
         #[pin]
         state: State<S, S::Future, Req>,
     }
@@ -39,28 +40,56 @@ pin_project! {
 }
 
 /// The place a call has taken: given back when the call is dropped before it left.
-pub(super) struct Place<M: Meter<Req>, Req> {
+pub(super) struct Place<M: Numbers> {
     pub(super) shared: Arc<Shared<M>>,
     /// Its key; none for a call that needs no place.
     pub(super) key: Option<M::Key>,
-    /// The number behind it while it waits.
-    pub(super) waits: Option<u64>,
+    /// What it waits for.
+    pub(super) waits: Option<Taken>,
+    /// When it must have its place at the latest.
+    pub(super) last: u64,
 }
 
-impl<M: Meter<Req>, Req> Place<M, Req> {
+impl<M: Numbers> Place<M> {
+    /// None is needed, or none was to be had.
+    pub(super) const fn none(shared: Arc<Shared<M>>) -> Self {
+        Self { shared, key: None, waits: None, last: 0 }
+    }
+
     /// The call leaves: its place is spent.
     fn leave(&mut self) {
         if self.waits.take().is_some() {
             self.shared.left_the_queue();
         }
     }
+
+    /// Takes another place when the other side asked for silence meanwhile.
+    ///
+    /// `Some` is until when to wait for it.
+    fn take_again(&mut self, now: Instant) -> Result<Option<Instant>, Refusal> {
+        let (Some(key), Some(taken)) = (&self.key, self.waits) else { return Ok(None) };
+        let at = self.shared.at(now);
+        if !self.shared.is_silenced(key, at, taken) {
+            return Ok(None);
+        }
+        match self.shared.reserve(key, at, self.last) {
+            Ok(taken) => {
+                self.waits = Some(taken);
+                Ok(Some(now + Duration::from_nanos(taken.slot.wait)))
+            }
+            Err(refusal) => {
+                self.leave();
+                Err(refusal)
+            }
+        }
+    }
 }
 
-impl<M: Meter<Req>, Req> Drop for Place<M, Req> {
+impl<M: Numbers> Drop for Place<M> {
     fn drop(&mut self) {
-        if let (Some(next), Some(key)) = (self.waits.take(), &self.key) {
+        if let (Some(taken), Some(key)) = (self.waits.take(), &self.key) {
             self.shared.left_the_queue();
-            self.shared.give_back(key, next);
+            self.shared.give_back(key, taken.slot);
         }
     }
 }
@@ -68,9 +97,9 @@ impl<M: Meter<Req>, Req> Drop for Place<M, Req> {
 impl<S, P, M, Req> RateLimitFuture<S, P, M, Req>
 where
     S: Service<Req>,
-    M: Meter<Req>,
+    M: Numbers,
 {
-    pub(super) fn new(policy: P, place: Place<M, Req>, state: State<S, S::Future, Req>) -> Self {
+    pub(super) fn new(policy: P, place: Place<M>, state: State<S, S::Future, Req>) -> Self {
         Self { policy, place, state }
     }
 }
@@ -80,7 +109,7 @@ where
     S: Service<Req>,
     S::Error: From<Refusal>,
     P: Policy<Req, S::Response, S::Error>,
-    M: Meter<Req>,
+    M: Numbers,
 {
     type Output = Result<S::Response, S::Error>;
 
@@ -92,10 +121,16 @@ where
                     let Some(refusal) = refusal.take() else { return Poll::Pending };
                     return Poll::Ready(Err(refusal.into()));
                 }
-                StateProjection::Waiting { sleep, rest } => {
-                    ready!(sleep.poll(cx));
-                    let rest = rest.take();
-                    this.state.set(State::Readying { rest });
+                StateProjection::Waiting { mut sleep, rest } => {
+                    ready!(sleep.as_mut().poll(cx));
+                    match this.place.take_again(Instant::now()) {
+                        Ok(Some(until)) => sleep.reset(until),
+                        Ok(None) => {
+                            let rest = rest.take();
+                            this.state.set(State::Readying { rest });
+                        }
+                        Err(refusal) => this.state.set(State::Refused { refusal: Some(refusal) }),
+                    }
                 }
                 StateProjection::Readying { rest } => {
                     if let Some((service, _)) = rest
@@ -122,7 +157,7 @@ where
     }
 }
 
-impl<S: Service<Req>, P, M: Meter<Req>, Req> fmt::Debug for RateLimitFuture<S, P, M, Req> {
+impl<S: Service<Req>, P, M: Numbers, Req> fmt::Debug for RateLimitFuture<S, P, M, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitFuture").finish_non_exhaustive()
     }

@@ -25,6 +25,12 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// What one address may do: 100 calls a minute, all of which may come at once.
+    pub const PER_IP: Self = Self { interval: 600_000_000, burst: 100 };
+
+    /// What one key or credential may do: 1,000 calls a minute, all of which may come at once.
+    pub const PER_KEY: Self = Self { interval: 60_000_000, burst: 1_000 };
+
     /// So many calls in this time, all of which may come at once.
     ///
     /// The time a call is rounded down to whole nanoseconds, and is at least one.
@@ -70,32 +76,88 @@ impl Quota {
     }
 
     /// How far calls may run ahead of their times.
-    pub(super) const fn tolerance(&self) -> u64 {
-        self.interval.saturating_mul(self.burst as u64)
+    pub(super) const fn ahead(&self) -> u64 {
+        self.interval.saturating_mul(self.burst.saturating_sub(1) as u64)
     }
 }
 
-/// What a call may do: come after this wait, and the number behind it.
+/// What a call costs, and how far ahead of its time it may come; in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) cost: u64,
+    pub(super) ahead: u64,
+}
+
+impl Rule {
+    /// This rule at the pace that the other side asked for, while it lasts; never a faster one.
+    pub(super) fn at_pace(self, pace: Pace, now: u64) -> Self {
+        Self { cost: pace.cost(now).max(self.cost), ..self }
+    }
+
+    /// The place of a call that comes now.
+    pub(super) fn slot(self, number: u64, now: u64) -> Slot {
+        let from = number.max(now);
+        let wait = from.saturating_sub(now.saturating_add(self.ahead));
+        Slot { wait, from, next: from.saturating_add(self.cost) }
+    }
+
+    /// The number at which `calls` may come at once, and no more; none of them before `then`.
+    pub(super) fn leaving(self, calls: u64, then: u64) -> u64 {
+        let more = calls.saturating_sub(1).saturating_mul(self.cost);
+        then.saturating_add(self.ahead.saturating_sub(more))
+    }
+}
+
+/// The place of a call: its wait, and the number before and behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) wait: u64,
+    pub(super) from: u64,
     pub(super) next: u64,
 }
 
-/// The slot of a call that comes now.
-pub(super) fn slot(number: u64, now: u64, interval: u64, tolerance: u64) -> Slot {
-    let next = number.max(now).saturating_add(interval);
-    Slot { wait: next.saturating_sub(now.saturating_add(tolerance)), next }
-}
+/// What the other side asked for: a slower pace, or silence, for a time.
+///
+/// One word: the end in tenths of a second, and microseconds a call. Both are rounded up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace(pub(super) u64);
 
-/// The number at which `remaining` calls may come at once, and no more.
-pub(super) fn with_remaining(remaining: u64, now: u64, interval: u64, tolerance: u64) -> u64 {
-    now.saturating_add(tolerance.saturating_sub(interval.saturating_mul(remaining)))
-}
+impl Pace {
+    const TENTH: u64 = 100_000_000;
+    const MICRO: u64 = 1_000;
+    const SILENT: u64 = u32::MAX as u64;
 
-/// The number at which nothing may come until `until`.
-pub(super) fn blocked(until: u64, interval: u64, tolerance: u64) -> u64 {
-    until.saturating_add(tolerance).saturating_sub(interval)
+    /// No call until then.
+    pub(super) fn silent(until: u64) -> Self {
+        Self::pack(until, Self::SILENT)
+    }
+
+    /// One call each `cost` until then.
+    pub(super) fn slow(cost: u64, until: u64) -> Self {
+        Self::pack(until, cost.div_ceil(Self::MICRO).min(Self::SILENT - 1))
+    }
+
+    fn pack(until: u64, low: u64) -> Self {
+        Self(until.div_ceil(Self::TENTH).min(u64::from(u32::MAX)) << 32 | low)
+    }
+
+    const fn low(self) -> u64 {
+        self.0 & Self::SILENT
+    }
+
+    /// Is it over?
+    pub(super) const fn is_over(self, now: u64) -> bool {
+        now >= (self.0 >> 32) * Self::TENTH
+    }
+
+    pub(super) const fn is_silent(self, now: u64) -> bool {
+        self.low() == Self::SILENT && !self.is_over(now)
+    }
+
+    /// Nanoseconds a call; 0 when it asks for nothing.
+    const fn cost(self, now: u64) -> u64 {
+        if self.is_over(now) || self.low() == Self::SILENT { 0 } else { self.low() * Self::MICRO }
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +166,12 @@ mod tests {
 
     use super::*;
 
+    const START: u64 = 10_000_000;
+
+    fn rule(interval: u64, burst: u32) -> Rule {
+        Rule { cost: interval, ahead: interval * u64::from(burst - 1) }
+    }
+
     proptest! {
         /// A bucket of `burst` tokens that gets one each `interval`, in exact fractions.
         #[test]
@@ -111,15 +179,15 @@ mod tests {
             interval in 1_u64..1_000, burst in 1_u32..20,
             gaps in prop::collection::vec(0_u64..3_000, 1..200),
         ) {
-            let tolerance = interval * u64::from(burst);
-            let (mut number, mut now) = (0, 10_000_000);
+            let full = interval * u64::from(burst);
+            let (mut number, mut now) = (0, START);
             // Tokens times interval.
-            let (mut level, mut seen) = (tolerance, now);
+            let (mut level, mut seen) = (full, now);
             for gap in gaps {
                 now += gap;
-                level = (level + (now - seen)).min(tolerance);
+                level = (level + (now - seen)).min(full);
                 seen = now;
-                let slot = slot(number, now, interval, tolerance);
+                let slot = rule(interval, burst).slot(number, now);
                 prop_assert_eq!(slot.wait == 0, level >= interval);
                 if slot.wait == 0 {
                     number = slot.next;
@@ -134,11 +202,9 @@ mod tests {
         fn reserved_slots_are_an_interval_apart_and_in_order(
             interval in 1_u64..1_000, burst in 1_u32..20, calls in 1_usize..100,
         ) {
-            let tolerance = interval * u64::from(burst);
-            let now = 10_000_000;
             let (mut number, mut waits) = (0, Vec::new());
             for _ in 0..calls {
-                let slot = slot(number, now, interval, tolerance);
+                let slot = rule(interval, burst).slot(number, START);
                 number = slot.next;
                 waits.push(slot.wait);
             }
@@ -150,14 +216,13 @@ mod tests {
 
         #[test]
         fn advice_leaves_exactly_what_remains(
-            interval in 1_u64..1_000, burst in 1_u32..20, remaining in 0_u64..30,
+            interval in 1_u64..1_000, burst in 1_u32..20, remaining in 1_u64..30,
         ) {
-            let tolerance = interval * u64::from(burst);
-            let now = 10_000_000;
-            let mut number = with_remaining(remaining, now, interval, tolerance);
+            let rule = rule(interval, burst);
+            let mut number = rule.leaving(remaining, START);
             let mut at_once = 0;
-            while slot(number, now, interval, tolerance).wait == 0 {
-                number = slot(number, now, interval, tolerance).next;
+            while rule.slot(number, START).wait == 0 {
+                number = rule.slot(number, START).next;
                 at_once += 1;
             }
             prop_assert_eq!(at_once, remaining.min(u64::from(burst)));
@@ -167,20 +232,41 @@ mod tests {
         fn what_is_blocked_comes_when_the_block_ends(
             interval in 1_u64..1_000, burst in 1_u32..20, until in 0_u64..100_000,
         ) {
-            let tolerance = interval * u64::from(burst);
-            let now = 10_000_000;
-            let number = blocked(now + until, interval, tolerance);
-            prop_assert_eq!(slot(number, now, interval, tolerance).wait, until);
+            let rule = rule(interval, burst);
+            prop_assert_eq!(rule.slot(rule.leaving(0, START + until), START).wait, until);
         }
+
+        #[test]
+        fn a_pace_holds_until_its_end_and_makes_nothing_faster(
+            interval in 1_u64..1 << 40, cost in 1_u64..1 << 40, until in 0_u64..1 << 50,
+            now in 0_u64..1 << 51,
+        ) {
+            let slow = rule(interval, 3).at_pace(Pace::slow(cost, until), now);
+            prop_assert!(slow.cost >= interval);
+            prop_assert!(now >= until || slow.cost >= cost);
+            prop_assert!(now < until + Pace::TENTH || slow.cost == interval);
+            let silent = Pace::silent(until);
+            prop_assert_eq!(rule(interval, 3).at_pace(silent, now), rule(interval, 3));
+            prop_assert!(now >= until || silent.is_silent(now));
+            prop_assert!(now < until + Pace::TENTH || !silent.is_silent(now));
+        }
+    }
+
+    #[test]
+    fn no_pace_is_over_at_any_time() {
+        assert!(Pace::default().is_over(0));
+        assert_eq!(rule(7, 2).at_pace(Pace::default(), 0), rule(7, 2));
     }
 
     #[test]
     fn the_largest_numbers_do_not_overflow() {
         let most = NonZeroU32::MAX;
         let quota = Quota::new(most, Duration::MAX).burst(most);
-        let now = u64::MAX / 4;
-        let taken = slot(u64::MAX, now, quota.interval, quota.tolerance());
-        assert_eq!(taken.next, u64::MAX);
+        let rule = Rule { cost: quota.interval, ahead: quota.ahead() };
+        assert_eq!(rule.slot(u64::MAX, u64::MAX / 4).next, u64::MAX);
+        assert_eq!(rule.leaving(u64::MAX, u64::MAX), u64::MAX);
         assert_eq!(Quota::new(most, Duration::ZERO).interval, 1);
+        assert!(Pace::slow(u64::MAX, u64::MAX).cost(0) > 0);
+        assert!(Pace::silent(u64::MAX).is_silent(u64::MAX / 64));
     }
 }

@@ -7,28 +7,43 @@ use std::{
     },
     hash::{BuildHasherDefault, Hash, Hasher},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use super::gcra::Pace;
 use crate::{Rng, SystemRng};
 
-/// Finds the number that limits a request, and changes it atomically.
-pub trait Meter<Req>: Send + Sync + 'static {
-    /// What tells requests apart.
+/// Keeps two words for each limit: its number, and the pace that the other side asked for.
+///
+/// Both are 0 for a limit that was never asked. Each word changes atomically by itself.
+pub trait Numbers: Send + Sync + 'static {
+    /// What tells limits apart.
     type Key: Clone + Send + Sync + 'static;
 
-    /// The key of a request.
-    fn key(&self, request: &Req) -> Self::Key;
+    /// The number and the pace of a key.
+    fn look(&self, key: &Self::Key) -> (u64, u64);
 
-    /// Replaces the number by what `change` makes of it, unless that is nothing.
+    /// Replaces the number by what `change` makes of it and of the pace, unless that is nothing.
     ///
     /// `change` may be asked several times. True when the number was replaced.
-    fn update(&self, key: &Self::Key, now: u64, change: impl FnMut(u64) -> Option<u64>) -> bool;
+    fn update(
+        &self,
+        key: &Self::Key,
+        now: u64,
+        change: impl FnMut(u64, u64) -> Option<u64>,
+    ) -> bool;
 
-    /// Replaces every number there is.
-    fn update_all(&self, change: impl FnMut(u64) -> Option<u64>);
+    /// Replaces the pace by what `change` makes of it, unless that is nothing.
+    fn repace(&self, key: &Self::Key, now: u64, change: impl FnMut(u64) -> Option<u64>);
+
+    /// Replaces every number and every pace there is.
+    fn update_all(
+        &self,
+        number: impl FnMut(u64) -> Option<u64>,
+        pace: impl FnMut(u64) -> Option<u64>,
+    );
 
     /// Keys on hand, keys that were forgotten, calls that found no room for their key.
     fn count(&self) -> (usize, u64, u64) {
@@ -36,26 +51,91 @@ pub trait Meter<Req>: Send + Sync + 'static {
     }
 }
 
+/// Finds the key of the limit that a request falls under.
+pub trait Meter<Req>: Numbers {
+    /// The key of a request.
+    fn key(&self, request: &Req) -> Self::Key;
+}
+
 /// One limit for all calls.
 #[derive(Debug, Default)]
-pub struct Direct(AtomicU64);
+pub struct Direct(Words<AtomicU64>);
 
 impl<Req> Meter<Req> for Direct {
+    fn key(&self, _: &Req) {}
+}
+
+impl Numbers for Direct {
     type Key = ();
 
-    fn key(&self, _: &Req) {}
-
-    fn update(&self, (): &(), _: u64, change: impl FnMut(u64) -> Option<u64>) -> bool {
-        swap(&self.0, change)
+    fn look(&self, (): &()) -> (u64, u64) {
+        self.0.look()
     }
 
-    fn update_all(&self, change: impl FnMut(u64) -> Option<u64>) {
-        swap(&self.0, change);
+    fn update(&self, (): &(), _: u64, change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
+        self.0.update(change)
+    }
+
+    fn repace(&self, (): &(), _: u64, change: impl FnMut(u64) -> Option<u64>) {
+        self.0.pace.change(change);
+    }
+
+    fn update_all(
+        &self,
+        number: impl FnMut(u64) -> Option<u64>,
+        pace: impl FnMut(u64) -> Option<u64>,
+    ) {
+        self.0.number.change(number);
+        self.0.pace.change(pace);
     }
 }
 
-fn swap(number: &AtomicU64, change: impl FnMut(u64) -> Option<u64>) -> bool {
-    number.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok()
+/// An atomic number, so that a model checker can bring its own.
+pub(super) trait Word: Send + Sync {
+    fn get(&self) -> u64;
+
+    /// Puts `new` where `old` is; else what is there.
+    fn exchange(&self, old: u64, new: u64) -> Result<u64, u64>;
+
+    /// Replaces the number, unless `change` makes nothing of it.
+    fn change(&self, mut change: impl FnMut(u64) -> Option<u64>) -> bool {
+        let mut old = self.get();
+        while let Some(new) = change(old) {
+            match self.exchange(old, new) {
+                Ok(_) => return true,
+                Err(other) => old = other,
+            }
+        }
+        false
+    }
+}
+
+impl Word for AtomicU64 {
+    fn get(&self) -> u64 {
+        self.load(Ordering::Acquire)
+    }
+
+    fn exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
+        self.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire)
+    }
+}
+
+/// Number and pace of one limit.
+#[derive(Debug, Default)]
+pub(super) struct Words<W> {
+    pub(super) number: W,
+    pub(super) pace: W,
+}
+
+impl<W: Word> Words<W> {
+    pub(super) fn look(&self) -> (u64, u64) {
+        (self.number.get(), self.pace.get())
+    }
+
+    pub(super) fn update(&self, mut change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
+        let pace = self.pace.get();
+        self.number.change(|number| change(number, pace))
+    }
 }
 
 /// Shards of the map of keys: each has a lock of its own.
@@ -70,7 +150,7 @@ pub struct PerKey<K, F> {
     shards: Box<[Mutex<Shard<K>>]>,
     key: F,
     seed: u64,
-    rest: AtomicU64,
+    rest: Words<AtomicU64>,
     forgotten: AtomicU64,
     crowded: AtomicU64,
 }
@@ -86,6 +166,14 @@ struct Place<K> {
     hash: u64,
     key: K,
     number: u64,
+    pace: u64,
+}
+
+impl<K> Place<K> {
+    /// Is it as good as one that was never seen?
+    const fn is_over(&self, now: u64) -> bool {
+        self.number <= now && Pace(self.pace).is_over(now)
+    }
 }
 
 impl<K, F> std::fmt::Debug for PerKey<K, F> {
@@ -105,7 +193,7 @@ impl<K: Hash + Eq + Clone, F> PerKey<K, F> {
             key,
             // Who can't guess the seed can't make keys that fall together.
             seed: SystemRng.next_u64(),
-            rest: AtomicU64::new(0),
+            rest: Words::default(),
             forgotten: AtomicU64::new(0),
             crowded: AtomicU64::new(0),
         }
@@ -119,44 +207,76 @@ impl<K: Hash + Eq + Clone, F> PerKey<K, F> {
     }
 }
 
+impl<K: Eq + Clone, F> PerKey<K, F> {
+    fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard<K>>> {
+        let at = usize::try_from(hash >> 32).unwrap_or_default() % self.shards.len().max(1);
+        Some(self.shards.get(at)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl<Req, K, F> Meter<Req> for PerKey<K, F>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     F: Fn(&Req) -> K + Send + Sync + 'static,
 {
-    type Key = K;
-
     fn key(&self, request: &Req) -> K {
         (self.key)(request)
     }
+}
 
-    fn update(&self, key: &K, now: u64, change: impl FnMut(u64) -> Option<u64>) -> bool {
+impl<K, F> Numbers for PerKey<K, F>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    F: Send + Sync + 'static,
+{
+    type Key = K;
+
+    fn look(&self, key: &K) -> (u64, u64) {
         let hash = self.hash(key);
-        let shard = usize::try_from(hash >> 32).unwrap_or_default() % self.shards.len().max(1);
-        let Some(shard) = self.shards.get(shard) else { return swap(&self.rest, change) };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        match shard.find(hash, key, now, &self.forgotten) {
-            Some(number) => {
-                let mut change = change;
-                change(*number).is_some_and(|next| {
-                    *number = next;
-                    true
-                })
-            }
-            None => {
-                drop(shard);
-                self.crowded.fetch_add(1, Ordering::Relaxed);
-                swap(&self.rest, change)
-            }
+        let Some(shard) = self.shard(hash) else { return self.rest.look() };
+        match shard.places.get(&hash).and_then(|at| shard.slots.get(*at)) {
+            Some(place) if place.key == *key => (place.number, place.pace),
+            None if shard.slots.len() < shard.room => (0, 0),
+            _ => self.rest.look(),
         }
     }
 
-    fn update_all(&self, mut change: impl FnMut(u64) -> Option<u64>) {
-        swap(&self.rest, &mut change);
+    fn update(&self, key: &K, now: u64, mut change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
+        let hash = self.hash(key);
+        let Some(mut shard) = self.shard(hash) else { return self.rest.update(change) };
+        if let Some(place) = shard.find(hash, key, now, &self.forgotten) {
+            let next = change(place.number, place.pace);
+            place.number = next.unwrap_or(place.number);
+            return next.is_some();
+        }
+        drop(shard);
+        self.crowded.fetch_add(1, Ordering::Relaxed);
+        self.rest.update(change)
+    }
+
+    fn repace(&self, key: &K, now: u64, mut change: impl FnMut(u64) -> Option<u64>) {
+        let hash = self.hash(key);
+        if let Some(mut shard) = self.shard(hash)
+            && let Some(place) = shard.find(hash, key, now, &self.forgotten)
+        {
+            place.pace = change(place.pace).unwrap_or(place.pace);
+            return;
+        }
+        self.rest.pace.change(change);
+    }
+
+    fn update_all(
+        &self,
+        mut number: impl FnMut(u64) -> Option<u64>,
+        mut pace: impl FnMut(u64) -> Option<u64>,
+    ) {
+        self.rest.number.change(&mut number);
+        self.rest.pace.change(&mut pace);
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for place in &mut shard.slots {
-                place.number = change(place.number).unwrap_or(place.number);
+                place.number = number(place.number).unwrap_or(place.number);
+                place.pace = pace(place.pace).unwrap_or(place.pace);
             }
         }
     }
@@ -174,21 +294,27 @@ where
 }
 
 impl<K: Eq + Clone> Shard<K> {
-    /// The number of a key; `None` when there is no room for a new one.
-    fn find(&mut self, hash: u64, key: &K, now: u64, forgotten: &AtomicU64) -> Option<&mut u64> {
+    /// The place of a key; `None` when there is no room for a new one.
+    fn find(
+        &mut self,
+        hash: u64,
+        key: &K,
+        now: u64,
+        forgotten: &AtomicU64,
+    ) -> Option<&mut Place<K>> {
         if let Some(at) = self.places.get(&hash) {
             let place = self.slots.get_mut(*at)?;
             // Two keys with one hash: the second goes with those that find no room.
-            return (place.key == *key).then_some(&mut place.number);
+            return (place.key == *key).then_some(place);
         }
         let at = self.make_room(now, forgotten)?;
-        let place = Place { hash, key: key.clone(), number: 0 };
+        let place = Place { hash, key: key.clone(), number: 0, pace: 0 };
         match self.slots.get_mut(at) {
             Some(old) => *old = place,
             None => self.slots.push(place),
         }
         self.places.insert(hash, at);
-        self.slots.get_mut(at).map(|place| &mut place.number)
+        self.slots.get_mut(at)
     }
 
     /// A place for a new key: that of one of the next two, if it can be forgotten, or a new one.
@@ -196,7 +322,7 @@ impl<K: Eq + Clone> Shard<K> {
         for _ in 0..2.min(self.slots.len()) {
             let at = self.hand;
             self.hand = (self.hand + 1) % self.slots.len();
-            let old = self.slots.get(at).filter(|place| place.number <= now);
+            let old = self.slots.get(at).filter(|place| place.is_over(now));
             if let Some(Entry::Occupied(entry)) = old.map(|place| self.places.entry(place.hash)) {
                 entry.remove();
                 forgotten.fetch_add(1, Ordering::Relaxed);

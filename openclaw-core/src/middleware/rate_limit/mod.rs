@@ -2,7 +2,9 @@
 
 mod future;
 mod gcra;
+mod handle;
 mod meter;
+mod place;
 mod shared;
 
 use std::{
@@ -13,14 +15,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::{
     future::RateLimitFuture,
     gcra::Quota,
-    meter::{Direct, Meter, PerKey},
+    handle::RateLimitHandle,
+    meter::{Direct, Meter, Numbers, PerKey},
     shared::RateLimitSnapshot,
 };
 use self::{
@@ -37,18 +40,25 @@ const KEYS: usize = 100_000;
 
 /// Makes no more calls in a time than a quota allows; the rest waits, or is refused.
 ///
-/// | | default | |
+/// | setting | default | |
 /// |---|---|---|
-/// | keys | one limit for all calls | [`per_key`](Self::per_key): one a tenant, a credential, an address |
-/// | longest wait | none: refused at once | [`wait`](Self::wait): places are given in the order of the calls |
-/// | advice | tightens the limit, for 5 min at most | [`learn`](Self::learn) |
+/// | quota | – | [`Quota`]: calls in a time, and how many at once (as many, unless said) |
+/// | keys | one limit for all calls | [`per_key`](Self::per_key): one a tenant, a credential, an address; 100,000 keys |
+/// | longest wait | zero: refused at once | [`wait`](Self::wait): places are given in the order of the calls |
+/// | advice | heeded, for 5 min at most | [`learn`](Self::learn) |
+/// | gate | none | [`gate`](Self::gate): a call that is refused further in needs no place |
 ///
 /// A place is taken when the service is called. A wait ends at the deadline of the request at
 /// the latest: a call whose place lies behind it is refused at once, with the time until its
 /// place as `retry_after`. A call that is dropped while it waits gives its place back, when
-/// nobody has taken a later one. What the other side says of its own limit
-/// ([`Policy::advice`](crate::policy::Policy::advice), or a Retry-After of a throttled call)
-/// moves the limit of that key; it never loosens it.
+/// nobody has taken a later one.
+///
+/// What the other side says of its own limit
+/// ([`Policy::advice`](crate::policy::Policy::advice), or a Retry-After of a throttled or
+/// unavailable one) tightens the limit of that key, and never loosens it. Nothing left, or a
+/// Retry-After, is silence: calls that have a place in it take another behind it, within their
+/// longest wait. Calls that are left are spread over the time until the reset; a burst of the
+/// same length as before stays possible.
 ///
 /// It stands inside the retry, so that each attempt counts, and outside the breaker.
 ///
@@ -169,18 +179,28 @@ impl<P, M> RateLimitLayer<P, M> {
     pub fn set_learning(&self, learns: bool, longest: Duration) {
         self.shared.set_learning(learns, longest);
     }
+}
 
+impl<P, M: Numbers> RateLimitLayer<P, M> {
     /// Lets nothing pass for this long, as far as the longest block goes.
     ///
-    /// With keys: those that are on hand.
-    pub fn block<Req>(&self, span: Duration)
-    where
-        M: Meter<Req>,
-    {
+    /// With keys: those that are on hand, and those that find no room.
+    pub fn block(&self, span: Duration) {
         self.shared.tighten_all(Advice::new(0, span));
     }
 
-    /// Takes a place without a call; true when there was one at once.
+    /// Lets nothing of this key pass for this long, as far as the longest block goes.
+    pub fn block_key(&self, key: &M::Key, span: Duration) {
+        self.shared.tighten(key, Advice::new(0, span));
+    }
+
+    /// How long a call of this key would wait if it came now; it takes no place.
+    #[must_use]
+    pub fn peek(&self, key: &M::Key) -> Duration {
+        self.shared.peek(key, self.shared.at(Instant::now()))
+    }
+
+    /// Takes a place without a call, if there is one at once.
     ///
     /// # Errors
     /// The refusal that the call would have met.
@@ -188,22 +208,20 @@ impl<P, M> RateLimitLayer<P, M> {
     where
         M: Meter<Req>,
     {
-        let key = self.shared.meter.key(request);
-        let slot = self.shared.reserve(&key, Instant::now(), None)?;
-        if slot.wait == 0 {
-            return Ok(());
-        }
-        self.shared.give_back(&key, slot.next);
-        Err(self.shared.refuse(Duration::from_nanos(slot.wait)))
+        let now = self.shared.at(Instant::now());
+        self.shared.reserve(&self.shared.meter.key(request), now, now).map(|_| ())
     }
 
     /// How it is doing.
     #[must_use]
-    pub fn snapshot<Req>(&self) -> RateLimitSnapshot
-    where
-        M: Meter<Req>,
-    {
+    pub fn snapshot(&self) -> RateLimitSnapshot {
         self.shared.snapshot()
+    }
+
+    /// A handle without the types of the layer.
+    #[must_use]
+    pub fn handle(&self) -> RateLimitHandle {
+        RateLimitHandle::new(Arc::clone(&self.shared))
     }
 }
 
@@ -257,28 +275,39 @@ where
         let (policy, shared) = (self.policy.clone(), Arc::clone(&self.shared));
         if shared.is_closed_further_in() {
             let state = State::Calling { future: self.inner.call(request) };
-            return RateLimitFuture::new(policy, Place { shared, key: None, waits: None }, state);
+            return RateLimitFuture::new(policy, Place::none(shared), state);
         }
         let deadline = self.policy.head(&request).deadline;
         let key = shared.meter.key(&request);
-        match shared.reserve(&key, Instant::now(), deadline) {
+        let now = Instant::now();
+        let at = shared.at(now);
+        let last = shared.last(at, deadline);
+        match shared.reserve(&key, at, last) {
             Err(refusal) => {
-                let place = Place { shared, key: None, waits: None };
-                RateLimitFuture::new(policy, place, State::Refused { refusal: Some(refusal) })
+                self.unready();
+                let state = State::Refused { refusal: Some(refusal) };
+                RateLimitFuture::new(policy, Place::none(shared), state)
             }
-            Ok(slot) if slot.wait == 0 => {
-                let place = Place { shared, key: Some(key), waits: None };
+            Ok(taken) if taken.slot.wait == 0 => {
+                let place = Place { shared, key: Some(key), waits: None, last };
                 let state = State::Calling { future: self.inner.call(request) };
                 RateLimitFuture::new(policy, place, state)
             }
-            Ok(slot) => {
+            Ok(taken) => {
+                self.unready();
                 shared.joined_the_queue();
-                let place = Place { shared, key: Some(key), waits: Some(slot.next) };
-                // The instance that is ready now may not be it behind the wait.
+                let place = Place { shared, key: Some(key), waits: Some(taken), last };
                 let rest = Some((self.inner.clone(), request));
-                let sleep = sleep(Duration::from_nanos(slot.wait));
+                let sleep = sleep_until(now + Duration::from_nanos(taken.slot.wait));
                 RateLimitFuture::new(policy, place, State::Waiting { sleep, rest })
             }
         }
+    }
+}
+
+impl<S: Clone, P, M> RateLimit<S, P, M> {
+    /// Gives up the readiness that was asked for: nobody may hold room further in while they wait.
+    fn unready(&mut self) {
+        self.inner = self.inner.clone();
     }
 }

@@ -12,11 +12,12 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Meter, Quota,
-    gcra::{Slot, blocked, slot, with_remaining},
+    Numbers, Quota,
+    gcra::{Pace, Rule, Slot},
+    place::{Lesson, Taken, give_back, is_silenced, learn, take},
 };
 use crate::{
-    Reason, Refusal,
+    ErrorKind, Reason, Refusal,
     policy::{Advice, Assessment},
 };
 
@@ -30,14 +31,14 @@ pub(crate) struct Shared<M> {
     pub(super) meter: M,
     /// Nanoseconds a call; 0 is no limit.
     interval: AtomicU64,
-    tolerance: AtomicU64,
+    ahead: AtomicU64,
     max_wait: AtomicU64,
     learns: AtomicBool,
     longest_block: AtomicU64,
     gate: OnceLock<Gate>,
     refused: AtomicU64,
     waiting: AtomicU64,
-    blocks: AtomicU64,
+    tightened: AtomicU64,
     refusing: AtomicBool,
 }
 
@@ -70,14 +71,14 @@ impl<M> Shared<M> {
             epoch: Instant::now(),
             meter,
             interval: AtomicU64::new(0),
-            tolerance: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             max_wait: AtomicU64::new(0),
             learns: AtomicBool::new(true),
             longest_block: AtomicU64::new(nanos(Duration::from_secs(300))),
             gate: OnceLock::new(),
             refused: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            blocks: AtomicU64::new(0),
+            tightened: AtomicU64::new(0),
             refusing: AtomicBool::new(false),
         };
         shared.set_quota(Some(quota));
@@ -96,14 +97,14 @@ impl<M> Shared<M> {
             epoch: self.epoch,
             meter,
             interval: copy(&self.interval),
-            tolerance: copy(&self.tolerance),
+            ahead: copy(&self.ahead),
             max_wait: copy(&self.max_wait),
             learns: AtomicBool::new(self.learns.load(Ordering::Relaxed)),
             longest_block: copy(&self.longest_block),
             gate,
             refused: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            blocks: AtomicU64::new(0),
+            tightened: AtomicU64::new(0),
             refusing: AtomicBool::new(false),
         }
     }
@@ -118,7 +119,7 @@ impl<M> Shared<M> {
     }
 
     pub(super) fn set_quota(&self, quota: Option<Quota>) {
-        self.tolerance.store(quota.map_or(0, |quota| quota.tolerance()), Ordering::Relaxed);
+        self.ahead.store(quota.map_or(0, |quota| quota.ahead()), Ordering::Relaxed);
         self.interval.store(quota.map_or(0, |quota| quota.interval), Ordering::Relaxed);
     }
 
@@ -136,8 +137,19 @@ impl<M> Shared<M> {
         nanos(now.saturating_duration_since(self.epoch)).saturating_add(1)
     }
 
-    fn rule(&self) -> (u64, u64) {
-        (self.interval.load(Ordering::Relaxed), self.tolerance.load(Ordering::Relaxed))
+    fn rule(&self) -> Rule {
+        let (cost, ahead) = (&self.interval, &self.ahead);
+        Rule { cost: cost.load(Ordering::Relaxed), ahead: ahead.load(Ordering::Relaxed) }
+    }
+
+    /// When a call that comes now must have its place at the latest.
+    pub(super) fn last(&self, now: u64, deadline: Option<Instant>) -> u64 {
+        let max = self.max_wait.load(Ordering::Relaxed);
+        if max == 0 {
+            return now;
+        }
+        let last = now.saturating_add(max);
+        deadline.map_or(last, |deadline| last.min(self.at(deadline)))
     }
 
     pub(super) fn left_the_queue(&self) {
@@ -148,36 +160,34 @@ impl<M> Shared<M> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes a place, if it comes within the longest wait and before the deadline.
-    pub(super) fn reserve<Req>(
-        &self,
-        key: &M::Key,
-        now: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<Slot, Refusal>
+    /// Takes a place, unless it lies behind `last`.
+    pub(super) fn reserve(&self, key: &M::Key, now: u64, last: u64) -> Result<Taken, Refusal>
     where
-        M: Meter<Req>,
+        M: Numbers,
     {
-        let at = self.at(now);
-        let (interval, tolerance) = self.rule();
-        let mut max = self.max_wait.load(Ordering::Relaxed);
-        if max > 0
-            && let Some(deadline) = deadline
-        {
-            max = max.min(nanos(deadline.saturating_duration_since(now)));
+        let taken = take(&self.meter, key, now, self.rule(), last)
+            .map_err(|wait| self.refuse(Duration::from_nanos(wait)))?;
+        if taken.slot.wait == 0 && self.refusing.load(Ordering::Relaxed) {
+            self.refusing.store(false, Ordering::Relaxed);
         }
-        let mut taken = Slot { wait: 0, next: 0 };
-        let placed = self.meter.update(key, at, |number| {
-            taken = slot(number, at, interval, tolerance);
-            (taken.wait <= max).then_some(taken.next)
-        });
-        if placed {
-            if taken.wait == 0 && self.refusing.load(Ordering::Relaxed) {
-                self.refusing.store(false, Ordering::Relaxed);
-            }
-            return Ok(taken);
-        }
-        Err(self.refuse(Duration::from_nanos(taken.wait)))
+        Ok(taken)
+    }
+
+    /// Has the other side asked for silence since the place was taken?
+    pub(super) fn is_silenced(&self, key: &M::Key, now: u64, taken: Taken) -> bool
+    where
+        M: Numbers,
+    {
+        is_silenced(&self.meter, key, now, taken)
+    }
+
+    /// How long a call of this key would wait if it came now.
+    pub(super) fn peek(&self, key: &M::Key, now: u64) -> Duration
+    where
+        M: Numbers,
+    {
+        let (number, pace) = self.meter.look(key);
+        Duration::from_nanos(self.rule().at_pace(Pace(pace), now).slot(number, now).wait)
     }
 
     pub(super) fn refuse(&self, after: Duration) -> Refusal {
@@ -192,38 +202,35 @@ impl<M> Shared<M> {
         Refusal::new(Reason::RateLimited, Arc::clone(&self.name)).with_retry_after(after)
     }
 
-    /// Gives the last place back; another one than the last can't be.
-    pub(super) fn give_back<Req>(&self, key: &M::Key, next: u64)
+    /// Gives the last place back.
+    pub(super) fn give_back(&self, key: &M::Key, slot: Slot)
     where
-        M: Meter<Req>,
+        M: Numbers,
     {
-        let (interval, _) = self.rule();
-        let back = |number: u64| (number == next).then(|| next.saturating_sub(interval));
-        self.meter.update(key, 0, back);
+        give_back(&self.meter, key, self.at(Instant::now()), slot);
     }
 
     /// Tightens the limit of a key by what came back; never loosens it.
-    pub(super) fn learn<Req>(&self, key: &M::Key, means: &Assessment, advice: Option<Advice>)
+    pub(super) fn learn(&self, key: &M::Key, means: &Assessment, advice: Option<Advice>)
     where
-        M: Meter<Req>,
+        M: Numbers,
     {
-        let throttled = means.is_throttled();
-        if advice.is_none() && !throttled || !self.learns.load(Ordering::Relaxed) {
-            return;
-        }
-        let told = means.retry_after.filter(|_| throttled).map(|after| Advice::new(0, after));
+        let busy = means.is_throttled()
+            || !means.local && means.fault == Some(ErrorKind::Unavailable);
+        let told = means.retry_after.filter(|_| busy).map(|after| Advice::new(0, after));
         let Some(advice) = told.or(advice) else { return };
-        self.tighten(key, advice);
+        if self.learns.load(Ordering::Relaxed) {
+            self.tighten(key, advice);
+        }
     }
 
-    pub(super) fn tighten<Req>(&self, key: &M::Key, advice: Advice)
+    pub(super) fn tighten(&self, key: &M::Key, advice: Advice)
     where
-        M: Meter<Req>,
+        M: Numbers,
     {
-        let at = self.at(Instant::now());
-        let tight = self.tight(at, advice);
-        if tight > 0 && self.meter.update(key, at, |number| (number < tight).then_some(tight)) {
-            self.blocks.fetch_add(1, Ordering::Relaxed);
+        let lesson = self.lesson(advice, self.at(Instant::now()));
+        if learn(&self.meter, key, lesson) {
+            self.tightened.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(
                 limit = &*self.name,
                 remaining = advice.remaining,
@@ -232,37 +239,36 @@ impl<M> Shared<M> {
         }
     }
 
-    pub(super) fn tighten_all<Req>(&self, advice: Advice)
+    pub(super) fn tighten_all(&self, advice: Advice)
     where
-        M: Meter<Req>,
+        M: Numbers,
     {
-        let tight = self.tight(self.at(Instant::now()), advice);
-        self.meter.update_all(|number| (number < tight).then_some(tight));
+        let lesson = self.lesson(advice, self.at(Instant::now()));
+        self.meter.update_all(|number| lesson.number(number), |pace| lesson.pace(pace));
     }
 
-    /// The number that allows no more than the advice.
-    fn tight(&self, at: u64, advice: Advice) -> u64 {
-        let (interval, tolerance) = self.rule();
-        if advice.remaining > 0 {
-            return if interval == 0 {
-                0
-            } else {
-                with_remaining(advice.remaining, at, interval, tolerance)
-            };
-        }
+    /// What advice says: silence, or so many calls spread over the time to the reset.
+    fn lesson(&self, advice: Advice, now: u64) -> Lesson {
         let longest = self.longest_block.load(Ordering::Relaxed);
-        blocked(at.saturating_add(nanos(advice.reset_in).min(longest)), interval, tolerance)
+        let reset_in = nanos(advice.reset_in);
+        let until = now.saturating_add(reset_in.min(longest));
+        match reset_in.checked_div(advice.remaining) {
+            None => Lesson::silence(until, self.rule(), now),
+            Some(cost) => {
+                Lesson::spread(advice.remaining, cost.min(longest), until, self.rule(), now)
+            }
+        }
     }
 
-    pub(super) fn snapshot<Req>(&self) -> RateLimitSnapshot
+    pub(super) fn snapshot(&self) -> RateLimitSnapshot
     where
-        M: Meter<Req>,
+        M: Numbers,
     {
         let (keys, forgotten, crowded) = self.meter.count();
         RateLimitSnapshot {
             refused: self.refused.load(Ordering::Relaxed),
             waiting: self.waiting.load(Ordering::Relaxed),
-            tightened: self.blocks.load(Ordering::Relaxed),
+            tightened: self.tightened.load(Ordering::Relaxed),
             keys,
             forgotten,
             crowded,
@@ -272,11 +278,11 @@ impl<M> Shared<M> {
 
 impl<M> fmt::Debug for Shared<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (interval, tolerance) = self.rule();
+        let Rule { cost, ahead } = self.rule();
         f.debug_struct("RateLimit")
             .field("name", &self.name)
-            .field("interval", &Duration::from_nanos(interval))
-            .field("tolerance", &Duration::from_nanos(tolerance))
+            .field("interval", &Duration::from_nanos(cost))
+            .field("ahead", &Duration::from_nanos(ahead))
             .finish_non_exhaustive()
     }
 }

@@ -10,10 +10,17 @@ use crate::{Clock, Timestamp};
 ///
 /// | header | read as |
 /// |---|---|
-/// | `RateLimit: "p";r=5;t=10` | 5 calls left for 10 s (draft-ietf-httpapi-ratelimit-headers) |
-/// | `RateLimit-Remaining`, `RateLimit-Reset` | its older drafts; seconds from now |
-/// | `X-RateLimit-Remaining`, `X-RateLimit-Reset` | seconds from now, or a date when over 1e9 |
-/// | `Retry-After`, `retry-after-ms` | nothing left until then |
+/// | `RateLimit: "p";r=5;t=10` | 5 calls left for 10 s (draft-ietf-httpapi-ratelimit-headers-10) |
+/// | `RateLimit-Policy: "p";q=9;w=60` | the time of a `p` that came without `t`; other units than calls don't count |
+/// | `RateLimit: remaining=5, reset=10` | the same in draft 7 |
+/// | `RateLimit-Remaining`, `-Reset` | its older drafts |
+/// | `X-RateLimit-Remaining`, `-Reset`, `-Reset-After` | what most servers say; `X-Rate-Limit-…`, too |
+/// | `X-RateLimit-Remaining-Requests`, `-Reset-Requests` | as model providers say it; `…-Tokens` when none is left |
+/// | `anthropic-ratelimit-requests-remaining`, `-reset` | the same; `…-tokens-…` when none is left |
+///
+/// A reset is seconds from now, with a fraction or without; a date in seconds when over 1e9, in
+/// milliseconds when over 1e12; `6m0s`; or an RFC 3339 date. Dates are measured from the
+/// response's own `Date`, where there is one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,6 +42,19 @@ pub struct Advice {
     pub reset_in: Duration,
 }
 
+/// Pairs of headers, and whether they count calls.
+const PAIRS: [(&str, &str, bool); 9] = [
+    ("ratelimit-remaining", "ratelimit-reset", true),
+    ("x-ratelimit-remaining", "x-ratelimit-reset-after", true),
+    ("x-ratelimit-remaining", "x-ratelimit-reset", true),
+    ("x-rate-limit-remaining", "x-rate-limit-reset", true),
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests", true),
+    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", false),
+    ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset", true),
+    ("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset", false),
+    ("anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset", false),
+];
+
 impl Advice {
     /// So many calls for so long.
     #[must_use]
@@ -42,22 +62,23 @@ impl Advice {
         Self { remaining, reset_in }
     }
 
-    /// Reads the headers of a response; the tightest advice counts.
+    /// Reads the headers of a response; of several, the one that leaves most time a call counts.
     ///
-    /// What can't be read is nothing.
+    /// What can't be read is nothing. A `Retry-After` is not advice: see [`retry_after`].
     #[must_use]
     pub fn read(headers: &HeaderMap, clock: &dyn Clock) -> Option<Self> {
-        let waits = retry_after(headers, clock).map(|wait| Self::new(0, wait));
-        let pair = |remaining, reset| pair(headers, remaining, reset, clock);
-        [
-            waits,
-            structured(headers),
-            pair("ratelimit-remaining", "ratelimit-reset"),
-            pair("x-ratelimit-remaining", "x-ratelimit-reset"),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|advice| (advice.remaining, std::cmp::Reverse(advice.reset_in)))
+        let pairs = PAIRS
+            .iter()
+            .filter_map(|(remaining, reset, calls)| {
+                pair(headers, (remaining, reset), clock).filter(|a| *calls || a.remaining == 0)
+            })
+            .max_by_key(Self::tightness);
+        [structured(headers), pairs].into_iter().flatten().max_by_key(Self::tightness)
+    }
+
+    fn tightness(&self) -> (u128, Duration) {
+        let each = self.reset_in.as_nanos().checked_div(u128::from(self.remaining));
+        (each.unwrap_or(u128::MAX), self.reset_in)
     }
 }
 
@@ -65,42 +86,132 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-fn pair(headers: &HeaderMap, remaining: &str, reset: &str, clock: &dyn Clock) -> Option<Advice> {
-    // Several policies in one field: the first is the nearest.
-    let first =
-        |name| text(headers, name).map(|value| value.split([',', ';']).next().unwrap_or(""));
-    let remaining = first(remaining)?.trim().parse::<u64>().ok()?;
-    let reset = first(reset)?.trim().parse::<f64>().ok()?;
-    Some(Advice::new(remaining, reset_in(reset, clock)?))
+fn now(headers: &HeaderMap, clock: &dyn Clock) -> Timestamp {
+    text(headers, header::DATE.as_str()).and_then(date).unwrap_or_else(|| clock.now())
 }
 
-/// Seconds from now, or a date in seconds, or in milliseconds.
-fn reset_in(reset: f64, clock: &dyn Clock) -> Option<Duration> {
+fn pair(
+    headers: &HeaderMap,
+    (remaining, reset): (&str, &str),
+    clock: &dyn Clock,
+) -> Option<Advice> {
+    // Several policies in one field: the first is the nearest.
+    let first =
+        |name| text(headers, name).map(|value| value.split([',', ';']).next().unwrap_or("").trim());
+    let remaining = first(remaining)?.parse::<u64>().ok()?;
+    Some(Advice::new(remaining, reset_in(first(reset)?, || now(headers, clock))?))
+}
+
+fn reset_in(text: &str, now: impl Fn() -> Timestamp) -> Option<Duration> {
     const DATE: f64 = 1e9;
     const DATE_IN_MS: f64 = 1e12;
-    if reset < DATE {
-        return Duration::try_from_secs_f64(reset).ok();
+    let Ok(number) = text.parse::<f64>() else {
+        return written(text)
+            .or_else(|| Timestamp::parse_rfc3339(text).map(|date| date.since(now())));
+    };
+    if number < DATE {
+        return Duration::try_from_secs_f64(number).ok();
     }
-    let seconds = if reset < DATE_IN_MS { reset } else { reset / 1_000.0 };
+    let seconds = if number < DATE_IN_MS { number } else { number / 1_000.0 };
     let date = Duration::try_from_secs_f64(seconds).ok()?;
     let millis = u64::try_from(date.as_millis()).ok()?;
-    Some(Timestamp::from_millis(millis).since(clock.now()))
+    Some(Timestamp::from_millis(millis).since(now()))
+}
+
+/// `6m0s`, `1.5s`, `20ms`.
+fn written(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, more) = rest.split_at(rest.find(|c: char| c.is_ascii_alphabetic())?);
+        let end = more.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(more.len());
+        let (unit, more) = more.split_at(end);
+        let seconds = match unit {
+            "d" => 86_400.0,
+            "h" => 3_600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        sum = sum.checked_add(part)?;
+        rest = more;
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+/// Splits where `at` stands outside of strings (`"…"`) and bytes (`:…:`).
+fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
+    let (mut within, mut escaped) = (None, false);
+    text.split(move |c: char| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match within {
+            Some('"') if c == '\\' => escaped = true,
+            Some(end) if c == end => within = None,
+            Some(_) => {}
+            None if c == '"' || c == ':' => within = Some(c),
+            None => return c == at,
+        }
+        false
+    })
+    .map(str::trim)
+}
+
+/// One item of a structured list: its value, and the numbers and words behind it.
+struct Item<'a>(&'a str);
+
+impl<'a> Item<'a> {
+    fn name(&self) -> &'a str {
+        split(self.0, ';').next().unwrap_or("").trim_matches('"')
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let mut parts = split(self.0, ';').skip(1).filter_map(|part| part.split_once('='));
+        parts.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    fn counts_calls(&self) -> bool {
+        self.text("qu").is_none_or(|unit| unit.trim_matches('"') == "requests")
+    }
 }
 
 /// `RateLimit: "default";r=50;t=30, "daily";r=9`: each policy with what is left and for how long.
 fn structured(headers: &HeaderMap) -> Option<Advice> {
-    let parameter = |policy: &str, name: &str| {
-        let mut parts = policy.split(';').skip(1).filter_map(|part| part.split_once('='));
-        parts.find(|(key, _)| key.trim() == name).and_then(|(_, v)| v.trim().parse::<u64>().ok())
+    let field = text(headers, "ratelimit")?;
+    let policies = text(headers, "ratelimit-policy").unwrap_or("");
+    let read = |item: &str| {
+        let item = Item(item);
+        let policy =
+            split(policies, ',').take(ITEMS).map(Item).find(|policy| policy.name() == item.name());
+        if !item.counts_calls() || policy.as_ref().is_some_and(|policy| !policy.counts_calls()) {
+            return None;
+        }
+        let seconds = item.number("t").or_else(|| policy.and_then(|policy| policy.number("w")))?;
+        Some(Advice::new(item.number("r")?, Duration::from_secs(seconds)))
     };
-    let read = |policy: &str| {
-        let (r, t) = (parameter(policy, "r")?, parameter(policy, "t")?);
-        Some(Advice::new(r, Duration::from_secs(t)))
+    let tightest = split(field, ',').take(ITEMS).filter_map(read).max_by_key(Advice::tightness);
+    tightest.or_else(|| dictionary(field))
+}
+
+/// The most policies that are looked at: no field is worth more time.
+const ITEMS: usize = 16;
+
+/// `RateLimit: limit=100, remaining=50, reset=30`.
+fn dictionary(field: &str) -> Option<Advice> {
+    let number = |name: &str| {
+        let mut members = split(field, ',').filter_map(|member| member.split_once('='));
+        members.find(|(key, _)| key.trim() == name)?.1.trim().parse::<u64>().ok()
     };
-    text(headers, "ratelimit")?
-        .split(',')
-        .filter_map(read)
-        .min_by_key(|advice| (advice.remaining, std::cmp::Reverse(advice.reset_in)))
+    Some(Advice::new(number("remaining")?, Duration::from_secs(number("reset")?)))
 }
 
 /// How long a server asks us to wait, by `retry-after-ms` or `Retry-After`.
@@ -110,17 +221,15 @@ fn structured(headers: &HeaderMap) -> Option<Advice> {
 /// What can't be read, and a date that has passed, is `None`.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
+    if let Some(ms) = text(headers, "retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
         return Duration::try_from_secs_f64(ms / 1_000.0).ok();
     }
-    let value = text(header::RETRY_AFTER.as_str())?;
+    let value = text(headers, header::RETRY_AFTER.as_str())?;
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
     let until = date(value)?;
-    let now = text(header::DATE.as_str()).and_then(date).unwrap_or_else(|| clock.now());
-    Some(until.since(now)).filter(|wait| !wait.is_zero())
+    Some(until.since(now(headers, clock))).filter(|wait| !wait.is_zero())
 }
 
 /// Reads an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT`.

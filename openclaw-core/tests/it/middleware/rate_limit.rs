@@ -60,7 +60,7 @@ async fn a_burst_passes_and_the_rest_is_refused_until_its_place() {
     sleep(S / 2).await;
     ask(&layer, call("acme")).await.expect("exactly when it said");
     ask(&layer, call("acme")).await.expect_err("one only");
-    assert_eq!(layer.snapshot::<Call<u32>>().refused, 2);
+    assert_eq!(layer.snapshot().refused, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ async fn those_who_wait_go_in_the_order_of_their_calls_an_interval_apart() {
         let mut service = layer.layer(leaf);
         waiting.push(service.ready().await.unwrap().call(call("acme").map(|_| id)));
     }
-    assert_eq!(layer.snapshot::<Call<u32>>().waiting, 4);
+    assert_eq!(layer.snapshot().waiting, 4);
     // Polled in the opposite order.
     let mut set = tokio::task::JoinSet::new();
     for future in waiting.into_iter().rev() {
@@ -86,7 +86,7 @@ async fn those_who_wait_go_in_the_order_of_their_calls_an_interval_apart() {
     }
     set.join_all().await.into_iter().for_each(|outcome| outcome.expect("in the end"));
     assert_eq!(*order.lock().unwrap(), [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4)]);
-    assert_eq!(layer.snapshot::<Call<u32>>().waiting, 0);
+    assert_eq!(layer.snapshot().waiting, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn a_dropped_wait_gives_the_last_place_back() {
     ask(&layer, call("acme")).await.expect("the first");
     for polls_for in [Duration::ZERO, S / 4, S / 2] {
         drop(timeout(polls_for, ask(&layer, call("acme"))).await);
-        assert_eq!(layer.snapshot::<Call<u32>>().waiting, 0);
+        assert_eq!(layer.snapshot().waiting, 0);
     }
     assert_eq!(ask(&layer, call("acme")).await.expect("its place"), began + S);
     // Dropped behind its call: the place is spent.
@@ -138,7 +138,7 @@ async fn keys_do_not_disturb_each_other() {
         service.ready().await.unwrap().call(call(tenant)).await.expect("the first of its tenant");
     }
     service.ready().await.unwrap().call(call("acme")).await.expect_err("the second");
-    assert_eq!(layer.snapshot::<Call<u32>>().keys, 3);
+    assert_eq!(layer.snapshot().keys, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +152,7 @@ async fn a_million_keys_take_the_room_of_a_few() {
             sleep(S / 4).await;
         }
     }
-    let seen = layer.snapshot::<u64>();
+    let seen = layer.snapshot();
     assert!(seen.keys <= 1_024 + 64, "{seen:?}");
     assert!(seen.forgotten > 900_000, "{seen:?}");
 }
@@ -161,7 +161,7 @@ async fn a_million_keys_take_the_room_of_a_few() {
 async fn a_flood_of_keys_shares_one_limit() {
     let layer = RateLimitLayer::new("ip", one_a_second()).per_key_of(|key: &u64| *key, 64);
     let passed = (0..100_000_u64).filter(|key| layer.check(key).is_ok()).count();
-    let seen = layer.snapshot::<u64>();
+    let seen = layer.snapshot();
     assert!(seen.keys <= 64);
     assert_eq!(passed, seen.keys + 1, "one for each key on hand, and one for all others");
     layer.check(&0).expect_err("who was on hand is limited as before");
@@ -229,7 +229,8 @@ async fn advice_tightens_the_limit() {
         Quota::per_second(n(1)).burst(n(50)),
     )
     .await;
-    assert_eq!(times, [0, 0, 0, 1].map(|s| s * S), "two are left, then by our own quota");
+    let spread = [0.0, 0.0, 0.0, 2.5].map(Duration::from_secs_f64);
+    assert_eq!(times, spread, "two are left, then as they are spread");
     let times =
         answered_with(200, &[("ratelimit", r#""a";r=9999;t=5"#)], Quota::per_second(n(1))).await;
     assert_eq!(times, [0, 1, 2, 3].map(|s| s * S), "never looser than the quota");
@@ -273,7 +274,7 @@ async fn a_call_that_is_refused_further_in_needs_no_place() {
 #[tokio::test(start_paused = true)]
 async fn a_block_by_hand_ends() {
     let layer = RateLimitLayer::new("crm", Quota::per_second(n(1_000))).wait(60 * S);
-    layer.block::<Call<u32>>(5 * S);
+    layer.block(5 * S);
     let began = Instant::now();
     assert_eq!(ask(&layer, call("acme")).await.expect("behind it"), began + 5 * S);
 }
@@ -332,7 +333,6 @@ fn advice_is_read_by_its_date_or_its_seconds() {
         Some((2, 3_600_000))
     );
     assert_eq!(read(&[("ratelimit", r#""burst";t=30"#)]), None);
-    assert_eq!(read(&[("retry-after", "9"), ("ratelimit", r#""a";r=1;t=2"#)]), Some((0, 9_000)));
     assert_eq!(read(&[]), None);
 }
 
