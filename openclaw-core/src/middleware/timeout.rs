@@ -169,18 +169,18 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let head = self.policy.head(&request);
-        let limit = self.shared.limit();
         let shared = Arc::clone(&self.shared);
-        if limit.is_none() && head.deadline.is_none() {
+        if head.deadline.is_none() && shared.scope == Scope::Attempt {
+            // The clock is read when the answer is not there at once.
             let inner = Some(self.inner.call(request));
-            return TimeoutFuture { inner, deadline: None, sleep: None, shared };
+            return TimeoutFuture { inner, ends: Ends::Within { limit: shared.limit() }, shared };
         }
         let now = Instant::now();
         if head.deadline.is_some_and(|deadline| deadline <= now) {
-            return TimeoutFuture { inner: None, deadline: None, sleep: None, shared };
+            return TimeoutFuture { inner: None, ends: Ends::Never, shared };
         }
         // A limit beyond the end of time is none.
-        let own = limit.and_then(|limit| now.checked_add(limit));
+        let own = shared.limit().and_then(|limit| now.checked_add(limit));
         let deadline = match (own, head.deadline) {
             (Some(own), Some(given)) => Some(own.min(given)),
             (own, given) => own.or(given),
@@ -189,7 +189,8 @@ where
             Scope::Total => self.policy.stamp(request, deadline, head.attempt),
             Scope::Attempt => request,
         };
-        TimeoutFuture { inner: Some(self.inner.call(request)), deadline, sleep: None, shared }
+        let ends = deadline.map_or(Ends::Never, |deadline| Ends::At { deadline });
+        TimeoutFuture { inner: Some(self.inner.call(request)), ends, shared }
     }
 }
 
@@ -199,10 +200,21 @@ pin_project! {
     pub struct TimeoutFuture<F> {
         #[pin]
         inner: Option<F>,
-        deadline: Option<Instant>,
         #[pin]
-        sleep: Option<Sleep>,
+        ends: Ends,
         shared: Arc<Shared>,
+    }
+}
+
+pin_project! {
+    /// When a call ends at the latest; a timer only once it has to be waited for.
+    #[derive(Debug)]
+    #[project = EndsProjection]
+    enum Ends {
+        Never,
+        Within { limit: Option<Duration> },
+        At { deadline: Instant },
+        Timed { #[pin] sleep: Sleep },
     }
 }
 
@@ -221,11 +233,20 @@ where
         if let Poll::Ready(outcome) = inner.poll(cx) {
             return Poll::Ready(outcome);
         }
-        let Some(deadline) = *this.deadline else { return Poll::Pending };
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep_until(deadline)));
+        loop {
+            let deadline = match this.ends.as_mut().project() {
+                EndsProjection::Never => return Poll::Pending,
+                EndsProjection::Timed { sleep } => {
+                    let late = Reason::Timeout(this.shared.scope);
+                    return sleep.poll(cx).map(|()| Err(this.shared.refusal(late).into()));
+                }
+                EndsProjection::At { deadline } => Some(*deadline),
+                EndsProjection::Within { limit } => {
+                    limit.and_then(|limit| Instant::now().checked_add(limit))
+                }
+            };
+            let next = deadline.map_or(Ends::Never, |at| Ends::Timed { sleep: sleep_until(at) });
+            this.ends.set(next);
         }
-        let Some(sleep) = this.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
-        sleep.poll(cx).map(|()| Err(this.shared.refusal(Reason::Timeout(this.shared.scope)).into()))
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{ErrorKind, Reason, Refusal, policy::Assessment};
 
@@ -55,7 +55,7 @@ fn as_size(limit: f64) -> usize {
 #[derive(Debug)]
 pub(super) struct Permits {
     name: Arc<str>,
-    semaphore: Arc<Semaphore>,
+    semaphore: Semaphore,
     size: Mutex<Size>,
     /// Permits that are out and must not come back.
     owed: AtomicUsize,
@@ -93,7 +93,7 @@ impl Permits {
         let bounds = fit(*bounds.start()).min(limit)..=limit;
         Self {
             name,
-            semaphore: Arc::new(Semaphore::new(limit)),
+            semaphore: Semaphore::new(limit),
             size: Mutex::new(Size { bounds: bounds.clone(), exact: as_f64(limit) }),
             owed: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
@@ -115,16 +115,16 @@ impl Permits {
 
     /// A permit that is free now.
     pub(super) fn take(self: &Arc<Self>) -> Option<Permit> {
-        let permit = Arc::clone(&self.semaphore).try_acquire_owned().ok()?;
-        Some(Permit { permit: Some(permit), of: Arc::clone(self) })
+        self.semaphore.try_acquire().ok()?.forget();
+        Some(Permit(Arc::clone(self)))
     }
 
     /// The next permit, in the order of those who ask.
     pub(super) async fn next(self: Arc<Self>) -> Option<Permit> {
         let waiting = Waiting::join(Arc::clone(&self));
-        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
+        self.semaphore.acquire().await.ok()?.forget();
         drop(waiting);
-        Some(Permit { permit: Some(permit), of: self })
+        Some(Permit(self))
     }
 
     pub(super) fn refuse(&self) -> Refusal {
@@ -190,28 +190,23 @@ fn fit(limit: usize) -> usize {
 
 /// The right to one call; it goes back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
-    permit: Option<OwnedSemaphorePermit>,
-    of: Arc<Permits>,
-}
+pub(super) struct Permit(Arc<Permits>);
 
 impl Permit {
     /// The permits it is one of.
     pub(super) fn of(&self) -> &Permits {
-        &self.of
+        &self.0
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.of.owed.load(Ordering::Relaxed) == 0 {
-            return;
-        }
+        let owed = &self.0.owed;
         let one_less = |owed: usize| owed.checked_sub(1);
-        if self.of.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
-            && let Some(permit) = self.permit.take()
-        {
-            permit.forget();
+        let gone = owed.load(Ordering::Relaxed) > 0
+            && owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+        if !gone {
+            self.0.semaphore.add_permits(1);
         }
     }
 }
