@@ -4,6 +4,8 @@ mod check;
 mod config;
 mod inherit;
 mod kind;
+mod layer;
+mod resilience;
 mod settings;
 mod span;
 
@@ -11,6 +13,8 @@ pub use self::{
     config::{DEFAULT, Family, ResilienceConfig},
     inherit::Switch,
     kind::Kind,
+    layer::{StackLayer, StackSnapshot, Stacked},
+    resilience::Resilience,
     settings::{
         BreakerSettings, ConcurrencySettings, JitterSetting, RateSettings, RetrySettings, Settings,
     },

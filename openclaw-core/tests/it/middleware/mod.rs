@@ -8,6 +8,7 @@ mod lift;
 mod policy;
 mod rate_limit;
 mod retry;
+mod stack;
 mod timeout;
 mod trace;
 mod validate;

@@ -1,0 +1,187 @@
+//! Ready-made stacks: what their settings do, and how they change while they run.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use openclaw_core::{
+    Call, Context, Effect, Error, ErrorKind, Happened, TenantId,
+    middleware::{
+        breaker::State,
+        stack::{Kind, Resilience, ResilienceConfig, StackLayer},
+    },
+    skill::{SkillAnswer, SkillManifest},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt, service_fn};
+
+const S: Duration = Duration::from_secs(1);
+
+type Stack = StackLayer<Arc<Value>>;
+
+fn config(json: &str) -> ResilienceConfig {
+    ResilienceConfig::from_json(json).unwrap()
+}
+
+fn call(tenant: &str) -> Call<Arc<Value>> {
+    let manifest = SkillManifest::new("crm".parse().unwrap(), "1.0.0").effect(Effect::Pure);
+    Call::skill(Context::new(TenantId::new(tenant).unwrap()), &manifest, Arc::default())
+}
+
+/// Asks a remote that is down; tells the kind of the answer and how often it was asked.
+async fn ask_down(stack: &Stack, tenant: &str) -> (ErrorKind, u32) {
+    let asked = AtomicU32::new(0);
+    let leaf = service_fn(|_: Call<Arc<Value>>| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        let e = Error::new(ErrorKind::Unavailable, "down").with_happened(Happened::No);
+        std::future::ready(Err::<SkillAnswer, _>(e))
+    });
+    let e = stack.layer(leaf).oneshot(call(tenant)).await.unwrap_err();
+    (e.kind(), asked.load(Ordering::Relaxed))
+}
+
+async fn ask_well(stack: &Stack, tenant: &str) -> Result<SkillAnswer, Error> {
+    let leaf = service_fn(async |_: Call<Arc<Value>>| Ok(SkillAnswer::done(json!("ok"))));
+    stack.layer(leaf).oneshot(call(tenant)).await
+}
+
+async fn ask_silent(stack: &Stack) -> (ErrorKind, Duration) {
+    let leaf =
+        service_fn(|_: Call<Arc<Value>>| std::future::pending::<Result<SkillAnswer, Error>>());
+    let began = Instant::now();
+    let e = stack.layer(leaf).oneshot(call("acme")).await.unwrap_err();
+    (e.kind(), began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_built_in_stack_retries_times_out_and_breaks() {
+    let stack = Resilience::default().skill("crm");
+    assert_eq!(
+        ask_down(&stack, "acme").await,
+        (ErrorKind::Unavailable, 4),
+        "one call, three retries"
+    );
+    // The fifth failure in a row opens it.
+    assert_eq!(ask_down(&stack, "acme").await, (ErrorKind::CircuitOpen, 1));
+    let breaker = stack.breaker(&TenantId::new("acme").unwrap()).unwrap();
+    assert_eq!(breaker.state(), State::Open);
+    ask_well(&stack, "globex").await.expect("another tenant's breaker is another one");
+    let silent = Resilience::default().skill("crm");
+    let (kind, took) = ask_silent(&silent).await;
+    assert_eq!(kind, ErrorKind::Timeout);
+    assert!(took <= 30 * S, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_name_is_the_same_state() {
+    let resilience = Resilience::new(config(
+        r#"{ "skill": { "default": { "retry": "off", "breaker": { "consecutive_failures": 1 } } } }"#,
+    ))
+    .unwrap();
+    assert_eq!(ask_down(&resilience.skill("crm"), "acme").await.0, ErrorKind::Unavailable);
+    assert_eq!(ask_down(&resilience.skill("crm"), "acme").await, (ErrorKind::CircuitOpen, 0));
+    assert_eq!(ask_down(&resilience.skill("erp"), "acme").await.0, ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_off_lets_everything_pass() {
+    let off = r#"{ "skill": { "default": { "total_timeout": "off", "retry": "off",
+        "rate_limit": "off", "concurrency": "off", "breaker": "off", "attempt_timeout": "off" } } }"#;
+    let stack = Resilience::new(config(off)).unwrap().skill("crm");
+    for _ in 0..100 {
+        assert_eq!(ask_down(&stack, "acme").await, (ErrorKind::Unavailable, 1));
+    }
+    for _ in 0..1_000 {
+        ask_well(&stack, "acme").await.expect("no limit");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_settings_and_keeps_state() {
+    let first = r#"{ "skill": { "crm": { "retry": "off", "breaker": { "consecutive_failures": 1 },
+        "rate_limit": { "calls": 10, "per": "1h" } } } }"#;
+    let resilience = Resilience::new(config(first)).unwrap();
+    let stack = resilience.skill("crm");
+    for _ in 0..6 {
+        ask_well(&stack, "globex").await.expect("within the quota");
+    }
+    assert_eq!(ask_down(&stack, "acme").await.0, ErrorKind::Unavailable);
+    let second = r#"{ "skill": { "crm": { "retry": { "attempts": 2 },
+        "breaker": { "consecutive_failures": 9 }, "attempt_timeout": "2s",
+        "rate_limit": { "calls": 10, "per": "1h" } } } }"#;
+    resilience.reload(config(second)).unwrap();
+    let kind = ask_down(&stack, "acme").await.0;
+    assert_eq!(kind, ErrorKind::CircuitOpen, "it is open still");
+    for _ in 0..4 {
+        ask_well(&stack, "globex").await.expect("what is left of the quota");
+    }
+    let e = ask_well(&stack, "globex").await.expect_err("six and four are ten");
+    assert_eq!(e.kind(), ErrorKind::RateLimited);
+    assert_eq!(ask_down(&stack, "initech").await, (ErrorKind::Unavailable, 2), "two tries now");
+    assert_eq!(resilience.config(), config(second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_reload_changes_nothing_and_says_why() {
+    let resilience = Resilience::default();
+    let stack = resilience.skill("crm");
+    let mut wrong = ResilienceConfig::default();
+    let mut settings = Kind::Skill.settings();
+    if let Some(openclaw_core::middleware::stack::Switch::On(retry)) = &mut settings.retry {
+        retry.attempts = Some(0);
+    }
+    wrong.skill.insert("crm".into(), settings);
+    let e = resilience.reload(wrong).expect_err("no attempt at all");
+    assert!(e.message().starts_with("skill.crm.retry.attempts: "), "{e}");
+    assert_eq!(resilience.config(), ResilienceConfig::default());
+    assert_eq!(ask_down(&stack, "acme").await.1, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_family_has_its_stacks_and_tells_of_them() {
+    let resilience = Resilience::default();
+    resilience.skill("crm");
+    resilience.send("mail");
+    resilience.http("shop.test");
+    resilience.admission("web");
+    resilience.agent("desk");
+    let seen: Vec<_> =
+        resilience.snapshot().into_iter().map(|(kind, name, _)| (kind, name)).collect();
+    let names = ["crm", "mail", "shop.test", "web", "desk"];
+    assert_eq!(seen, Kind::ALL.into_iter().zip(names.map(Into::into)).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_bounded() {
+    let resilience = Resilience::default();
+    for n in 0..12_000 {
+        resilience.skill(&n.to_string());
+    }
+    assert!(resilience.snapshot().len() <= 10_001);
+}
+
+mod laws {
+    use std::sync::Arc;
+
+    use openclaw_core::Call;
+    use openclaw_testkit::{conformance::layer, layer_laws};
+    use serde_json::Value;
+
+    use super::{Resilience, S};
+
+    layer_laws!(
+        "Stack",
+        layer::on::<Call<Arc<Value>>, _>(|| {
+            let json = r#"{ "skill": { "default": { "concurrency": "off" } } }"#;
+            Resilience::new(super::config(json)).unwrap().skill("law")
+        })
+        .attempts(4)
+        .refuses_behind_failures()
+        .patience(S / 4)
+    );
+}
