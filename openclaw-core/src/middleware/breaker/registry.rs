@@ -213,3 +213,21 @@ impl<K> fmt::Debug for Breakers<K> {
             .finish_non_exhaustive()
     }
 }
+
+/// A breaker for each key.
+pub struct PerKey<K, F> {
+    pub(super) breakers: Arc<Breakers<K>>,
+    pub(super) key: F,
+}
+
+impl<K, F: Clone> Clone for PerKey<K, F> {
+    fn clone(&self) -> Self {
+        Self { breakers: Arc::clone(&self.breakers), key: self.key.clone() }
+    }
+}
+
+impl<K, F> fmt::Debug for PerKey<K, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PerKey").field(&self.breakers).finish()
+    }
+}

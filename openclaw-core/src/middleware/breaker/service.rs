@@ -10,7 +10,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{layer::PerKey, lease::Lease, one::One};
+use super::{lease::Lease, one::One, registry::PerKey};
 use crate::{
     Refusal,
     policy::{ByHead, Policy},
