@@ -239,6 +239,7 @@ const fn width(span: Duration) -> u64 {
 }
 
 /// Nanoseconds as one number; five centuries at most.
+#[inline]
 pub(super) fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()))
 }
