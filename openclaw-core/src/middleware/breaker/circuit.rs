@@ -79,6 +79,7 @@ impl<K: Kit> Circuit<K> {
         &self.name
     }
 
+    #[inline]
     pub(super) fn word(&self) -> Word {
         Word(self.read.0.word.load())
     }
@@ -108,8 +109,16 @@ impl<K: Kit> Circuit<K> {
     }
 
     /// Lets a call in, under the word that it has to bring back; else how long it refuses yet.
+    #[inline]
     pub(super) fn admit(&self, now: impl Fn() -> Duration) -> Result<Word, Option<Duration>> {
         let word = self.word();
+        match word.state() {
+            State::Closed | State::Disabled | State::MetricsOnly => Ok(word),
+            _ => self.admit_few(word, now),
+        }
+    }
+
+    fn admit_few(&self, word: Word, now: impl Fn() -> Duration) -> Result<Word, Option<Duration>> {
         let refused = match word.state() {
             State::Closed | State::Disabled | State::MetricsOnly => return Ok(word),
             State::ForcedOpen => None,
@@ -152,6 +161,7 @@ impl<K: Kit> Circuit<K> {
     }
 
     /// Takes the outcome of a call that was admitted under this word.
+    #[inline]
     pub(super) fn leave(
         &self,
         seat: usize,

@@ -154,6 +154,24 @@ impl BreakerHandle {
         self.0.circuit().would_refuse(self.0.since_epoch(now))
     }
 
+    /// Would it refuse a call now? While it is closed, that costs one look and no clock.
+    ///
+    /// ```
+    /// use openclaw_core::middleware::breaker::BreakerLayer;
+    ///
+    /// let handle = BreakerLayer::new("crm").handle();
+    /// assert!(!handle.refuses());
+    /// handle.force_open();
+    /// assert!(handle.refuses());
+    /// ```
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        match self.state() {
+            State::Closed | State::Disabled | State::MetricsOnly => false,
+            _ => self.would_refuse(Instant::now()).is_some(),
+        }
+    }
+
     /// The transitions from now on.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {

@@ -37,22 +37,27 @@ impl Kit for Native {
 }
 
 impl Atomic for AtomicU64 {
+    #[inline]
     fn new(value: u64) -> Self {
         Self::new(value)
     }
 
+    #[inline]
     fn load(&self) -> u64 {
         self.load(Ordering::Acquire)
     }
 
+    #[inline]
     fn store(&self, value: u64) {
         self.store(value, Ordering::Release);
     }
 
+    #[inline]
     fn add(&self, more: u64) {
         self.fetch_add(more, Ordering::Relaxed);
     }
 
+    #[inline]
     fn exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
         self.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
     }

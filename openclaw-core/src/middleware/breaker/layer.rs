@@ -8,7 +8,7 @@ use super::{
     config::{BreakerConfig, OnCancel, Window},
     handle::BreakerHandle,
     one::One,
-    registry::Breakers,
+    registry::{Breakers, PerKey},
     service::Breaker,
 };
 use crate::{Env, Result, Rng, SystemRng, policy::ByHead};
@@ -188,24 +188,6 @@ impl<S, P: Clone, W: Clone> Layer<S> for BreakerLayer<P, W> {
 impl<P, W: fmt::Debug> fmt::Debug for BreakerLayer<P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerLayer").field("ways", &self.ways).finish_non_exhaustive()
-    }
-}
-
-/// A breaker for each key.
-pub struct PerKey<K, F> {
-    pub(super) breakers: Arc<Breakers<K>>,
-    pub(super) key: F,
-}
-
-impl<K, F: Clone> Clone for PerKey<K, F> {
-    fn clone(&self) -> Self {
-        Self { breakers: Arc::clone(&self.breakers), key: self.key.clone() }
-    }
-}
-
-impl<K, F> fmt::Debug for PerKey<K, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PerKey").field(&self.breakers).finish()
     }
 }
 

@@ -10,7 +10,6 @@ use super::{
     state::Word,
     window::Outcome,
 };
-use crate::{Reason, Refusal};
 
 /// A place at a breaker.
 ///
@@ -29,6 +28,7 @@ thread_local! {
 }
 
 /// The place of this thread among so many.
+#[inline]
 pub(super) fn place(places: usize) -> usize {
     let address = HERE.with(|here| std::ptr::from_ref(here).addr() as u64);
     let mixed = (address >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
@@ -63,25 +63,15 @@ impl Seat {
         self.since_epoch(Instant::now())
     }
 
-    /// Lets a call in.
-    pub(super) fn admit(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Lease, Refusal> {
-        match self.circuit.admit(|| self.now()) {
-            Ok(ticket) => Ok(Lease {
-                seat: Arc::clone(self),
-                ticket,
-                began: None,
-                deadline,
-                running: false,
-                over: false,
-            }),
-            Err(after) => {
-                let refusal = Refusal::new(Reason::CircuitOpen, Arc::clone(self.circuit.name()));
-                Err(match after {
-                    Some(after) => refusal.with_retry_after(after),
-                    None => refusal,
-                })
-            }
-        }
+    /// Lets a call in; else how long it refuses yet.
+    #[inline]
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<Lease, Option<Duration>> {
+        let ticket = self.circuit.admit(|| self.now())?;
+        let seat = Arc::clone(self);
+        Ok(Lease { seat, ticket, began: None, deadline, running: false, over: false })
     }
 }
 
@@ -97,6 +87,7 @@ pub(super) struct Lease {
 
 impl Lease {
     /// The inner service is called now.
+    #[inline]
     pub(super) fn begin(&mut self) {
         self.running = true;
         if self.ticket.has(Word::SLOW) {
@@ -105,6 +96,7 @@ impl Lease {
     }
 
     /// The call is over; whether it failed is `None` when it does not tell.
+    #[inline]
     pub(super) fn end(&mut self, failed: Option<bool>) {
         self.over = true;
         let now = self.began.map(|_| Instant::now());
@@ -118,12 +110,14 @@ impl Lease {
         took.is_some_and(|took| self.seat.circuit.is_slow(took))
     }
 
+    #[inline]
     fn leave(&self, outcome: Option<Outcome>, now: Option<Instant>) {
         let seat = &*self.seat;
         let now = || seat.since_epoch(now.unwrap_or_else(Instant::now));
         seat.circuit.leave(seat.number, self.ticket, outcome, now);
     }
 
+    #[cold]
     fn cancel(&self) {
         if !self.running {
             return self.leave(None, None);
@@ -141,6 +135,7 @@ impl Lease {
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
         if !self.over {
             self.cancel();

@@ -22,10 +22,10 @@ mod window;
 pub use self::{
     config::{BreakerConfig, OnCancel, Window},
     handle::{BreakerHandle, Snapshot, Transitions},
-    layer::{BreakerBuilder, BreakerLayer, PerKey},
+    layer::{BreakerBuilder, BreakerLayer},
     machine::Transition,
     one::One,
-    registry::Breakers,
+    registry::{Breakers, PerKey},
     service::{Breaker, BreakerFuture},
     state::State,
 };

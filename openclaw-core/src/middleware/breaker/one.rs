@@ -27,6 +27,7 @@ impl One {
     }
 
     /// This thread's place.
+    #[inline]
     pub(super) fn seat(&self) -> &Arc<Seat> {
         let [first, ..] = &*self.0;
         self.0.get(place(SEATS)).unwrap_or(first)

@@ -20,7 +20,7 @@ const SHARDS: usize = 16;
 /// Fewer keys are kept together, so that each of them makes room for any other.
 const FEW: usize = 1_024;
 
-/// Entries that a full shard looks at to find one that may go.
+/// Entries that a newcomer looks at, when there is no room, to find one that may go.
 const LOOKS: usize = 8;
 
 /// Breakers by key: tenant, integration, credential.
@@ -148,16 +148,14 @@ impl<K: Eq + Hash> Breakers<K> {
         seat
     }
 
-    /// Each newcomer looks at two old ones; at more when there is no room.
+    /// A newcomer to a full registry looks for one that may go; whoever fits stays.
     fn make_room(&self, shard: &mut Shard<K>) {
+        if self.len() < self.capacity {
+            return;
+        }
         let now = self.overflow.seat().now();
-        for look in 0..LOOKS {
-            if look >= 2 && self.len() < self.capacity {
-                return;
-            }
-            if shard.look(now) {
-                self.len.fetch_sub(1, Ordering::Relaxed);
-            }
+        if (0..LOOKS).any(|_| shard.look(now)) {
+            self.len.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -211,5 +209,23 @@ impl<K> fmt::Debug for Breakers<K> {
             .field("len", &self.len)
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
+    }
+}
+
+/// A breaker for each key.
+pub struct PerKey<K, F> {
+    pub(super) breakers: Arc<Breakers<K>>,
+    pub(super) key: F,
+}
+
+impl<K, F: Clone> Clone for PerKey<K, F> {
+    fn clone(&self) -> Self {
+        Self { breakers: Arc::clone(&self.breakers), key: self.key.clone() }
+    }
+}
+
+impl<K, F> fmt::Debug for PerKey<K, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PerKey").field(&self.breakers).finish()
     }
 }

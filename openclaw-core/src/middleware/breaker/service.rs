@@ -4,15 +4,22 @@ use std::{
     fmt,
     hash::Hash,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{layer::PerKey, lease::Lease, one::One};
+use super::{
+    lease::{Lease, Seat},
+    one::One,
+    registry::PerKey,
+};
 use crate::{
-    Refusal,
+    Reason, Refusal,
     policy::{ByHead, Policy},
 };
 
@@ -37,23 +44,30 @@ impl<S, P, W> Breaker<S, P, W> {
         &self.inner
     }
 
+    /// Calls the inner service, or refuses, as this breaker says.
+    #[inline]
     fn begin<Req, F>(
         &self,
         request: Req,
-        admitted: Result<Lease, Refusal>,
+        seat: &Arc<Seat>,
+        deadline: Option<Instant>,
     ) -> BreakerFuture<S, F, P, Req>
     where
         S: Clone,
         P: Clone,
     {
-        let (step, lease) = match admitted {
-            Ok(lease) => {
-                let inner = self.inner.clone();
-                (Step::Readying { inner, request: Some(request) }, Some(lease))
+        let policy = self.policy.clone();
+        match seat.admit(deadline) {
+            Ok(lease) => BreakerFuture {
+                step: Step::Readying { inner: self.inner.clone(), request: Some(request) },
+                lease: Some(lease),
+                policy,
+            },
+            Err(after) => {
+                let by = Some(Arc::clone(seat.circuit().name()));
+                BreakerFuture { step: Step::Refused { by, after }, lease: None, policy }
             }
-            Err(refusal) => (Step::Refused { refusal: Some(refusal) }, None),
-        };
-        BreakerFuture { step, lease, policy: self.policy.clone() }
+        }
     }
 }
 
@@ -82,8 +96,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let deadline = self.policy.head(&request).deadline;
-        let admitted = self.ways.seat().admit(deadline);
-        self.begin(request, admitted)
+        self.begin(request, self.ways.seat(), deadline)
     }
 }
 
@@ -106,15 +119,14 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let deadline = self.policy.head(&request).deadline;
         let key = (self.ways.key)(&request);
-        let admitted = self.ways.breakers.seat(key).admit(deadline);
-        self.begin(request, admitted)
+        self.begin(request, &self.ways.breakers.seat(key), deadline)
     }
 }
 
 pin_project! {
     #[project = StepProjection]
     enum Step<S, F, Req> {
-        Refused { refusal: Option<Refusal> },
+        Refused { by: Option<Arc<str>>, after: Option<Duration> },
         Readying { inner: S, request: Option<Req> },
         Running { #[pin] future: F },
         Over,
@@ -161,9 +173,13 @@ where
                     let future = inner.call(request);
                     this.step.set(Step::Running { future });
                 }
-                StepProjection::Refused { refusal } => {
-                    let Some(refusal) = refusal.take() else { return Poll::Pending };
-                    return Poll::Ready(Err(refusal.into()));
+                StepProjection::Refused { by, after } => {
+                    let Some(by) = by.take() else { return Poll::Pending };
+                    let refusal = Refusal::new(Reason::CircuitOpen, by);
+                    return Poll::Ready(Err(match *after {
+                        Some(after) => refusal.with_retry_after(after).into(),
+                        None => refusal.into(),
+                    }));
                 }
                 StepProjection::Over => return Poll::Pending,
             }

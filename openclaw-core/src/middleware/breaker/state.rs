@@ -68,6 +68,7 @@ impl Word {
         Self(generation << Self::GENERATION | flags | state as u64)
     }
 
+    #[inline]
     pub(super) const fn state(self) -> State {
         match self.0 & 7 {
             0 => State::Closed,
@@ -83,6 +84,7 @@ impl Word {
         self.0 >> Self::GENERATION
     }
 
+    #[inline]
     pub(super) const fn has(self, flag: u64) -> bool {
         self.0 & flag != 0
     }

@@ -239,6 +239,44 @@ const fn width(span: Duration) -> u64 {
 }
 
 /// Nanoseconds as one number; five centuries at most.
+#[inline]
 pub(super) fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAD: Outcome = Outcome { failed: true, slow: false };
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_thread_whose_clock_is_late_takes_nothing_away() {
+        let mut frame = Frame::new(Some(Window::Time(at(10))));
+        frame.push(BAD, at(25));
+        frame.push(BAD, at(24));
+        assert_eq!(frame.counts(at(25)).calls, 2, "a tick late, and still in the window");
+        frame.push(BAD, at(15));
+        assert_eq!(frame.counts(at(25)).calls, 2, "so late that it has slid out");
+        frame.absorb(25, 3, at(24));
+        assert_eq!(frame.counts(at(25)).calls, 5, "counted by a thread that was a tick ahead");
+        frame.absorb(14, 3, at(25));
+        assert_eq!(frame.counts(at(25)).calls, 5);
+    }
+
+    #[test]
+    fn a_wide_window_keeps_only_what_went_wrong() {
+        let mut last = Last::new(1_000_000);
+        last.skip(u32::MAX);
+        last.push(BAD);
+        last.skip(999_999);
+        assert_eq!((last.counts.calls, last.counts.failures), (1_000_000, 1));
+        assert_eq!(last.marked.len(), 1);
+        last.skip(1);
+        assert_eq!((last.counts.calls, last.counts.failures), (1_000_000, 0));
+    }
 }

@@ -191,6 +191,9 @@ impl Subscriber for Counter {
 #[tokio::test(start_paused = true)]
 async fn it_tells_of_transitions_and_of_the_first_refusal_only() {
     let counter = Counter::default();
+    // With a second one alive, tracing asks them all who is interested, and not only the
+    // thread that comes first: that may be another test's.
+    let _second = tracing::Dispatch::new(Counter::default());
     let _guard = tracing::subscriber::set_default(counter.clone());
     let told = || counter.0.load(Ordering::SeqCst);
     let rig = rig(None);

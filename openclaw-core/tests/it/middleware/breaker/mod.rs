@@ -55,6 +55,7 @@ async fn an_open_breaker_never_touches_the_inner_service() {
         (told.ready_polls, told.calls)
     };
     let before = asked(&rig);
+    assert!(rig.handle.refuses());
     let mut service = rig.layer.layer(rig.leaf.service());
     ServiceExt::<openclaw_core::Call<u64>>::ready(&mut service).await.expect("it is always ready");
     service.call(request()).await.expect_err("it is open");
@@ -237,6 +238,7 @@ async fn a_trial_whose_calls_hang_is_over_in_time() {
     tokio::task::yield_now().await;
     assert_eq!(rig.call().await.expect_err("no permit").retry_after(), None, "nobody knows");
     assert_eq!(rig.handle.would_refuse(Instant::now()), Some(s(0)));
+    assert!(rig.handle.refuses());
     advance(s(60)).await;
     assert_eq!(rig.call().await.expect_err("it is open").retry_after(), Some(s(120)));
     assert_eq!(rig.handle.state(), State::Open);
