@@ -6,6 +6,8 @@ mod handle;
 mod meter;
 mod place;
 mod shared;
+#[cfg(test)]
+mod threads;
 
 use std::{
     fmt,

@@ -1,5 +1,6 @@
 //! The layers, each tried as a host would use it.
 
+mod advice;
 mod breaker;
 mod concurrency;
 mod config;
@@ -7,6 +8,8 @@ mod fallback;
 mod lift;
 mod policy;
 mod rate_limit;
+mod rate_limit_model;
+mod rate_limit_waits;
 mod retry;
 mod stack;
 mod timeout;

@@ -10,15 +10,13 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Response};
+use http::Response;
 use openclaw_core::{
-    Call, Context, Effect, Error, ErrorKind, SystemClock, TenantId, Timestamp,
+    Call, Context, Effect, Error, ErrorKind, TenantId,
     middleware::{Quota, RateLimitLayer},
-    policy::{Advice, ByStatus, Failure},
+    policy::{ByStatus, Failure},
     skill::SkillManifest,
 };
-use openclaw_testkit::env::ManualClock;
-use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -298,54 +296,6 @@ async fn a_crowd_is_woken_once_each() {
     }
     set.join_all().await.into_iter().for_each(|outcome| outcome.expect("in the end"));
     assert!(polls.load(Ordering::Relaxed) <= 1_000, "no herd: {polls:?}");
-}
-
-fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-    pairs
-        .iter()
-        .filter_map(|(name, value)| {
-            Some((name.parse::<http::HeaderName>().ok()?, value.parse::<http::HeaderValue>().ok()?))
-        })
-        .collect()
-}
-
-#[test]
-fn advice_is_read_by_its_date_or_its_seconds() {
-    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-    let read = |pairs: &[(&str, &str)]| {
-        Advice::read(&headers(pairs), &clock).map(|a| (a.remaining, a.reset_in.as_millis()))
-    };
-    let x = |remaining, reset| {
-        read(&[("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", reset)])
-    };
-    assert_eq!(x("7", "30"), Some((7, 30_000)), "seconds from now");
-    assert_eq!(x("7", "0.25"), Some((7, 250)));
-    assert_eq!(x("7", "1700000060"), Some((7, 60_000)), "a date");
-    assert_eq!(x("7", "1700000060500"), Some((7, 60_500)), "a date in milliseconds");
-    assert_eq!(x("7", "1600000000"), Some((7, 0)), "a date that has passed");
-    for (remaining, reset) in [("-1", "30"), ("7", "soon"), ("7", "NaN"), ("7", "-5")] {
-        assert_eq!(x(remaining, reset), None, "{remaining} {reset}");
-    }
-    assert_eq!(read(&[("x-ratelimit-remaining", "7")]), None);
-    assert_eq!(read(&[("ratelimit-remaining", "3"), ("ratelimit-reset", "4")]), Some((3, 4_000)));
-    assert_eq!(
-        read(&[("ratelimit", r#""burst";r=50;t=30;pk=:x:, "day" ; r=2 ; t=3600"#)]),
-        Some((2, 3_600_000))
-    );
-    assert_eq!(read(&[("ratelimit", r#""burst";t=30"#)]), None);
-    assert_eq!(read(&[]), None);
-}
-
-proptest! {
-    #[test]
-    fn no_header_makes_the_reader_panic(
-        name in prop_oneof![Just("ratelimit"), Just("x-ratelimit-reset"), Just("retry-after"), Just("ratelimit-reset")],
-        value in "[ -~]{0,60}", remaining in "[0-9-]{0,25}",
-    ) {
-        let pairs = [(name, value.as_str()), ("x-ratelimit-remaining", &*remaining), ("ratelimit-remaining", &*remaining)];
-        let advice = Advice::read(&headers(&pairs), &SystemClock::default());
-        prop_assert!(advice.is_none_or(|advice| advice.reset_in <= Duration::MAX));
-    }
 }
 
 mod laws {
