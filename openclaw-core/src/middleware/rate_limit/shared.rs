@@ -56,7 +56,7 @@ pub struct RateLimitSnapshot {
     pub keys: usize,
     /// Keys that were forgotten because their time was over.
     pub forgotten: u64,
-    /// Calls that shared the limit of those whose keys found no room.
+    /// How often a key found no room, and shared the limit of all such keys.
     pub crowded: u64,
 }
 
