@@ -1,10 +1,7 @@
 //! Where the numbers are kept: one for all calls, or one a key.
 
 use std::{
-    collections::{
-        HashMap,
-        hash_map::{DefaultHasher, Entry},
-    },
+    collections::{HashMap, hash_map::DefaultHasher},
     hash::{BuildHasherDefault, Hash, Hasher},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -156,14 +153,14 @@ pub struct PerKey<K, F> {
 }
 
 struct Shard<K> {
-    places: HashMap<u64, usize, BuildHasherDefault<Same>>,
-    slots: Vec<Place<K>>,
+    places: HashMap<u64, Place<K>, BuildHasherDefault<Same>>,
+    /// The hashes of the places, to go round.
+    round: Vec<u64>,
     room: usize,
     hand: usize,
 }
 
 struct Place<K> {
-    hash: u64,
     key: K,
     number: u64,
     pace: u64,
@@ -187,7 +184,7 @@ impl<K: Hash + Eq + Clone, F> PerKey<K, F> {
         let shards = SHARDS.min(keys.max(1));
         let room = keys.max(1).div_ceil(shards);
         let shard =
-            |_| Mutex::new(Shard { places: HashMap::default(), slots: Vec::new(), room, hand: 0 });
+            |_| Mutex::new(Shard { places: HashMap::default(), round: Vec::new(), room, hand: 0 });
         Self {
             shards: (0..shards).map(shard).collect(),
             key,
@@ -234,9 +231,9 @@ where
     fn look(&self, key: &K) -> (u64, u64) {
         let hash = self.hash(key);
         let Some(shard) = self.shard(hash) else { return self.rest.look() };
-        match shard.places.get(&hash).and_then(|at| shard.slots.get(*at)) {
+        match shard.places.get(&hash) {
             Some(place) if place.key == *key => (place.number, place.pace),
-            None if shard.slots.len() < shard.room => (0, 0),
+            None if shard.places.len() < shard.room => (0, 0),
             _ => self.rest.look(),
         }
     }
@@ -274,7 +271,7 @@ where
         self.rest.pace.change(&mut pace);
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for place in &mut shard.slots {
+            for place in shard.places.values_mut() {
                 place.number = number(place.number).unwrap_or(place.number);
                 place.pace = pace(place.pace).unwrap_or(place.pace);
             }
@@ -283,7 +280,7 @@ where
 
     fn count(&self) -> (usize, u64, u64) {
         let keys = |shard: &Mutex<Shard<K>>| {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).slots.len()
+            shard.lock().unwrap_or_else(PoisonError::into_inner).places.len()
         };
         (
             self.shards.iter().map(keys).sum(),
@@ -302,34 +299,29 @@ impl<K: Eq + Clone> Shard<K> {
         now: u64,
         forgotten: &AtomicU64,
     ) -> Option<&mut Place<K>> {
-        if let Some(at) = self.places.get(&hash) {
-            let place = self.slots.get_mut(*at)?;
-            // Two keys with one hash: the second goes with those that find no room.
-            return (place.key == *key).then_some(place);
+        if !self.places.contains_key(&hash) {
+            self.make_room(hash, now, forgotten)?;
         }
-        let at = self.make_room(now, forgotten)?;
-        let place = Place { hash, key: key.clone(), number: 0, pace: 0 };
-        match self.slots.get_mut(at) {
-            Some(old) => *old = place,
-            None => self.slots.push(place),
-        }
-        self.places.insert(hash, at);
-        self.slots.get_mut(at)
+        let new = || Place { key: key.clone(), number: 0, pace: 0 };
+        let place = self.places.entry(hash).or_insert_with(new);
+        // Two keys with one hash: the second goes with those that find no room.
+        (place.key == *key).then_some(place)
     }
 
-    /// A place for a new key: that of one of the next two, if it can be forgotten, or a new one.
-    fn make_room(&mut self, now: u64, forgotten: &AtomicU64) -> Option<usize> {
-        for _ in 0..2.min(self.slots.len()) {
+    /// Room for a new key: that of one of the next two, if it can be forgotten, or more.
+    fn make_room(&mut self, hash: u64, now: u64, forgotten: &AtomicU64) -> Option<()> {
+        for _ in 0..2.min(self.round.len()) {
             let at = self.hand;
-            self.hand = (self.hand + 1) % self.slots.len();
-            let old = self.slots.get(at).filter(|place| place.is_over(now));
-            if let Some(Entry::Occupied(entry)) = old.map(|place| self.places.entry(place.hash)) {
-                entry.remove();
+            self.hand = (self.hand + 1) % self.round.len();
+            let Some(old) = self.round.get_mut(at) else { continue };
+            if self.places.get(old).is_none_or(|place| place.is_over(now)) {
+                self.places.remove(old);
+                *old = hash;
                 forgotten.fetch_add(1, Ordering::Relaxed);
-                return Some(at);
+                return Some(());
             }
         }
-        (self.slots.len() < self.room).then_some(self.slots.len())
+        (self.round.len() < self.room).then(|| self.round.push(hash))
     }
 }
 

@@ -61,7 +61,7 @@ pub struct RateLimitSnapshot {
 }
 
 pub(super) fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+    d.as_secs().saturating_mul(1_000_000_000).saturating_add(d.subsec_nanos().into())
 }
 
 impl<M> Shared<M> {
