@@ -19,7 +19,7 @@ use super::{
     snapshot::Why,
 };
 use crate::{
-    Happened,
+    Effect, Happened,
     policy::{Assessment, Head, Policy},
 };
 
@@ -134,13 +134,22 @@ where
                 StateProjection::Trying { future } => {
                     let outcome = ready!(future.poll(cx));
                     let means = this.policy.assess(outcome.as_ref());
-                    match next(this.shared, this.course, this.head, &means, this.spare.is_some()) {
-                        Next::Return => return Poll::Ready(outcome),
-                        Next::Exhausted => return Poll::Ready(this.policy.exhausted(outcome)),
+                    let has_spare = this.spare.is_some();
+                    let outcome = match next(this.shared, this.course, this.head, &means, has_spare)
+                    {
+                        Next::Return => outcome,
+                        Next::Exhausted => this.policy.exhausted(outcome),
                         Next::PauseUntil(at) => {
                             this.state.set(State::Pausing { sleep: sleep_until(at) });
+                            continue;
                         }
-                    }
+                    };
+                    let doubtful = this.course.tried.doubt && !means.is_success();
+                    return Poll::Ready(if doubtful {
+                        this.policy.in_doubt(outcome)
+                    } else {
+                        outcome
+                    });
                 }
                 StateProjection::Pausing { sleep } => {
                     ready!(sleep.poll(cx));
@@ -148,7 +157,12 @@ where
                 }
                 StateProjection::Readying => {
                     if let Err(e) = ready!(this.service.poll_ready(cx)) {
-                        return Poll::Ready(Err(e));
+                        let outcome = Err(e);
+                        return Poll::Ready(if this.course.tried.doubt {
+                            this.policy.in_doubt(outcome)
+                        } else {
+                            outcome
+                        });
                     }
                     this.course.tried.tries += 1;
                     let more = this.course.may_go_on();
@@ -225,7 +239,7 @@ fn again(
         shared.gave_up(Why::Budget, tries, means);
         return Next::Exhausted;
     }
-    course.tried.doubt |= means.happened != Happened::No;
+    course.tried.doubt |= means.happened != Happened::No && head.effect != Effect::Pure;
     shared.tries_again(tries, pause, means);
     Next::PauseUntil(at)
 }
