@@ -24,7 +24,9 @@ pub use self::{
         Direct, Meter, Numbers, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitHandle,
         RateLimitLayer, RateLimitSnapshot,
     },
-    retry::{Budget, DelaySource, Delays, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot},
+    retry::{
+        Budget, DelaySource, Delays, GivenUp, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot,
+    },
     timeout::{Timeout, TimeoutFuture, TimeoutLayer},
     trace::{Trace, TraceFuture, TraceLayer},
     validate::{Validate, ValidateFuture, ValidateLayer},

@@ -147,6 +147,18 @@ impl Error {
         self
     }
 
+    /// Says that an earlier try of the same call may have happened.
+    ///
+    /// A surely happened effect stays so.
+    #[must_use]
+    pub fn in_doubt(mut self) -> Self {
+        if self.0.happened == Happened::No {
+            self.0.happened = Happened::Maybe;
+        }
+        self.0.refusal = self.0.refusal.map(Refusal::in_doubt);
+        self
+    }
+
     /// May a caller repeat this call without knowing more about it?
     ///
     /// True when the kind is transient, nothing happened, and no inner layer gave up.
@@ -198,7 +210,7 @@ impl fmt::Debug for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         let reason = refusal.reason();
-        let mut e = Self::new(reason.kind(), reason.text()).with_happened(reason.happened());
+        let mut e = Self::new(reason.kind(), reason.text()).with_happened(refusal.happened());
         e.0.retry_after = refusal.retry_after();
         e.0.exhausted = refusal.is_exhausted();
         e.0.refusal = Some(refusal);

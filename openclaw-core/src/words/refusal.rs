@@ -109,13 +109,15 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     detail: Option<Arc<str>>,
     exhausted: bool,
+    in_doubt: bool,
 }
 
 impl Refusal {
     /// A refusal by the layer of this name.
     #[must_use]
     pub fn new(reason: Reason, by: impl Into<Arc<str>>) -> Self {
-        Self { reason, by: by.into(), retry_after: None, detail: None, exhausted: false }
+        let (by, in_doubt) = (by.into(), false);
+        Self { reason, by, retry_after: None, detail: None, exhausted: false, in_doubt }
     }
 
     /// Says when a repeat makes sense.
@@ -137,6 +139,22 @@ impl Refusal {
     pub const fn exhausted(mut self) -> Self {
         self.exhausted = true;
         self
+    }
+
+    /// Says that an earlier try of the same call may have happened.
+    #[must_use]
+    pub const fn in_doubt(mut self) -> Self {
+        self.in_doubt = true;
+        self
+    }
+
+    /// Whether the effect of the call happened, earlier tries included.
+    #[must_use]
+    pub const fn happened(&self) -> Happened {
+        match self.reason.happened() {
+            Happened::No if self.in_doubt => Happened::Maybe,
+            happened => happened,
+        }
     }
 
     /// Why.
@@ -172,7 +190,8 @@ impl Refusal {
     /// Did the call surely not leave this process?
     #[must_use]
     pub const fn is_local(&self) -> bool {
-        !matches!(self.reason, Reason::Timeout(_) | Reason::InDoubt | Reason::InvalidAnswer)
+        !self.in_doubt
+            && !matches!(self.reason, Reason::Timeout(_) | Reason::InDoubt | Reason::InvalidAnswer)
     }
 }
 

@@ -48,8 +48,10 @@ impl Budget {
     /// The tokens that are left.
     #[must_use]
     pub fn left(&self) -> f64 {
-        let left = u32::try_from(self.0.left.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        f64::from(left) / 1_000.0
+        let left = self.0.left.load(Ordering::Relaxed);
+        let [whole, part] =
+            [left / TOKEN, left % TOKEN].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        f64::from(whole) + f64::from(part) / 1_000.0
     }
 
     /// Changes the most; what is left stays, as far as it fits.

@@ -31,6 +31,8 @@ pub(super) struct Tried {
     pub(super) since: Duration,
     /// Waits for refusals of our own layers that are still allowed.
     pub(super) waits: u32,
+    /// An earlier try may have happened. What a later one says does not undo that.
+    pub(super) doubt: bool,
 }
 
 pub(super) fn decide(head: &Head, means: &Assessment, tried: Tried) -> Decision {
@@ -43,18 +45,27 @@ pub(super) fn decide(head: &Head, means: &Assessment, tried: Tried) -> Decision 
             _ => Decision::Return,
         };
     }
-    let safe = match means.happened {
-        Happened::No => true,
-        Happened::Maybe => head.may_repeat(tried.since),
-        Happened::Yes => false,
-    };
-    match (safe, tried.tries < tried.attempts) {
-        (false, _) => Decision::Return,
-        // Whoever makes one try retries nothing, and exhausts nothing.
-        _ if tried.attempts <= 1 => Decision::Return,
-        (true, false) => Decision::Spent,
-        (true, true) => Decision::Again,
+    // Whoever makes one try retries nothing, and exhausts nothing.
+    if tried.attempts <= 1 || !is_safe(head, means, tried) {
+        return Decision::Return;
     }
+    if tried.tries < tried.attempts { Decision::Again } else { Decision::Spent }
+}
+
+/// Is a try now, `tried.since` behind the first, surely no second effect that nobody asked for?
+pub(super) fn is_safe(head: &Head, means: &Assessment, tried: Tried) -> bool {
+    match means.happened {
+        Happened::Yes => false,
+        Happened::No if !tried.doubt => true,
+        Happened::No | Happened::Maybe => head.may_repeat(tried.since),
+    }
+}
+
+/// Would a first try with this outcome be tried again?
+#[cfg(feature = "backoff")]
+pub(super) fn would_repeat(head: &Head, means: &Assessment) -> bool {
+    let tried = Tried { tries: 1, attempts: 2, waits: 0, since: Duration::ZERO, doubt: false };
+    decide(head, means, tried) == Decision::Again
 }
 
 #[cfg(test)]
@@ -62,7 +73,8 @@ mod tests {
     use super::*;
     use crate::{Effect, ErrorKind};
 
-    const TRIED: Tried = Tried { tries: 1, attempts: 3, since: Duration::from_secs(1), waits: 0 };
+    const TRIED: Tried =
+        Tried { tries: 1, attempts: 3, since: Duration::from_secs(1), waits: 0, doubt: false };
 
     fn of(effect: Effect, kind: ErrorKind, happened: Happened) -> Decision {
         let means = Assessment::fault(kind).with_happened(happened);
@@ -81,40 +93,69 @@ mod tests {
         Effect::AtMostOnce,
     ];
 
-    #[test]
-    fn only_transient_kinds_are_tried_again() {
-        use ErrorKind as K;
-        let transient = [
-            K::RateLimited,
-            K::Timeout,
-            K::Unavailable,
-            K::ServerError,
-            K::CircuitOpen,
-            K::Overloaded,
-        ];
-        let others = [
-            K::NotFound,
-            K::AuthenticationFailed,
-            K::PermissionDenied,
-            K::ValidationError,
-            K::Conflict,
-            K::ApprovalRequired,
-            K::Duplicate,
-            K::Cancelled,
-            K::Unsupported,
-            K::Unclassified,
-        ];
-        for effect in EFFECTS {
-            for kind in transient {
-                assert_eq!(of(effect, kind, Happened::No), Decision::Again, "{kind} {effect:?}");
-                assert_eq!(of(effect, kind, Happened::Yes), Decision::Return, "{kind} {effect:?}");
-            }
-            for kind in others {
-                for happened in [Happened::No, Happened::Maybe, Happened::Yes] {
-                    assert_eq!(of(effect, kind, happened), Decision::Return, "{kind} {effect:?}");
-                }
-            }
+    const KINDS: [ErrorKind; 16] = [
+        ErrorKind::RateLimited,
+        ErrorKind::Timeout,
+        ErrorKind::Unavailable,
+        ErrorKind::ServerError,
+        ErrorKind::CircuitOpen,
+        ErrorKind::Overloaded,
+        ErrorKind::NotFound,
+        ErrorKind::AuthenticationFailed,
+        ErrorKind::PermissionDenied,
+        ErrorKind::ValidationError,
+        ErrorKind::Conflict,
+        ErrorKind::ApprovalRequired,
+        ErrorKind::Duplicate,
+        ErrorKind::Cancelled,
+        ErrorKind::Unsupported,
+        ErrorKind::Unclassified,
+    ];
+
+    /// The effects whose calls are tried again, in words.
+    fn repeated(kind: ErrorKind, happened: Happened) -> String {
+        let again = EFFECTS.iter().filter(|effect| match of(**effect, kind, happened) {
+            Decision::Again => true,
+            Decision::Return => false,
+            other => panic!("{kind} {effect:?}: {other:?}"),
+        });
+        let again: Vec<_> = again
+            .map(|effect| match *effect {
+                Effect::Keyed { .. } if *effect == FORGOTTEN => "forgotten key".to_owned(),
+                Effect::Keyed { .. } => "`Keyed`".to_owned(),
+                effect => format!("`{effect:?}`"),
+            })
+            .collect();
+        match again.len() {
+            0 => "–".to_owned(),
+            n if n == EFFECTS.len() => "all".to_owned(),
+            _ => again.join(", "),
         }
+    }
+
+    /// Every kind, happened or not, and every effect: the page says what the code does.
+    #[test]
+    fn the_table_of_the_docs_is_true() {
+        let mut table = "| tried again | nothing happened | it may have | it did |\n\
+            |---|---|---|---|\n"
+            .to_owned();
+        for kind in KINDS {
+            let cells = [Happened::No, Happened::Maybe, Happened::Yes];
+            let cells = cells.map(|happened| repeated(kind, happened));
+            table.push_str(&format!("| `{kind}` | {} |\n", cells.join(" | ")));
+        }
+        assert_eq!(table, include_str!("table.md"), "the table is\n{table}");
+    }
+
+    /// A later `No` says nothing of the try before it.
+    #[test]
+    fn a_doubt_stays() {
+        let means = Assessment::fault(ErrorKind::RateLimited);
+        let behind =
+            |effect, doubt| decide(&Head::new(effect).with_key(), &means, Tried { doubt, ..TRIED });
+        assert_eq!(behind(FORGOTTEN, false), Decision::Again);
+        assert_eq!(behind(FORGOTTEN, true), Decision::Return);
+        assert_eq!(behind(KEYED, true), Decision::Again);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+/// The longest pause, unless said otherwise.
+const CAP: Duration = Duration::from_secs(32);
+
 /// How chance moves a pause.
 ///
 /// The names, and why full jitter is the default, are of "Exponential Backoff And Jitter" by
@@ -19,6 +22,9 @@ pub enum Jitter {
     /// Not at all: every client comes back at the same moment.
     None,
 }
+
+/// The pauses of one call, one after the other; `None` ends the retrying.
+type Next = Box<dyn FnMut() -> Option<Duration> + Send>;
 
 /// A source of pauses that is not ours.
 pub trait DelaySource: Send + Sync + 'static {
@@ -38,11 +44,14 @@ pub trait DelaySource: Send + Sync + 'static {
 /// assert_eq!(pauses, [1, 2, 4, 5]);
 /// ```
 #[derive(Clone)]
-pub struct Delays(Kind);
+pub struct Delays {
+    kind: Kind,
+    cap: Duration,
+}
 
 #[derive(Clone)]
 enum Kind {
-    Exponential { base: Duration, factor: f64, cap: Duration, jitter: Jitter },
+    Exponential { base: Duration, factor: f64, jitter: Jitter },
     List(Arc<[Duration]>),
     Source(Arc<dyn DelaySource>),
 }
@@ -53,13 +62,14 @@ impl Delays {
     /// A factor below 1 is taken as 1.
     #[must_use]
     pub const fn exponential(base: Duration, factor: f64, cap: Duration) -> Self {
-        Self(Kind::Exponential { base, factor, cap, jitter: Jitter::Full })
+        Self { kind: Kind::Exponential { base, factor, jitter: Jitter::Full }, cap }
     }
 
     /// The same pause each time, without jitter.
     #[must_use]
     pub const fn constant(pause: Duration) -> Self {
-        Self(Kind::Exponential { base: pause, factor: 1.0, cap: pause, jitter: Jitter::None })
+        let kind = Kind::Exponential { base: pause, factor: 1.0, jitter: Jitter::None };
+        Self { kind, cap: pause }
     }
 
     /// No pause.
@@ -71,19 +81,28 @@ impl Delays {
     /// These pauses in their order, the last one again and again.
     #[must_use]
     pub fn list(pauses: impl Into<Arc<[Duration]>>) -> Self {
-        Self(Kind::List(pauses.into()))
+        Self { kind: Kind::List(pauses.into()), cap: Duration::MAX }
     }
 
-    /// The pauses of a source of your own.
+    /// The pauses of a source of your own, each at most 32 s unless [`Delays::cap`] says otherwise.
     #[must_use]
     pub fn source(source: impl DelaySource) -> Self {
-        Self(Kind::Source(Arc::new(source)))
+        Self { kind: Kind::Source(Arc::new(source)), cap: CAP }
+    }
+
+    /// Sets the longest pause, jitter included.
+    ///
+    /// The other side's Retry-After may still be longer: only the deadline ends that.
+    #[must_use]
+    pub const fn cap(mut self, cap: Duration) -> Self {
+        self.cap = cap;
+        self
     }
 
     /// Sets how chance moves an exponential pause; the others have none.
     #[must_use]
     pub fn jitter(mut self, moved: Jitter) -> Self {
-        if let Kind::Exponential { jitter, .. } = &mut self.0 {
+        if let Kind::Exponential { jitter, .. } = &mut self.kind {
             *jitter = moved;
         }
         self
@@ -94,14 +113,14 @@ impl Delays {
     /// Pure. A source of your own has no such pauses: this is zero then.
     #[must_use]
     pub fn pause(&self, failed: u32, last: Duration, random: u64) -> Duration {
-        match &self.0 {
+        match &self.kind {
             Kind::Source(_) => Duration::ZERO,
             Kind::List(pauses) => {
                 let at = usize::try_from(failed.saturating_sub(1)).unwrap_or(usize::MAX);
-                pauses.get(at).or_else(|| pauses.last()).copied().unwrap_or_default()
+                pauses.get(at).or_else(|| pauses.last()).copied().unwrap_or_default().min(self.cap)
             }
-            Kind::Exponential { base, factor, cap, jitter } => {
-                let full = grown(*base, *factor, failed).min(*cap);
+            Kind::Exponential { base, factor, jitter } => {
+                let full = grown(*base, *factor, failed).min(self.cap);
                 let pause = match jitter {
                     Jitter::None => full,
                     Jitter::Full => between(Duration::ZERO, full, random),
@@ -110,33 +129,59 @@ impl Delays {
                         between(*base, last.max(*base).saturating_mul(3), random)
                     }
                 };
-                pause.min(*cap)
+                pause.min(self.cap)
             }
         }
     }
+}
 
-    /// Starts the source of one call, when the pauses are a source's.
-    pub(super) fn begin(&self) -> Option<Box<dyn FnMut() -> Option<Duration> + Send>> {
-        match &self.0 {
-            Kind::Source(source) => Some(source.begin()),
-            _ => None,
-        }
+impl Default for Delays {
+    /// One second, doubling to 32 s, with full jitter.
+    fn default() -> Self {
+        Self::exponential(Duration::from_secs(1), 2.0, CAP)
     }
 }
 
 impl fmt::Debug for Delays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Source(_) => f.write_str("Source"),
-            Kind::List(pauses) => f.debug_tuple("List").field(pauses).finish(),
-            Kind::Exponential { base, factor, cap, jitter } => f
-                .debug_struct("Exponential")
-                .field("base", base)
-                .field("factor", factor)
-                .field("cap", cap)
-                .field("jitter", jitter)
-                .finish(),
+        let mut f = match &self.kind {
+            Kind::Source(_) => f.debug_struct("Source"),
+            Kind::List(pauses) => {
+                let mut f = f.debug_struct("List");
+                f.field("pauses", pauses);
+                f
+            }
+            Kind::Exponential { base, factor, jitter } => {
+                let mut f = f.debug_struct("Exponential");
+                f.field("base", base).field("factor", factor).field("jitter", jitter);
+                f
+            }
+        };
+        f.field("cap", &self.cap).finish()
+    }
+}
+
+/// How far the pauses of one call have come.
+#[derive(Default)]
+pub(super) struct Pauses {
+    last: Duration,
+    source: Option<Next>,
+}
+
+impl Pauses {
+    /// The next pause; `None` when a source has no more.
+    pub(super) fn next(
+        &mut self,
+        delays: &Delays,
+        failed: u32,
+        draw: impl FnOnce() -> u64,
+    ) -> Option<Duration> {
+        if let Kind::Source(source) = &delays.kind {
+            let pause = self.source.get_or_insert_with(|| source.begin())();
+            return pause.map(|pause| pause.min(delays.cap));
         }
+        self.last = delays.pause(failed, self.last, draw());
+        Some(self.last)
     }
 }
 

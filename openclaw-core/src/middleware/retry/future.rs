@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,9 +14,14 @@ use tower_service::Service;
 
 use super::{
     Shared,
-    decide::{Decision, Tried, decide},
+    decide::{Decision, Tried, decide, is_safe},
+    delays::Pauses,
+    snapshot::Why,
 };
-use crate::policy::{Assessment, Head, Policy};
+use crate::{
+    Effect, Happened,
+    policy::{Assessment, Head, Policy},
+};
 
 pin_project! {
     /// The answer to come of a [`Retry`](super::Retry).
@@ -25,7 +31,7 @@ pin_project! {
     {
         service: S,
         policy: P,
-        shared: std::sync::Arc<Shared>,
+        shared: Arc<Shared>,
         // The request for the next try; none behind the last one.
         spare: Option<Req>,
         head: Head,
@@ -45,13 +51,47 @@ pin_project! {
 }
 
 /// How far the call has come.
-struct Course {
-    tries: u32,
-    attempts: u32,
-    waits: u32,
+pub(super) struct Course {
+    tried: Tried,
+    /// When the first try began; known where something depends on it.
     began: Option<Instant>,
-    last: Duration,
-    source: Option<Box<dyn FnMut() -> Option<Duration> + Send>>,
+    /// No try begins behind this.
+    until: Option<Instant>,
+    pauses: Pauses,
+}
+
+impl Course {
+    pub(super) fn begin(shared: &Shared, head: &Head) -> Self {
+        let within = shared.within();
+        let began = (head.effect.is_keyed() || within.is_some()).then(Instant::now);
+        let own = began.zip(within).and_then(|(began, within)| began.checked_add(within));
+        let until = match (own, head.deadline) {
+            (Some(own), Some(deadline)) => Some(own.min(deadline)),
+            (own, deadline) => own.or(deadline),
+        };
+        let (attempts, waits) = (shared.attempts(), shared.waits());
+        let tried = Tried { tries: 1, attempts, waits, since: Duration::ZERO, doubt: false };
+        Self { tried, began, until, pauses: Pauses::default() }
+    }
+
+    /// May there be a try behind the present one?
+    pub(super) const fn may_go_on(&self) -> bool {
+        self.tried.tries < self.tried.attempts || self.tried.waits > 0
+    }
+
+    /// The moment of the next try, behind this pause; `None` when that is too late.
+    fn next_at(
+        &self,
+        head: &Head,
+        means: &Assessment,
+        now: Instant,
+        pause: Duration,
+    ) -> Option<Instant> {
+        let at = now.checked_add(pause)?;
+        let in_time = self.until.is_none_or(|until| at < until);
+        let since = self.began.map_or(Duration::ZERO, |began| at - began);
+        (in_time && is_safe(head, means, Tried { since, ..self.tried })).then_some(at)
+    }
 }
 
 /// What comes behind an outcome.
@@ -65,32 +105,17 @@ impl<S, P, Req> RetryFuture<S, P, Req>
 where
     S: Service<Req>,
 {
-    pub(super) fn new(
+    pub(super) const fn new(
         service: S,
         policy: P,
-        shared: std::sync::Arc<Shared>,
+        shared: Arc<Shared>,
         spare: Option<Req>,
         head: Head,
+        course: Course,
         first: S::Future,
     ) -> Self {
-        let began = head.effect.is_keyed().then(Instant::now);
-        let course = Course {
-            tries: 1,
-            attempts: shared.attempts(),
-            waits: shared.waits(),
-            began,
-            last: Duration::ZERO,
-            source: None,
-        };
-        Self {
-            service,
-            policy,
-            shared,
-            spare,
-            head,
-            course,
-            state: State::Trying { future: first },
-        }
+        let state = State::Trying { future: first };
+        Self { service, policy, shared, spare, head, course, state }
     }
 }
 
@@ -109,13 +134,22 @@ where
                 StateProjection::Trying { future } => {
                     let outcome = ready!(future.poll(cx));
                     let means = this.policy.assess(outcome.as_ref());
-                    match next(this.shared, this.course, this.head, &means, this.spare.is_some()) {
-                        Next::Return => return Poll::Ready(outcome),
-                        Next::Exhausted => return Poll::Ready(this.policy.exhausted(outcome)),
+                    let has_spare = this.spare.is_some();
+                    let outcome = match next(this.shared, this.course, this.head, &means, has_spare)
+                    {
+                        Next::Return => outcome,
+                        Next::Exhausted => this.policy.exhausted(outcome),
                         Next::PauseUntil(at) => {
                             this.state.set(State::Pausing { sleep: sleep_until(at) });
+                            continue;
                         }
-                    }
+                    };
+                    let doubtful = this.course.tried.doubt && !means.is_success();
+                    return Poll::Ready(if doubtful {
+                        this.policy.in_doubt(outcome)
+                    } else {
+                        outcome
+                    });
                 }
                 StateProjection::Pausing { sleep } => {
                     ready!(sleep.poll(cx));
@@ -123,14 +157,19 @@ where
                 }
                 StateProjection::Readying => {
                     if let Err(e) = ready!(this.service.poll_ready(cx)) {
-                        return Poll::Ready(Err(e));
+                        let outcome = Err(e);
+                        return Poll::Ready(if this.course.tried.doubt {
+                            this.policy.in_doubt(outcome)
+                        } else {
+                            outcome
+                        });
                     }
-                    let more =
-                        this.course.tries + 1 < this.course.attempts || this.course.waits > 0;
+                    this.course.tried.tries += 1;
+                    let more = this.course.may_go_on();
                     let spare = if more { this.spare.clone() } else { this.spare.take() };
+                    // A pause is begun only with a request in hand: see `next`.
                     let Some(request) = spare else { return Poll::Pending };
-                    this.course.tries += 1;
-                    let attempt = this.head.attempt.saturating_add(this.course.tries - 1);
+                    let attempt = this.head.attempt.saturating_add(this.course.tried.tries - 1);
                     let request = this.policy.stamp(request, this.head.deadline, attempt);
                     let future = this.service.call(request);
                     this.state.set(State::Trying { future });
@@ -151,55 +190,64 @@ fn next(
         shared.went_well();
         return Next::Return;
     }
-    let since = course.began.map_or(Duration::ZERO, |began| began.elapsed());
-    let tried =
-        Tried { tries: course.tries, attempts: course.attempts, since, waits: course.waits };
-    match decide(head, means, tried) {
+    if !means.is_transient() {
+        return Next::Return;
+    }
+    let now = Instant::now();
+    course.tried.since = course.began.map_or(Duration::ZERO, |began| now - began);
+    match decide(head, means, course.tried) {
         Decision::Return => Next::Return,
         Decision::Spent => {
-            shared.gave_up("the attempts are spent", means);
+            shared.gave_up(Why::Attempts, course.tried.tries, means);
             Next::Exhausted
         }
         _ if !has_spare => Next::Return,
         Decision::Wait(after) => {
-            let Some(at) = in_time(head, after) else { return Next::Return };
-            course.waits -= 1;
+            let Some(at) = course.next_at(head, means, now, after) else {
+                shared.gave_up(Why::Time, course.tried.tries, means);
+                return Next::Return;
+            };
+            course.tried.waits -= 1;
             // The try did not leave this process.
-            course.tries -= 1;
+            course.tried.tries -= 1;
+            shared.waits_for(after, means);
             Next::PauseUntil(at)
         }
-        Decision::Again => again(shared, course, head, means),
+        Decision::Again => again(shared, course, head, means, now),
     }
 }
 
-fn again(shared: &Shared, course: &mut Course, head: &Head, means: &Assessment) -> Next {
-    let Some(own) = shared.pause(course.tries, course.last, &mut course.source) else {
-        shared.gave_up("there are no more pauses", means);
+fn again(
+    shared: &Shared,
+    course: &mut Course,
+    head: &Head,
+    means: &Assessment,
+    now: Instant,
+) -> Next {
+    let tries = course.tried.tries;
+    let Some(own) = shared.pause(&mut course.pauses, tries) else {
+        shared.gave_up(Why::Pauses, tries, means);
         return Next::Exhausted;
     };
     let pause = own.max(means.retry_after.unwrap_or_default());
-    let Some(at) = in_time(head, pause) else {
+    let Some(at) = course.next_at(head, means, now, pause) else {
         // Who has more time may still come back: it is not exhausted.
-        shared.gave_up("the next try would be too late", means);
+        shared.gave_up(Why::Time, tries, means);
         return Next::Return;
     };
     if !shared.withdraw(means.is_throttled()) {
-        shared.gave_up("the retry budget is empty", means);
+        shared.gave_up(Why::Budget, tries, means);
         return Next::Exhausted;
     }
-    course.last = own;
-    shared.tries_again(course.tries, pause, means);
+    course.tried.doubt |= means.happened != Happened::No && head.effect != Effect::Pure;
+    shared.tries_again(tries, pause, means);
     Next::PauseUntil(at)
-}
-
-/// The moment after this pause, if the call still has time then.
-fn in_time(head: &Head, pause: Duration) -> Option<Instant> {
-    let at = Instant::now().checked_add(pause)?;
-    head.deadline.is_none_or(|deadline| at < deadline).then_some(at)
 }
 
 impl<S: Service<Req>, P, Req> fmt::Debug for RetryFuture<S, P, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryFuture").field("tries", &self.course.tries).finish_non_exhaustive()
+        f.debug_struct("RetryFuture")
+            .field("tries", &self.course.tried.tries)
+            .finish_non_exhaustive()
     }
 }

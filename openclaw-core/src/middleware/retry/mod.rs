@@ -1,16 +1,18 @@
 //! Tries again, where that is safe.
 
+#[cfg(feature = "backoff")]
+mod backoff;
 mod budget;
 mod decide;
 mod delays;
 mod future;
+mod presets;
+mod shared;
+mod snapshot;
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,11 +24,10 @@ pub use self::{
     budget::Budget,
     delays::{DelaySource, Delays, Jitter},
     future::RetryFuture,
+    snapshot::{GivenUp, RetrySnapshot},
 };
-use crate::{
-    Rng, SystemRng,
-    policy::{Assessment, ByHead, Policy},
-};
+use self::{future::Course, shared::Shared};
+use crate::policy::{ByHead, Policy};
 
 /// Tries a failed call again, where that is safe and there is time.
 ///
@@ -36,12 +37,20 @@ use crate::{
 /// | pauses | 1 s, doubling to 32 s, full jitter | never shorter than the other side's Retry-After |
 /// | budget | 100 tokens | see [`Budget`] |
 ///
-/// Only transient faults are tried again. Behind a try that *may* have happened, only a call
-/// that may be repeated is: `Pure`, `AtLeastOnce`, or `Keyed` with a key inside its retention.
+/// Only transient faults are tried again, and once a try *may* have happened, only a call that
+/// may be repeated: `Pure`, `AtLeastOnce`, or `Keyed` with a key that is still inside its
+/// retention when the next try begins.
+///
+#[doc = include_str!("table.md")]
+///
 /// When the next try would come behind the deadline it gives up at once, and returns the outcome
 /// with its Retry-After. When the tries or the budget are spent the outcome is marked exhausted:
 /// an outer retry does not multiply them. A refusal of our own layers is returned as it is; it
-/// costs neither a try nor budget.
+/// costs neither a try nor budget. It emits an event for each retry (debug) and each call that it
+/// gives up (warn), none for a success.
+///
+/// The setters that take `&self` change a layer at work: clones share them, and so do all
+/// services that were made. Those that take `self` make a layer of its own.
 ///
 /// The request is cloned once a try. The service is cloned, too: the future makes the later
 /// tries on it, and readies it before each.
@@ -76,78 +85,17 @@ pub struct RetryLayer<P = ByHead> {
     policy: P,
 }
 
-/// What all tries of a layer share.
-pub(crate) struct Shared {
-    attempts: AtomicU32,
-    waits: AtomicU32,
-    delays: Mutex<Delays>,
-    budget: Option<Budget>,
-    /// Every draw takes the next number, whichever clone draws.
-    dice: AtomicU64,
-    again: AtomicU64,
-    given_up: AtomicU64,
-}
-
-/// How a retry is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct RetrySnapshot {
-    /// Tries behind a failed one.
-    pub retries: u64,
-    /// Calls that were given up although they could have been tried again.
-    pub given_up: u64,
-    /// Tokens of the budget; `None` without one.
-    pub budget: Option<f64>,
-}
-
 impl RetryLayer {
     /// Three tries with these pauses.
     #[must_use]
     pub fn new(delays: Delays) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                attempts: AtomicU32::new(3),
-                waits: AtomicU32::new(0),
-                delays: Mutex::new(delays),
-                budget: Some(Budget::default()),
-                dice: AtomicU64::new(SystemRng.next_u64()),
-                again: AtomicU64::new(0),
-                given_up: AtomicU64::new(0),
-            }),
-            policy: ByHead,
-        }
-    }
-
-    /// For tools: one call and three retries, from 500 ms.
-    #[must_use]
-    pub fn tools() -> Self {
-        let (first, cap) = (Duration::from_millis(500), Duration::from_secs(32));
-        Self::new(Delays::exponential(first, 2.0, cap)).attempts(4)
-    }
-
-    /// For agents: three tries, 1 to 5 s apart.
-    #[must_use]
-    pub fn agents() -> Self {
-        let (first, cap) = (Duration::from_secs(1), Duration::from_secs(5));
-        Self::new(Delays::exponential(first, 5.0, cap).jitter(Jitter::Decorrelated))
-    }
-
-    /// For deliveries: five tries, from 1 s.
-    #[must_use]
-    pub fn delivery() -> Self {
-        Self::default().attempts(5)
-    }
-
-    /// For HTTP clients: six retries behind 1, 2, 4 … 32 s.
-    #[must_use]
-    pub fn clients() -> Self {
-        Self::default().attempts(7)
+        Self { shared: Arc::new(Shared::new(delays)), policy: ByHead }
     }
 }
 
 impl Default for RetryLayer {
     fn default() -> Self {
-        Self::new(Delays::exponential(Duration::from_secs(1), 2.0, Duration::from_secs(32)))
+        Self::new(Delays::default())
     }
 }
 
@@ -161,8 +109,15 @@ impl<P> RetryLayer<P> {
     /// Tries in all, the first one included; 0 is taken as 1.
     #[must_use]
     pub fn attempts(self, attempts: u32) -> Self {
-        self.set_attempts(attempts);
-        self
+        self.remade(|shared| shared.set_attempts(attempts))
+    }
+
+    /// Begins no try later than this behind the first one, whatever the deadline allows.
+    ///
+    /// Without end unless set.
+    #[must_use]
+    pub fn within(self, total: Duration) -> Self {
+        self.remade(|shared| shared.set_within(Some(total)))
     }
 
     /// Waits up to this often a call when a layer inside refuses and says when to come back.
@@ -170,127 +125,65 @@ impl<P> RetryLayer<P> {
     /// Such a wait costs neither a try nor budget. None unless set.
     #[must_use]
     pub fn wait_for_refusals(self, times: u32) -> Self {
-        self.shared.waits.store(times, Ordering::Relaxed);
-        self
+        self.remade(|shared| shared.set_waits(times))
     }
 
     /// Makes the pauses repeatable.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
-        self.shared.dice.store(seed, Ordering::Relaxed);
-        self
+        self.remade(|shared| shared.set_seed(seed))
     }
 
     /// Shares this budget with other layers; `None` retries without one.
     #[must_use]
     pub fn budget(self, budget: Option<Budget>) -> Self {
-        let old = &self.shared;
-        let shared = Shared {
-            attempts: AtomicU32::new(old.attempts()),
-            waits: AtomicU32::new(old.waits()),
-            delays: Mutex::new(old.delays()),
-            budget,
-            dice: AtomicU64::new(old.dice.load(Ordering::Relaxed)),
-            again: AtomicU64::new(0),
-            given_up: AtomicU64::new(0),
-        };
-        Self { shared: Arc::new(shared), policy: self.policy }
+        self.remade(|shared| shared.share_budget(budget))
     }
 
     /// Changes the tries in all, for calls that begin from now on; 0 is taken as 1.
     pub fn set_attempts(&self, attempts: u32) {
-        self.shared.attempts.store(attempts.max(1), Ordering::Relaxed);
+        self.shared.set_attempts(attempts);
+    }
+
+    /// Changes the time for all tries, for calls that begin from now on.
+    pub fn set_within(&self, total: Option<Duration>) {
+        self.shared.set_within(total);
+    }
+
+    /// Changes how often refusals are waited for, for calls that begin from now on.
+    pub fn set_wait_for_refusals(&self, times: u32) {
+        self.shared.set_waits(times);
     }
 
     /// Changes the pauses that begin from now on. The budget keeps what it has.
     pub fn set_delays(&self, delays: Delays) {
-        *self.shared.delays.lock().unwrap_or_else(PoisonError::into_inner) = delays;
+        self.shared.set_delays(delays);
+    }
+
+    /// Changes the most tokens of the budget, for all who share it; 0 retries without one.
+    ///
+    /// What is left stays, as far as it fits.
+    pub fn set_budget(&self, tokens: u32) {
+        self.shared.set_budget(tokens);
     }
 
     /// The budget, when there is one.
     #[must_use]
     pub fn spending(&self) -> Option<&Budget> {
-        self.shared.budget.as_ref()
+        self.shared.budget()
     }
 
     /// How it is doing.
     #[must_use]
     pub fn snapshot(&self) -> RetrySnapshot {
-        RetrySnapshot {
-            retries: self.shared.again.load(Ordering::Relaxed),
-            given_up: self.shared.given_up.load(Ordering::Relaxed),
-            budget: self.shared.budget.as_ref().map(Budget::left),
-        }
-    }
-}
-
-impl Shared {
-    fn attempts(&self) -> u32 {
-        self.attempts.load(Ordering::Relaxed)
+        self.shared.snapshot()
     }
 
-    fn waits(&self) -> u32 {
-        self.waits.load(Ordering::Relaxed)
-    }
-
-    fn delays(&self) -> Delays {
-        self.delays.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn went_well(&self) {
-        if let Some(budget) = &self.budget {
-            budget.deposit();
-        }
-    }
-
-    fn withdraw(&self, throttled: bool) -> bool {
-        self.budget.as_ref().is_none_or(|budget| budget.withdraw(throttled))
-    }
-
-    /// The pause behind this many failures; `None` when a source has no more.
-    fn pause(
-        &self,
-        failed: u32,
-        last: Duration,
-        source: &mut Option<Box<dyn FnMut() -> Option<Duration> + Send>>,
-    ) -> Option<Duration> {
-        let delays = self.delays();
-        if source.is_none() {
-            *source = delays.begin();
-        }
-        match source {
-            Some(next) => next(),
-            None => Some(delays.pause(failed, last, self.draw())),
-        }
-    }
-
-    /// The next 64 random bits: SplitMix64 (Steele, Lea, Flood, 2014), on one counter.
-    fn draw(&self) -> u64 {
-        const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
-        let state = self.dice.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn tries_again(&self, tries: u32, pause: Duration, means: &Assessment) {
-        self.again.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(tries, pause_ms = pause.as_millis(), fault = ?means.fault, "trying again");
-    }
-
-    fn gave_up(&self, why: &'static str, means: &Assessment) {
-        self.given_up.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(fault = ?means.fault, "gave up: {why}");
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("attempts", &self.attempts())
-            .field("delays", &self.delays())
-            .field("budget", &self.budget)
-            .finish_non_exhaustive()
+    /// A layer of its own: clones that were made before keep their settings.
+    fn remade(self, change: impl FnOnce(&mut Shared)) -> Self {
+        let mut shared = self.shared.fork();
+        change(&mut shared);
+        Self { shared: Arc::new(shared), policy: self.policy }
     }
 }
 
@@ -334,10 +227,10 @@ where
         let head = self.policy.head(&request);
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
-        let once = self.shared.attempts() <= 1 && self.shared.waits() == 0;
-        let spare = (!once).then(|| request.clone());
+        let course = Course::begin(&self.shared, &head);
+        let spare = course.may_go_on().then(|| request.clone());
         let first = ready.call(request);
         let (policy, shared) = (self.policy.clone(), Arc::clone(&self.shared));
-        RetryFuture::new(ready, policy, shared, spare, head, first)
+        RetryFuture::new(ready, policy, shared, spare, head, course, first)
     }
 }

@@ -74,6 +74,16 @@ impl Assessment {
         self
     }
 
+    /// Says that an earlier try of the same call may have happened.
+    #[must_use]
+    pub const fn in_doubt(mut self) -> Self {
+        if matches!(self.happened, Happened::No) {
+            self.happened = Happened::Maybe;
+        }
+        self.local = false;
+        self
+    }
+
     /// Did the call do what it should?
     #[must_use]
     pub const fn is_success(&self) -> bool {

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use tokio::time::Instant;
 
-use super::{Advice, Assessment, Exhausted, Fault, Head, Policy, by_status};
+use super::{Advice, Assessment, Exhausted, Fault, Head, InDoubt, Policy, by_status};
 use crate::{Call, SystemClock, http::Body};
 
 /// Reads the head of a [`Call`]; the default of every layer.
@@ -73,6 +73,16 @@ where
             && let Some(response) = (answer as &mut dyn Any).downcast_mut::<http::Response<Body>>()
         {
             response.extensions_mut().insert(Exhausted);
+        }
+        outcome
+    }
+
+    fn in_doubt(&self, outcome: Result<Res, Err>) -> Result<Res, Err> {
+        let mut outcome = outcome.map_err(Fault::in_doubt);
+        if let Ok(answer) = &mut outcome
+            && let Some(response) = (answer as &mut dyn Any).downcast_mut::<http::Response<Body>>()
+        {
+            response.extensions_mut().insert(InDoubt);
         }
         outcome
     }

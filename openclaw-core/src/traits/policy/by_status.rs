@@ -53,6 +53,11 @@ pub struct ByStatus;
 #[non_exhaustive]
 pub struct Exhausted;
 
+/// Marks a response behind an earlier try that may have happened, among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InDoubt;
+
 impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
     fn head(&self, request: &Request<B>) -> Head {
         let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
@@ -78,11 +83,20 @@ impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
         }
         outcome
     }
+
+    fn in_doubt(&self, outcome: Result<Response<R>, Err>) -> Result<Response<R>, Err> {
+        let mut outcome = outcome.map_err(Fault::in_doubt);
+        if let Ok(response) = &mut outcome {
+            response.extensions_mut().insert(InDoubt);
+        }
+        outcome
+    }
 }
 
 pub(super) fn assess(status: StatusCode, headers: &HeaderMap, marks: &Extensions) -> Assessment {
     let Some(kind) = fault(status).or_else(|| grpc(headers)) else { return Assessment::SUCCESS };
     let means = Assessment::fault(kind).with_exhausted(marks.get::<Exhausted>().is_some());
+    let means = if marks.get::<InDoubt>().is_some() { means.in_doubt() } else { means };
     if !kind.is_transient() {
         return means;
     }

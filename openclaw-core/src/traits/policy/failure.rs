@@ -13,6 +13,10 @@ pub trait Fault: From<Refusal> + Send + 'static {
     /// The same error, its attempts spent.
     #[must_use]
     fn into_exhausted(self) -> Self;
+
+    /// The same error, where an earlier try of the call may have happened.
+    #[must_use]
+    fn in_doubt(self) -> Self;
 }
 
 impl Fault for Error {
@@ -26,6 +30,10 @@ impl Fault for Error {
 
     fn into_exhausted(self) -> Self {
         self.exhausted()
+    }
+
+    fn in_doubt(self) -> Self {
+        Self::in_doubt(self)
     }
 }
 
@@ -67,7 +75,7 @@ impl<E: Send + 'static> Fault for Failure<E> {
     fn assess(&self) -> Assessment {
         match self {
             Self::Refused(refusal) => Assessment::fault(refusal.reason().kind())
-                .with_happened(refusal.reason().happened())
+                .with_happened(refusal.happened())
                 .with_retry_after(refusal.retry_after())
                 .refused_here(refusal.is_local())
                 .with_exhausted(refusal.is_exhausted()),
@@ -81,6 +89,13 @@ impl<E: Send + 'static> Fault for Failure<E> {
             Self::Inner { error, means } => {
                 Self::Inner { error, means: means.with_exhausted(true) }
             }
+        }
+    }
+
+    fn in_doubt(self) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.in_doubt()),
+            Self::Inner { error, means } => Self::Inner { error, means: means.in_doubt() },
         }
     }
 }

@@ -19,7 +19,7 @@ pub use self::{
     advice::{Advice, retry_after},
     assessment::Assessment,
     by_head::ByHead,
-    by_status::{ByStatus, Exhausted},
+    by_status::{ByStatus, Exhausted, InDoubt},
     closures::{Closures, policy},
     failure::{Failure, Fault},
     validator::{Validator, Violation},
@@ -58,6 +58,16 @@ pub trait Policy<Req, Res, Err>: Clone + Send + Sync + 'static {
     /// # Errors
     /// The outcome's own, marked.
     fn exhausted(&self, outcome: Result<Res, Err>) -> Result<Res, Err> {
+        outcome
+    }
+
+    /// Marks that an earlier try of the same call may have happened.
+    ///
+    /// A later try that was refused does not undo it: who releases a claim has to know.
+    ///
+    /// # Errors
+    /// The outcome's own, marked.
+    fn in_doubt(&self, outcome: Result<Res, Err>) -> Result<Res, Err> {
         outcome
     }
 }

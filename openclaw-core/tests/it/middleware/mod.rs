@@ -1,6 +1,8 @@
 //! The layers, each tried as a host would use it.
 
 mod advice;
+#[cfg(feature = "backoff")]
+mod backoff;
 mod breaker;
 mod concurrency;
 mod config;

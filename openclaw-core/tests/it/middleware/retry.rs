@@ -5,6 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use openclaw_core::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Reason, Refusal,
     TenantId,
     middleware::{Budget, DelaySource, Delays, Jitter, RetryLayer},
-    policy::{ByStatus, Failure},
+    policy::{ByStatus, Failure, Policy},
     skill::SkillManifest,
 };
 use proptest::prelude::*;
@@ -104,8 +105,64 @@ async fn what_may_have_happened_is_repeated_only_where_that_is_safe() {
     assert_eq!(tries(Effect::Keyed { retention: 60 * S }).await, (3, true));
     assert_eq!(tries(Effect::Reconcilable).await, (1, false));
     assert_eq!(tries(Effect::AtMostOnce).await, (1, false));
-    // The first retry comes at 1 s, the second would come behind the retention.
-    assert_eq!(tries(Effect::Keyed { retention: S / 2 }).await, (2, false));
+    // The retries come at 1 s and at 2 s: none of them behind the retention.
+    assert_eq!(tries(Effect::Keyed { retention: S / 2 }).await, (1, false));
+    assert_eq!(tries(Effect::Keyed { retention: S }).await, (1, false));
+    assert_eq!(tries(Effect::Keyed { retention: S * 3 / 2 }).await, (2, false));
+}
+
+/// The first try may have happened; that the second surely did not changes nothing of it.
+#[tokio::test(start_paused = true)]
+async fn a_no_behind_a_maybe_does_not_outlive_the_key() {
+    let remote = Remote::new(|n| match n {
+        1 => Err(Error::new(ErrorKind::Timeout, "no answer")),
+        2 => Err(Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(120 * S)),
+        _ => Ok(n),
+    });
+    let layer = steady().attempts(9);
+    let e = remote.ask(&layer, call(Effect::Keyed { retention: 60 * S })).await;
+    let e = e.expect_err("the third would come behind the retention");
+    assert_eq!((remote.tries(), e.kind()), (2, ErrorKind::RateLimited));
+    assert_eq!(e.happened(), Happened::Maybe, "the claim must not be released");
+    assert_eq!(layer.snapshot().given_up.time, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_behind_a_maybe_is_in_doubt() {
+    let refuse = || Refusal::new(Reason::CircuitOpen, "crm").with_retry_after(S);
+    let remote = Remote::new(move |n| match n {
+        1 => Err(Error::new(ErrorKind::Timeout, "no answer")),
+        _ => Err(refuse().into()),
+    });
+    let happened = async |effect| {
+        remote.tries.store(0, Ordering::Relaxed);
+        let e = remote.ask(&steady(), call(effect)).await.expect_err("refused");
+        (remote.tries(), e.kind(), e.happened())
+    };
+    let keyed = Effect::Keyed { retention: 60 * S };
+    let expected = |happened| (2, ErrorKind::CircuitOpen, happened);
+    assert_eq!(happened(keyed).await, expected(Happened::Maybe));
+    assert_eq!(happened(Effect::AtLeastOnce).await, expected(Happened::Maybe));
+    assert_eq!(happened(Effect::Pure).await, expected(Happened::No), "nothing can have happened");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_behind_a_maybe_is_in_doubt() {
+    type Answer = Result<http::Response<()>, Failure<std::convert::Infallible>>;
+    let tries = AtomicU32::new(0);
+    let leaf = service_fn(|_: http::Request<()>| {
+        let status = [504, 404][tries.fetch_add(1, Ordering::Relaxed) as usize];
+        let answer: Answer = Ok(http::Response::builder().status(status).body(()).unwrap());
+        std::future::ready(answer)
+    });
+    let layer = RetryLayer::new(Delays::none()).policy(ByStatus);
+    let delete = http::Request::delete("/orders/7").body(()).unwrap();
+    let answer = ServiceBuilder::new().layer(layer).service(leaf).oneshot(delete).await;
+    let means = Policy::<http::Request<()>, _, Failure<std::convert::Infallible>>::assess(
+        &ByStatus,
+        answer.as_ref(),
+    );
+    assert_eq!((means.fault, means.happened), (Some(ErrorKind::NotFound), Happened::Maybe));
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,6 +210,69 @@ async fn a_pause_beyond_the_deadline_is_not_begun() {
     let e = remote.ask(&steady(), near).await.expect_err("it is busy");
     assert_eq!(began.elapsed(), Duration::ZERO, "it gives up at once");
     assert_eq!((e.retry_after(), e.is_exhausted()), (Some(60 * S), false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_try_begins_behind_the_time_for_all_of_them() {
+    let layer = steady().attempts(9).within(S * 5 / 2);
+    let (remote, began) = (Remote::new(down), Instant::now());
+    let e = remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!((remote.tries(), began.elapsed()), (3, 2 * S), "it does not sleep the rest away");
+    assert!(!e.is_exhausted(), "whoever has more time may go on");
+    layer.set_within(None);
+    let remote = Remote::new(down);
+    remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!(remote.tries(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_waited_for_beyond_the_deadline() {
+    let refuse = |_| Err(Refusal::new(Reason::RateLimited, "crm").with_retry_after(9 * S).into());
+    let (remote, began) = (Remote::new(refuse), Instant::now());
+    let patient = steady().wait_for_refusals(5).within(8 * S);
+    let e = remote.ask(&patient, call(Effect::Pure)).await.expect_err("refused");
+    assert_eq!((remote.tries(), began.elapsed()), (1, Duration::ZERO));
+    assert_eq!(e.retry_after(), Some(9 * S));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_counts_why_it_gave_up() {
+    let ask = async |layer: &RetryLayer| {
+        Remote::new(down).ask(layer, call(Effect::Pure)).await.expect_err("it is down");
+    };
+    let layer = steady().budget(Some(Budget::new(3)));
+    ask(&layer).await;
+    ask(&layer).await;
+    layer.set_within(Some(S));
+    ask(&layer).await;
+    let counted = layer.snapshot();
+    let given_up = counted.given_up;
+    assert_eq!((given_up.attempts, given_up.budget, given_up.time), (1, 1, 1));
+    assert_eq!((given_up.total(), counted.retries), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_comes_and_goes_at_run_time() {
+    let layer = steady().attempts(10).budget(Some(Budget::new(2)));
+    let tries = async || {
+        let remote = Remote::new(down);
+        remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is down");
+        remote.tries()
+    };
+    assert_eq!(tries().await, 3);
+    layer.set_budget(0);
+    assert_eq!((tries().await, layer.snapshot().budget), (10, None));
+    layer.set_budget(50);
+    assert_eq!(tries().await, 1, "it kept what it had: nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_builder_leaves_its_clones_alone() {
+    let layer = steady();
+    let other = layer.clone().attempts(7);
+    let remote = Remote::new(down);
+    remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is down");
+    assert_eq!((remote.tries(), other.snapshot().retries), (3, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,6 +389,63 @@ async fn clones_draw_different_pauses_and_a_seed_repeats_them() {
     assert_ne!(drawn, sessions(&RetryLayer::clients().seed(8)).await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_layer_made_of_a_clone_does_not_repeat_its_pauses() {
+    let layer = RetryLayer::clients().seed(7);
+    let other = layer.clone().attempts(7);
+    assert_ne!(sessions(&layer).await, sessions(&other).await);
+    assert_ne!(sessions(&RetryLayer::clients()).await, sessions(&RetryLayer::clients()).await);
+}
+
+/// A service that takes a second to get ready, again behind each call.
+#[derive(Clone)]
+struct Slow {
+    tries: Arc<AtomicU32>,
+    since: Option<Instant>,
+}
+
+impl Service<Call<()>> for Slow {
+    type Response = u32;
+    type Error = Error;
+    type Future = std::future::Ready<Result<u32, Error>>;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Error>> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= S {
+            return Poll::Ready(Ok(()));
+        }
+        let waker = cx.waker().clone();
+        tokio::spawn(async move {
+            tokio::time::sleep_until(since + S).await;
+            waker.wake();
+        });
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Call<()>) -> Self::Future {
+        assert!(self.since.take().is_some_and(|since| since.elapsed() >= S), "it is ready");
+        self.tries.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(down(0))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_is_readied_before_each_try_and_may_be_dropped_then() {
+    // Ready at 1 s, tried; paused until 2 s, ready at 3 s, tried; at 5 s once more.
+    for (dropped_at, tries) in
+        [(500, 0), (1_500, 1), (2_500, 1), (3_500, 2), (4_500, 2), (6_000, 3)]
+    {
+        let slow = Slow { tries: Arc::default(), since: None };
+        let made = Arc::clone(&slow.tries);
+        let answer =
+            ServiceBuilder::new().layer(steady()).service(slow).oneshot(call(Effect::Pure));
+        drop(tokio::time::timeout(Duration::from_millis(dropped_at), answer).await);
+        assert_eq!(made.load(Ordering::Relaxed), tries, "dropped at {dropped_at} ms");
+        sleep(60 * S).await;
+        assert_eq!(made.load(Ordering::Relaxed), tries, "dropped at {dropped_at} ms");
+    }
+}
+
 /// Dropped at every await point, it makes no further try.
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_makes_no_further_try() {
@@ -290,6 +467,23 @@ async fn a_dropped_call_makes_no_further_try() {
         let made = tries.load(Ordering::Relaxed);
         sleep(60 * S).await;
         assert_eq!(tries.load(Ordering::Relaxed), made);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the seed, no two of three sessions pause alike.
+    #[test]
+    fn no_seed_makes_clones_pause_alike(seed: u64) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        let layer = RetryLayer::clients().seed(seed);
+        let drawn = runtime.block_on(sessions(&layer));
+        for (i, one) in drawn.iter().enumerate() {
+            prop_assert_eq!(one.len(), 7);
+            prop_assert!(!drawn[i + 1..].contains(one));
+        }
     }
 }
 
