@@ -178,12 +178,14 @@ impl<S> RequestQueue<S> {
                 .map_err(|e| Error::new(ErrorKind::Unclassified, e.to_string()))?,
         };
         let request = Arc::clone(call.payload());
-        let digest = Digest::of_json("openclaw.arguments", &request);
+        let arguments = Digest::of_json("openclaw.arguments", &request);
+        let parts = [call.target().as_bytes(), arguments.as_bytes()];
+        let fingerprint = Digest::of("openclaw.request", parts).short();
         Ok(JobRow {
             queue: Arc::clone(&self.book.name),
             call: EffectRecord {
                 target: call.target().into(),
-                fingerprint: digest.short(),
+                fingerprint,
                 request,
                 effect: call.effect(),
                 approval: None,

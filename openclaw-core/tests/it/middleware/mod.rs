@@ -6,6 +6,7 @@ mod config;
 mod fallback;
 mod lift;
 mod policy;
+mod queue;
 mod rate_limit;
 mod retry;
 mod timeout;
