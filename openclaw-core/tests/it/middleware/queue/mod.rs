@@ -2,6 +2,7 @@
 
 mod crash;
 mod ends;
+mod faults;
 
 use std::{
     future::Future,
