@@ -91,14 +91,14 @@ pub(super) fn settle(
 ) -> Result<JobRow> {
     match outcome {
         Outcome::Called(Ok(answer)) => end(row.clone(), Event::Succeeded(answer)),
-        Outcome::Called(Err(e)) => failed(row, e, attempts, pause, now),
+        Outcome::Called(Err(e)) => failed(row, &e, attempts, pause, now),
         Outcome::Asked(heard) => asked(row, heard, pause, now),
     }
 }
 
 fn failed(
     row: &JobRow,
-    e: Arc<Error>,
+    e: &Arc<Error>,
     attempts: u32,
     pause: Duration,
     now: Timestamp,
@@ -106,7 +106,7 @@ fn failed(
     let event = match e.happened() {
         Happened::Maybe => Event::Lost,
         Happened::No if e.kind().is_transient() => Event::NotSent,
-        Happened::No | Happened::Yes => Event::Failed(Arc::clone(&e)),
+        Happened::No | Happened::Yes => Event::Failed(Arc::clone(e)),
     };
     let call = row.call.after(event)?;
     let mut row = JobRow { call, owner: None, ..row.clone() };
@@ -115,13 +115,13 @@ fn failed(
         Plan::Park(reason) => return end(row, Event::Park(reason.into())),
         Plan::Dispatch | Plan::Reconcile => {}
     }
-    if is_ours(&e) {
+    if is_ours(e) {
         // The limits of this process said no: it keeps its turn, and has spent nothing.
         return Ok(JobRow { due: row.place, ..row });
     }
     row.failed = row.failed.saturating_add(1);
     if row.failed >= attempts || e.is_exhausted() {
-        return spend_by(row, &e);
+        return spend_by(row, e);
     }
     Ok(later(row, pause.max(e.retry_after().unwrap_or_default()), now))
 }

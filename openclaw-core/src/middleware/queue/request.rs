@@ -131,7 +131,9 @@ impl<S> RequestQueue<S> {
         };
         RequestQueueBuilder { book, service }
     }
+}
 
+impl<S: Send + Sync> RequestQueue<S> {
     /// Takes a call in; it is durable when its id is here.
     ///
     /// # Errors
@@ -308,7 +310,7 @@ impl<S> RequestQueue<S> {
 
 impl<S> RequestQueue<S>
 where
-    S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Clone + Send + 'static,
+    S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<Error> + Send,
 {

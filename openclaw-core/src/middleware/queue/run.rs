@@ -30,7 +30,7 @@ type Hold = (TenantId, Duration);
 /// Runs jobs until `stop` is raised, then waits for those in hand.
 pub(super) async fn run<S>(book: &Arc<Book>, service: &S, stop: &Flag)
 where
-    S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Clone + Send + 'static,
+    S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<Error> + Send,
 {
@@ -65,7 +65,7 @@ impl Hands {
     /// Takes as many jobs as there is room for; tells when to look again.
     async fn fill<S>(&mut self, book: &Arc<Book>, service: &S) -> Result<Duration>
     where
-        S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Clone + Send + 'static,
+        S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Clone + Send + Sync + 'static,
         S::Future: Send,
         S::Error: Into<Error> + Send,
     {
@@ -102,8 +102,9 @@ impl Hands {
 /// One attempt at a job, with its lease kept.
 async fn attempt<S>(book: Arc<Book>, service: S, taken: Taken) -> Option<Hold>
 where
-    S: Service<Call<Arc<Value>>, Response = SkillAnswer>,
-    S::Error: Into<Error>,
+    S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Send,
+    S::Future: Send,
+    S::Error: Into<Error> + Send,
 {
     let outcome = work(&book, service, &taken).await;
     let hold = match &outcome {
@@ -119,8 +120,9 @@ where
 /// The work itself; meanwhile the lease is prolonged.
 async fn work<S>(book: &Book, service: S, taken: &Taken) -> Outcome
 where
-    S: Service<Call<Arc<Value>>, Response = SkillAnswer>,
-    S::Error: Into<Error>,
+    S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Send,
+    S::Future: Send,
+    S::Error: Into<Error> + Send,
 {
     let job = &taken.job;
     let work = async {
@@ -143,8 +145,9 @@ where
 
 async fn call<S>(book: &Book, mut service: S, job: &Job) -> Result<SkillAnswer>
 where
-    S: Service<Call<Arc<Value>>, Response = SkillAnswer>,
-    S::Error: Into<Error>,
+    S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Send,
+    S::Future: Send,
+    S::Error: Into<Error> + Send,
 {
     let request = request(job, book.env.now());
     let answered = async {
