@@ -9,6 +9,7 @@ pub mod breaker;
 mod concurrency;
 mod fallback;
 mod lift;
+mod queue;
 mod rate_limit;
 mod retry;
 pub mod stack;
@@ -20,6 +21,7 @@ pub use self::{
     concurrency::{Concurrency, ConcurrencyFuture, ConcurrencyLayer, ConcurrencySnapshot},
     fallback::{Fallback, FallbackFuture, FallbackLayer},
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
+    queue::{Job, JobId, RequestQueue, RequestQueueBuilder},
     rate_limit::{
         Direct, Meter, Numbers, PerKey, Quota, RateLimit, RateLimitFuture, RateLimitHandle,
         RateLimitLayer, RateLimitSnapshot,

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod commit;
 pub(crate) mod dead_letters;
 pub(crate) mod inbox;
+pub(crate) mod jobs;
 pub(crate) mod ledger;
 pub(crate) mod live;
 pub(crate) mod outbox;

@@ -9,6 +9,7 @@ mod config;
 mod fallback;
 mod lift;
 mod policy;
+mod queue;
 mod rate_limit;
 mod rate_limit_model;
 mod rate_limit_waits;

@@ -1,0 +1,254 @@
+//! The store's side of a queue.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+
+use super::next::{self, Outcome, Turn};
+use crate::{
+    Env, Error, ErrorKind, Happened, Result, TenantId, Timestamp,
+    channel::Reconcile,
+    middleware::Delays,
+    records::{
+        audit::AuditEntry,
+        commit::{self, Known},
+        jobs::{self, Due, Job, JobRow, due_rows, job_key},
+        row::Row,
+    },
+    store::{Key, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+};
+
+/// How often a step is tried again behind a renewal that was under way.
+const STEPS: usize = 3;
+/// The rows of one look into the index.
+const PAGE: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Everything a queue keeps to.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) name: Arc<str>,
+    pub(super) store: SharedStore,
+    pub(super) env: Env,
+    pub(super) depth: u32,
+    pub(super) in_flight: usize,
+    pub(super) attempts: u32,
+    pub(super) delays: Delays,
+    pub(super) lease: Duration,
+    pub(super) time_limit: Duration,
+    pub(super) retention: Duration,
+    pub(super) poll: Duration,
+    pub(super) reconcile: Option<Arc<dyn Reconcile>>,
+    /// Something was put into the queue.
+    pub(super) stirred: Notify,
+    /// Something came to its end.
+    pub(super) ended: Notify,
+}
+
+/// An index row whose turn has come.
+pub(super) struct Named {
+    pub(super) due: Due,
+    key: Key,
+    version: Version,
+}
+
+/// What a look into the index found.
+pub(super) struct Look {
+    pub(super) named: Vec<Named>,
+    /// The store's date.
+    pub(super) now: Timestamp,
+    /// When to look again.
+    pub(super) again: Duration,
+}
+
+/// A job in hand.
+pub(super) struct Taken {
+    pub(super) job: Job,
+    pub(super) owner: u64,
+    /// Its owner is asked; else the service is called.
+    pub(super) ask: bool,
+}
+
+impl Book {
+    /// The first jobs whose turn has come, those of held tenants left out.
+    pub(super) async fn look(
+        &self,
+        max: usize,
+        held: &BTreeMap<TenantId, Timestamp>,
+    ) -> Result<Look> {
+        let prefix = due_rows(&self.name);
+        let mut look = Look { named: Vec::new(), now: Timestamp::default(), again: self.poll };
+        let mut after = None;
+        loop {
+            let query = ScanQuery::new(prefix.clone()).after(after.take()).limit(PAGE);
+            let read = self.store.scan(query).await?;
+            look.now = read.as_of;
+            for (key, entry) in &read.value.rows {
+                let Some(due) = jobs::named(key, &entry.value, &prefix) else { continue };
+                if due.at > look.now {
+                    look.again = look.again.min(due.at.since(look.now));
+                    return Ok(look);
+                }
+                if look.named.len() >= max {
+                    return Ok(look);
+                }
+                match held.get(&due.tenant).filter(|until| **until > look.now) {
+                    Some(until) => look.again = look.again.min(until.since(look.now)),
+                    None => {
+                        let (key, version) = (key.clone(), entry.version);
+                        look.named.push(Named { due, key, version });
+                    }
+                }
+            }
+            after = read.value.rows.into_iter().next_back().map(|(key, _)| key);
+            if after.is_none() || !read.value.more {
+                return Ok(look);
+            }
+        }
+    }
+
+    /// Takes a job in hand; `None` when there is nothing to run.
+    pub(super) async fn take(&self, named: Named, now: Timestamp) -> Result<Option<Taken>> {
+        let Named { due, key, version } = named;
+        let Some(job) = self.read(&due.tenant, due.id).await? else {
+            self.commit(jobs::forget(key, version)).await?;
+            return Ok(None);
+        };
+        if !job.row.is_open() || job.row.due != due.at {
+            self.commit(jobs::forget(key, version)).await?;
+            return Ok(None);
+        }
+        let owner = self.env.next_u64();
+        let (to, ask) = match next::begin(&job.row, owner, self.attempts, self.lease, now)? {
+            Turn::Call(row) => (row, false),
+            Turn::Ask(row) => (row, true),
+            Turn::End(row) => {
+                self.step("end", &job, &row).await?;
+                return Ok(None);
+            }
+        };
+        let taken = self.step("dispatch", &job, &to).await?;
+        Ok(taken.map(|version| Taken { job: Job { row: to, version, ..job }, owner, ask }))
+    }
+
+    /// Prolongs the lease again and again; ends when somebody else has taken over.
+    pub(super) async fn keep(&self, mut job: Job) {
+        let owner = job.row.owner;
+        loop {
+            tokio::time::sleep(self.lease / 3).await;
+            let row = JobRow { due: self.env.now().after(self.lease), ..job.row.clone() };
+            if let Ok(Some(version)) = self.step("renew", &job, &row).await {
+                job = Job { row, version, ..job };
+                continue;
+            }
+            // It failed, or an earlier one was applied after all. The lease holds for two more.
+            match self.read(&job.tenant, job.id).await {
+                Ok(Some(now)) if now.row.owner == owner => job = now,
+                Ok(_) => {
+                    tracing::warn!(queue = &*self.name, job = %job.id, "a job was taken over");
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Writes down how an attempt ended; waits for a store that does not answer.
+    pub(super) async fn settle(&self, taken: Taken, outcome: &Outcome) {
+        let Taken { mut job, owner, .. } = taken;
+        let random = self.env.next_u64();
+        for _ in 0..STEPS {
+            match self.settle_once(&job, outcome, random).await {
+                Ok(true) => return,
+                // It lost against its own renewal, or against somebody who took over.
+                Ok(false) => {}
+                Err(e) => {
+                    let (queue, kind) = (&*self.name, e.kind());
+                    tracing::warn!(queue, job = %job.id, %kind, "the end of a job is not written yet");
+                    tokio::time::sleep(self.lease / 3).await;
+                }
+            }
+            match self.read(&job.tenant, job.id).await {
+                Ok(Some(now)) if now.row.owner == Some(owner) => job = now,
+                Ok(_) => return,
+                Err(_) => {}
+            }
+        }
+        tracing::warn!(queue = &*self.name, job = %job.id, "the end of a job could not be written");
+    }
+
+    async fn settle_once(&self, job: &Job, outcome: &Outcome, random: u64) -> Result<bool> {
+        let failed = job.row.failed.saturating_add(1);
+        let pause = self.delays.pause(failed, Duration::ZERO, random);
+        let now = self.env.now();
+        let row = next::settle(&job.row, outcome.clone(), self.attempts, pause, now)?;
+        Ok(self.step("settle", job, &row).await?.is_some())
+    }
+
+    /// Moves a job on with its audit entry; `None` when somebody else moved it meanwhile.
+    pub(super) async fn step(
+        &self,
+        label: &'static str,
+        from: &Job,
+        to: &JobRow,
+    ) -> Result<Option<Version>> {
+        let action = next::action(&from.row.call.state, &to.call.state);
+        let entry = action.map(|action| {
+            let entry = AuditEntry::new(self.env.now(), action, from.id, &*to.call.target);
+            entry.because(format!("queue {}", self.name))
+        });
+        let txn = jobs::step(label, from, to, self.retention, entry)?;
+        let version = match self.commit(txn).await? {
+            Known::Applied(applied) => applied.version,
+            Known::Lost { .. } => return Ok(None),
+        };
+        if !to.is_open() {
+            self.ended.notify_waiters();
+        } else if to.owner.is_none() {
+            self.stirred.notify_one();
+        }
+        Ok(Some(version))
+    }
+
+    pub(super) async fn commit(&self, txn: Txn) -> Result<Known> {
+        commit::commit(&*self.store, txn).await
+    }
+
+    /// A job as it stands; `None` when there is none of this tenant in this queue.
+    pub(super) async fn read(
+        &self,
+        tenant: &TenantId,
+        id: crate::MessageId,
+    ) -> Result<Option<Job>> {
+        let read = commit::read::<JobRow>(&*self.store, &job_key(tenant, id)).await?;
+        let here = read.filter(|(row, _)| row.queue == self.name);
+        Ok(here.map(|(row, version)| Job { tenant: tenant.clone(), id, row, version }))
+    }
+
+    /// The jobs of a tenant behind this one, oldest first.
+    pub(super) async fn list(
+        &self,
+        tenant: &TenantId,
+        after: Option<crate::MessageId>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<Job>> {
+        let prefix = jobs::jobs_of(tenant);
+        let after = after.map(|id| job_key(tenant, id));
+        let query = ScanQuery::new(prefix.clone()).after(after).limit(limit);
+        let mut found = Vec::new();
+        for (key, entry) in self.store.scan(query).await?.value.rows {
+            let row = JobRow::decode(&entry.value)?;
+            let id = key.behind(&prefix).and_then(|id| id.try_into().ok());
+            if let Some(id) = id.map(crate::MessageId::from_bytes) {
+                found.push(Job { tenant: tenant.clone(), id, row, version: entry.version });
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn missing(&self, id: crate::MessageId) -> Error {
+        Error::new(ErrorKind::NotFound, "there is no such job, or it is forgotten")
+            .with("queue", &self.name)
+            .with("job", id)
+            .with_happened(Happened::No)
+    }
+}
