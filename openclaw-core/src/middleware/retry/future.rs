@@ -29,7 +29,8 @@ pin_project! {
     where
         S: Service<Req>,
     {
-        service: S,
+        // Each later try is made on a clone of its own.
+        service: Arc<S>,
         policy: P,
         shared: Arc<Shared>,
         // The request for the next try; none behind the last one.
@@ -37,16 +38,16 @@ pin_project! {
         head: Head,
         course: Course,
         #[pin]
-        state: State<S::Future>,
+        state: State<S, S::Future>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<F> {
+    enum State<S, F> {
         Trying { #[pin] future: F },
         Pausing { #[pin] sleep: Sleep },
-        Readying,
+        Readying { service: S },
     }
 }
 
@@ -106,7 +107,7 @@ where
     S: Service<Req>,
 {
     pub(super) const fn new(
-        service: S,
+        service: Arc<S>,
         policy: P,
         shared: Arc<Shared>,
         spare: Option<Req>,
@@ -121,7 +122,7 @@ where
 
 impl<S, P, Req> Future for RetryFuture<S, P, Req>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     P: Policy<Req, S::Response, S::Error>,
     Req: Clone,
 {
@@ -153,10 +154,11 @@ where
                 }
                 StateProjection::Pausing { sleep } => {
                     ready!(sleep.poll(cx));
-                    this.state.set(State::Readying);
+                    let service = S::clone(this.service);
+                    this.state.set(State::Readying { service });
                 }
-                StateProjection::Readying => {
-                    if let Err(e) = ready!(this.service.poll_ready(cx)) {
+                StateProjection::Readying { service } => {
+                    if let Err(e) = ready!(service.poll_ready(cx)) {
                         let outcome = Err(e);
                         return Poll::Ready(if this.course.tried.doubt {
                             this.policy.in_doubt(outcome)
@@ -171,7 +173,7 @@ where
                     let Some(request) = spare else { return Poll::Pending };
                     let attempt = this.head.attempt.saturating_add(this.course.tried.tries - 1);
                     let request = this.policy.stamp(request, this.head.deadline, attempt);
-                    let future = this.service.call(request);
+                    let future = service.call(request);
                     this.state.set(State::Trying { future });
                 }
             }

@@ -52,8 +52,8 @@ use crate::policy::{ByHead, Policy};
 /// The setters that take `&self` change a layer at work: clones share them, and so do all
 /// services that were made. Those that take `self` make a layer of its own.
 ///
-/// The request is cloned once a try. The service is cloned, too: the future makes the later
-/// tries on it, and readies it before each.
+/// The request is cloned once a try. Each later try is made on a clone
+/// of the service, which is readied before it.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -187,11 +187,13 @@ impl<P> RetryLayer<P> {
     }
 }
 
-impl<S, P: Clone> Layer<S> for RetryLayer<P> {
+impl<S: Clone, P: Clone> Layer<S> for RetryLayer<P> {
     type Service = Retry<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Retry { inner, shared: Arc::clone(&self.shared), policy: self.policy.clone() }
+        let spare = Arc::new(inner.clone());
+        let (shared, policy) = (Arc::clone(&self.shared), self.policy.clone());
+        Retry { inner, spare, shared, policy }
     }
 }
 
@@ -199,6 +201,8 @@ impl<S, P: Clone> Layer<S> for RetryLayer<P> {
 #[derive(Clone)]
 pub struct Retry<S, P = ByHead> {
     inner: S,
+    /// What later tries are made on: one reference to count, however many layers are inside.
+    spare: Arc<S>,
     shared: Arc<Shared>,
     policy: P,
 }
@@ -225,12 +229,10 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let head = self.policy.head(&request);
-        let fresh = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, fresh);
         let course = Course::begin(&self.shared, &head);
         let spare = course.may_go_on().then(|| request.clone());
-        let first = ready.call(request);
+        let first = self.inner.call(request);
         let (policy, shared) = (self.policy.clone(), Arc::clone(&self.shared));
-        RetryFuture::new(ready, policy, shared, spare, head, course, first)
+        RetryFuture::new(Arc::clone(&self.spare), policy, shared, spare, head, course, first)
     }
 }

@@ -14,7 +14,7 @@ use super::{
 /// | built in | skill | send | http | admission | agent |
 /// |---|---|---|---|---|---|
 /// | total timeout | 30 s | 30 s | 30 s | off | 5 min |
-/// | retry | 4 tries from 500 ms | 5 tries from 1 s | 6 tries: 1, 2, 4 … 32 s | off | off |
+/// | retry | 4 tries from 500 ms | 5 tries from 1 s | 7 tries: 1, 2, 4 … 32 s | off | off |
 /// | rate limit | off | off | off | 100 a minute | off |
 /// | concurrency | 64 | 64 | 64 | 1,024 | 1,024 |
 /// | breaker | 5 in a row, 60 s | 5 in a row, 60 s | 5 in a row, 60 s | off | off |
@@ -58,7 +58,7 @@ impl Kind {
         match self {
             Self::Skill => outbound(4, 500),
             Self::Send => outbound(5, 1_000),
-            Self::Http => outbound(6, 1_000),
+            Self::Http => outbound(7, 1_000),
             Self::Admission => Settings {
                 total_timeout: Some(Switch::Off),
                 rate_limit: Some(Switch::On(RateSettings {

@@ -173,11 +173,7 @@ impl<P: 'static> Parts<P> {
         let factor = retry.factor.unwrap_or(2.0);
         self.retry.set_delays(Delays::exponential(base, factor, cap).jitter(jitter));
         self.retry.set_attempts(retry.attempts.unwrap_or(3));
-        if let Some(budget) = self.retry.spending() {
-            // Nothing to spend is no budget: as good as none that is ever spent.
-            let tokens = retry.budget.unwrap_or(100);
-            budget.set_most(if tokens == 0 { u32::MAX } else { tokens });
-        }
+        self.retry.set_budget(retry.budget.unwrap_or(100));
     }
 
     fn apply_rate(&self, rate: Option<&RateSettings>) {
@@ -241,7 +237,7 @@ pub(super) fn breaker_config(settings: &BreakerSettings) -> BreakerConfig {
     }
 }
 
-impl<S, P: 'static> Layer<S> for StackLayer<P> {
+impl<S: Clone, P: 'static> Layer<S> for StackLayer<P> {
     type Service = Stacked<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {

@@ -1,0 +1,129 @@
+//! Calls a service in a loop, and says what a call costs.
+
+use std::{
+    convert::Infallible,
+    hint::black_box,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use rustix::{
+    thread::{CpuSet, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+};
+use tower::Service;
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Rounds, of which the fastest counts: whatever else runs on the machine only adds.
+    pub(crate) rounds: u32,
+    /// Calls a round.
+    pub(crate) calls: u32,
+}
+
+/// What a call costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// Nanoseconds of processor time of the calling thread.
+    pub(crate) ns: f64,
+    /// Heap allocations.
+    pub(crate) allocs: f64,
+}
+
+/// Processor time of this thread.
+pub(crate) fn cpu_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+/// Keeps this thread on one processor.
+pub(crate) fn pin_to(cpu: usize) {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    // Not allowed everywhere: the figures are only less steady then.
+    sched_setaffinity(None, &set).ok();
+}
+
+/// What one run of `call` costs.
+pub(crate) fn measure(effort: Effort, mut call: impl FnMut()) -> Cost {
+    let mut best = f64::MAX;
+    for _ in 0..effort.rounds {
+        let began = cpu_time();
+        (0..effort.calls).for_each(|_| call());
+        let spent = (cpu_time() - began).as_secs_f64();
+        best = best.min(spent * 1e9 / f64::from(effort.calls));
+    }
+    let calls = 1_000;
+    let counted = allocation_counter::measure(|| (0..calls).for_each(|_| call()));
+    let allocs = u32::try_from(counted.count_total).unwrap_or(u32::MAX);
+    Cost { ns: best, allocs: f64::from(allocs) / f64::from(calls) }
+}
+
+/// Polls to the end; nothing here waits for anybody.
+pub(crate) fn finish<F: Future>(future: F) -> F::Output {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+    }
+}
+
+/// One call, readiness included.
+pub(crate) fn call<S, Req>(service: &mut S, request: Req) -> Result<S::Response, S::Error>
+where
+    S: Service<Req>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        match service.poll_ready(&mut cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => return finish(service.call(request)),
+            Poll::Ready(Err(e)) => return Err(e),
+        }
+    }
+}
+
+/// A service that answers what it is asked: at once, or at the second look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaf {
+    pub(crate) pending: bool,
+}
+
+impl Service<u64> for Leaf {
+    type Response = u64;
+    type Error = Infallible;
+    type Future = Answer<u64, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, n: u64) -> Self::Future {
+        // Nothing may be known of it before it is called.
+        Answer { answer: Some(Ok(black_box(n))), pending: black_box(self.pending) }
+    }
+}
+
+/// An answer that is there, at once or at the second look.
+#[derive(Debug)]
+pub(crate) struct Answer<Res, E> {
+    pub(crate) answer: Option<Result<Res, E>>,
+    pub(crate) pending: bool,
+}
+
+impl<Res: Unpin, E: Unpin> Future for Answer<Res, E> {
+    type Output = Result<Res, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.pending) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.answer.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
