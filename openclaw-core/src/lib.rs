@@ -36,6 +36,7 @@ pub use words::{
     id::{
         AgentId, ChannelId, InvalidId, MAX_ID_LEN, MessageId, ModelId, SkillId, Subject, TenantId,
     },
+    key::KeyBuilder,
     kind::{ErrorKind, Happened},
     limits::Limits,
     refusal::{Reason, Refusal, Scope},

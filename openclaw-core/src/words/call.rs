@@ -1,10 +1,11 @@
 //! The one request type of all seams, and what a call may do to the world.
 
-use std::{fmt, ops::BitOr, sync::Arc, time::Duration};
+use std::{any::Any, fmt, ops::BitOr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::key::KeyBuilder;
 use crate::{Context, MessageId};
 
 /// What a call may do to the world, as its owner declares it.
@@ -131,11 +132,38 @@ impl IdempotencyKey {
     /// # Errors
     /// [`InvalidOperation`] when the name holds other characters than `A-Z a-z 0-9 . _ -`.
     pub fn of(turn: MessageId, operation: &str) -> Result<Self, InvalidOperation> {
+        Self::named(turn, operation)
+    }
+
+    /// Starts the key of an operation that no turn asked for, from the parts that name it.
+    ///
+    /// ```
+    /// use openclaw_core::IdempotencyKey;
+    ///
+    /// let refund = |order, line| IdempotencyKey::builder("shop.refund").part(order).part(line);
+    /// assert_eq!(refund("1042", "2").build()?, refund("1042", "2").build()?);
+    /// assert_ne!(refund("10", "422").build()?, refund("1042", "2").build()?);
+    /// # Ok::<(), openclaw_core::InvalidOperation>(())
+    /// ```
+    pub fn builder(operation: impl Into<Arc<str>>) -> KeyBuilder {
+        KeyBuilder::new(operation.into())
+    }
+
+    /// A key of this name for an operation.
+    pub(super) fn named(
+        name: impl fmt::Display,
+        operation: &str,
+    ) -> Result<Self, InvalidOperation> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if operation.is_empty() || operation.len() > 64 || !operation.bytes().all(fits) {
             return Err(InvalidOperation);
         }
-        Ok(Self(format!("{turn}.{operation}").into()))
+        Ok(Self(format!("{name}.{operation}").into()))
+    }
+
+    /// The turn that asked, when one did.
+    pub(crate) fn turn(&self) -> Option<MessageId> {
+        self.0.split_once('.').and_then(|(turn, _)| turn.parse().ok())
     }
 
     /// The text that goes to the remote.
@@ -144,7 +172,7 @@ impl IdempotencyKey {
         &self.0
     }
 
-    /// The operation's name: what follows the turn.
+    /// The operation's name: what follows the turn, or the digest of a built key.
     #[must_use]
     pub fn operation(&self) -> &str {
         self.0.split_once('.').map_or("", |(_, operation)| operation)
@@ -174,6 +202,8 @@ pub struct Call<P> {
     target: Arc<str>,
     effect: Effect,
     key: Option<IdempotencyKey>,
+    // Where the ledger and its mark meet.
+    slot: Option<Arc<dyn Any + Send + Sync>>,
     payload: P,
 }
 
@@ -185,7 +215,7 @@ impl<P> Call<P> {
         effect: Effect,
         payload: P,
     ) -> Self {
-        Self { context, target: target.into(), effect, key: None, payload }
+        Self { context, target: target.into(), effect, key: None, slot: None, payload }
     }
 
     /// Gives the call its idempotency key.
@@ -202,6 +232,20 @@ impl<P> Call<P> {
         self
     }
 
+    /// Brings the claim along that the ledger opened for this call.
+    pub(crate) fn with_slot(mut self, slot: Arc<dyn Any + Send + Sync>) -> Self {
+        self.slot = Some(slot);
+        self
+    }
+
+    pub(crate) const fn slot(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.slot.as_ref()
+    }
+
+    pub(crate) const fn shared_target(&self) -> &Arc<str> {
+        &self.target
+    }
+
     /// Narrows the deadline and sets the attempt, in place.
     pub(crate) fn stamp(&mut self, deadline: Option<Instant>, attempt: u32) {
         self.context.stamp(deadline, attempt);
@@ -210,8 +254,8 @@ impl<P> Call<P> {
     /// The same head around another payload.
     #[must_use]
     pub fn map<Q>(self, f: impl FnOnce(P) -> Q) -> Call<Q> {
-        let Self { context, target, effect, key, payload } = self;
-        Call { context, target, effect, key, payload: f(payload) }
+        let Self { context, target, effect, key, slot, payload } = self;
+        Call { context, target, effect, key, slot, payload: f(payload) }
     }
 
     /// Who asks, until when, at which attempt.

@@ -215,8 +215,8 @@ impl<M> Shared<M> {
     where
         M: Numbers,
     {
-        let busy = means.is_throttled()
-            || !means.local && means.fault == Some(ErrorKind::Unavailable);
+        let busy =
+            means.is_throttled() || !means.local && means.fault == Some(ErrorKind::Unavailable);
         let told = means.retry_after.filter(|_| busy).map(|after| Advice::new(0, after));
         let Some(advice) = told.or(advice) else { return };
         if self.learns.load(Ordering::Relaxed) {
