@@ -4,6 +4,7 @@ mod breaker;
 mod concurrency;
 mod config;
 mod fallback;
+mod ledger;
 mod lift;
 mod policy;
 mod rate_limit;
