@@ -230,3 +230,31 @@ impl<P: Clone + PartialEq, R: Clone> Drop for Lead<P, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, MessageId, skill::SkillManifest};
+
+    #[test]
+    fn a_million_keys_leave_only_what_is_recalled() {
+        let manifest = SkillManifest::new("shop.refund".parse().unwrap(), "1.0.0");
+        let context = Context::new(TenantId::new("acme").unwrap());
+        let desk = Arc::new(Desk::<(), u64>::new(10, 1024));
+        for n in 0..1_000_000_u64 {
+            let key = IdempotencyKey::of(MessageId::from_u128(n.into()), "refund").unwrap();
+            let call = Call::skill(context.clone(), &manifest, Arc::default()).with_key(key);
+            let call = call.map(|_| ());
+            let id = Id::of(&call).unwrap();
+            let Found::Lead(lead) = desk.enter(&id, &call, Timestamp::default()) else {
+                panic!("a new key goes first");
+            };
+            // Every other one is dropped, as a caller that gives up.
+            if n % 2 == 0 {
+                lead.ended(End::Done(n), Timestamp::MAX);
+            }
+        }
+        assert_eq!(desk.len(), (0, 1024));
+        assert_eq!(desk.seats().order.len(), 1024);
+    }
+}

@@ -27,6 +27,25 @@ use crate::{
 ///
 /// A try that the record forbids is not sent: [`Reason::InDoubt`] when an earlier one may have
 /// happened. When the outcome can't be recorded the call ends with an error that says `Maybe`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use openclaw_core::{
+///     Call, Context, Error, Reason, Refusal, TenantId, middleware::MarkLayer,
+///     skill::{SkillAnswer, SkillManifest},
+/// };
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), openclaw_core::InvalidId> {
+/// let refund = service_fn(|_: Call<Arc<serde_json::Value>>| async { Ok(SkillAnswer::done(1.into())) });
+/// let unclaimed = ServiceBuilder::new().layer(MarkLayer::new()).service(refund);
+/// let manifest = SkillManifest::new("shop.refund".parse()?, "1.0.0");
+/// let call = Call::skill(Context::new(TenantId::new("acme")?), &manifest, Arc::default());
+/// let e: Error = unclaimed.oneshot(call).await.unwrap_err();
+/// assert_eq!(e.refusal().map(Refusal::reason), Some(Reason::NotRecorded));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MarkLayer;

@@ -34,6 +34,7 @@ pub(crate) struct Wanted {
 
 /// What became of a claim under a lease.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a call, and taken apart at once")]
 pub(crate) enum Opened {
     /// It is ours: new, or taken over.
     Ours(Claim),
@@ -205,6 +206,7 @@ impl Claims {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "made once a call, and taken apart at once")]
 enum Found {
     Opened(Opened),
     /// Nothing that counts; the version of what is there all the same.

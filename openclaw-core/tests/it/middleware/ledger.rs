@@ -353,7 +353,7 @@ async fn a_store_that_fails_lets_nothing_run_unrecorded() {
             let rows = MemoryStore::new(test_env(1).clock());
             let faulty: SharedStore = Arc::new(FaultStore::new(rows.clone(), plan.clone()));
             let shop = Shop::good();
-            plan.next(label, 1, fault.clone());
+            plan.next(label, 1, fault);
             let layer = on(&faulty, 1).build();
             let outcome = shop.ask(&layer, call(Effect::AtMostOnce, "1")).await;
             if matches!(fault, Fault::LoseAnswer) {
