@@ -24,7 +24,7 @@ pub mod planted {
 }
 
 pub use words::{
-    call::{Call, Effect, IdempotencyKey, InvalidOperation, Touches},
+    call::{Call, Effect, Touches},
     context::{Cancel, Canceller, Context, Effects, Principal, TraceParent, Trust},
     digest::Digest,
     env::{Clock, Env, Rng, SystemClock, SystemRng, Timestamp},
@@ -36,6 +36,7 @@ pub use words::{
     id::{
         AgentId, ChannelId, InvalidId, MAX_ID_LEN, MessageId, ModelId, SkillId, Subject, TenantId,
     },
+    key::{IdempotencyKey, InvalidOperation, KeyBuilder},
     kind::{ErrorKind, Happened},
     limits::Limits,
     refusal::{Reason, Refusal, Scope},

@@ -9,23 +9,24 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Inner, tasks::caught};
 use crate::{
-    Call, Context, Digest, Effect, Effects, Error, ErrorKind, Happened, IdempotencyKey, MessageId,
-    Result, TenantId,
-    channel::{Intent, Reconciled},
+    Call, Context, Effect, Effects, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
+    TenantId,
+    channel::Reconciled,
+    middleware::marked,
     records::{
-        approvals::{Approval, Approvals, Slot},
-        audit::{AuditAction, AuditEntry},
-        commit::{self, Known, unchanged},
-        ledger::{EffectRecord, EffectState, Event, Plan, effect_key, heard, plan},
-        row::Row,
+        approvals::Approval,
+        claims::{
+            Claim, Claims, Fence, Heard, Left, Place, Slot, Wanted, failed_before, fingerprint,
+            not_yet,
+        },
+        ledger::{EffectRecord, EffectState, Plan, effect_key},
     },
     skill::{Skill, SkillAnswer, SkillManifest, SkillPort, SkillRequest},
-    store::{Guard, Key, Op, Txn, Version},
+    store::Guard,
     words::planted::{Bug, planted},
 };
 
@@ -38,23 +39,15 @@ pub(super) struct TurnSkills {
     fence: Guard,
     asked: Mutex<BTreeSet<Arc<str>>>,
     verdict: Mutex<Option<Arc<str>>>,
-    /// The store did not answer: the attempt is not the agent's fault.
-    stalled: AtomicBool,
-    /// The store is being waited for; it stays so when the attempt is cut off meanwhile.
-    in_store: AtomicBool,
+    /// When the store did not answer, the attempt is not the agent's fault.
+    claims: Arc<Claims>,
     /// An effect of this attempt ended without anybody knowing whether it happened.
     in_doubt: AtomicBool,
 }
 
-/// An effect with its row's version.
-struct Recorded {
-    key: Key,
-    record: EffectRecord,
-    version: Version,
-}
-
 impl TurnSkills {
     pub(super) fn new(inner: Arc<Inner>, tenant: TenantId, turn: MessageId, fence: Guard) -> Self {
+        let claims = Claims::new(Arc::clone(&inner.store), inner.env.clone());
         Self {
             inner,
             tenant,
@@ -62,35 +55,19 @@ impl TurnSkills {
             fence,
             asked: Mutex::default(),
             verdict: Mutex::default(),
-            stalled: AtomicBool::new(false),
-            in_store: AtomicBool::new(false),
+            claims: Arc::new(claims),
             in_doubt: AtomicBool::new(false),
         }
     }
 
     /// Did the store fail to answer in this attempt?
     pub(super) fn stalled(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed) || self.in_store.load(Ordering::Relaxed)
+        self.claims.stalled()
     }
 
     /// Did an effect of this attempt end in doubt?
     pub(super) fn in_doubt(&self) -> bool {
         self.in_doubt.load(Ordering::Relaxed)
-    }
-
-    async fn commit(&self, txn: Txn) -> Result<Known> {
-        self.in_store.store(true, Ordering::Relaxed);
-        let known = commit::commit(&*self.inner.store, txn).await;
-        self.in_store.store(false, Ordering::Relaxed);
-        self.noted(known)
-    }
-
-    /// An answer of the store; a failure makes this attempt nobody's.
-    fn noted<T>(&self, answer: Result<T>) -> Result<T> {
-        if answer.is_err() {
-            self.stalled.store(true, Ordering::Relaxed);
-        }
-        answer
     }
 
     /// Why the turn has to be parked, whatever the agent makes of the error.
@@ -109,12 +86,26 @@ impl TurnSkills {
 
     async fn guarded(
         &self,
-        skill: &dyn Skill,
+        skill: &Arc<dyn Skill>,
         call: Call<Arc<Value>>,
         request: &SkillRequest,
     ) -> Result<SkillAnswer> {
-        let mut recorded = self.claim(skill.manifest(), &call, request).await?;
-        if recorded.record.fingerprint != fingerprint(call.target(), call.payload())
+        let outcome = self.once(skill, call, request).await;
+        if self.claims.fenced() {
+            self.inner.outlived();
+        }
+        outcome
+    }
+
+    /// Claims the effect, does what its record asks for, and settles what is left.
+    async fn once(
+        &self,
+        skill: &Arc<dyn Skill>,
+        call: Call<Arc<Value>>,
+        request: &SkillRequest,
+    ) -> Result<SkillAnswer> {
+        let mut claim = self.claim(skill.manifest(), &call, request).await?;
+        if claim.record.fingerprint != fingerprint(call.target(), call.payload())
             && !planted(Bug::ArgumentsIgnored)
         {
             let reason = format!(
@@ -125,12 +116,15 @@ impl TurnSkills {
             return Err(Error::new(ErrorKind::Conflict, reason).with("turn", self.turn));
         }
         loop {
-            match plan(&recorded.record.state, recorded.record.effect, self.inner.env.now()) {
-                Plan::Dispatch => return self.dispatch(skill, call, recorded).await,
-                Plan::Replay => return self.replay(&recorded),
-                Plan::Park(reason) => return Err(self.park(recorded, reason).await?),
+            match self.claims.plan(&claim) {
+                Plan::Dispatch => return self.dispatch(skill, call, claim).await,
+                Plan::Replay => return self.replay(&claim),
+                Plan::Park(reason) => {
+                    self.claims.park(&mut claim, reason).await?;
+                    return Err(self.parked(&claim, reason));
+                }
                 Plan::Reconcile => {
-                    if let Some(answer) = self.reconcile(skill, &call, &mut recorded).await? {
+                    if let Some(answer) = self.reconcile(&**skill, &call, &mut claim).await? {
                         return Ok(answer);
                     }
                 }
@@ -144,141 +138,67 @@ impl TurnSkills {
         manifest: &SkillManifest,
         call: &Call<Arc<Value>>,
         request: &SkillRequest,
-    ) -> Result<Recorded> {
+    ) -> Result<Claim> {
         let idempotency =
             call.key().ok_or_else(|| Error::new(ErrorKind::Unclassified, "the call has no key"))?;
-        let key = effect_key(&self.tenant, self.turn, idempotency);
-        let slot = self.approval(manifest, request, &key).await?;
+        let wanted = request.approval.as_ref().map(|id| Wanted {
+            id: Arc::clone(id),
+            digest: Approval::digest_of(manifest.id.as_str(), &manifest.version, &request.input),
+        });
         let record = EffectRecord {
             target: call.target().into(),
             fingerprint: fingerprint(call.target(), call.payload()),
             request: Arc::clone(call.payload()),
             effect: call.effect(),
-            approval: slot.as_ref().map(|slot| Arc::clone(&slot.id)),
+            approval: None,
             state: EffectState::NEW,
         };
-        let subject = format!("{}/{}", call.target(), request.operation);
-        let note = slot.as_ref().map_or_else(String::new, |slot| format!("approval {}", slot.id));
-        let entry = self.entry(AuditAction::EffectClaimed, &subject).because(note);
-        let mut txn = Txn::new("claim")
-            .guard(self.fence.clone())
-            .guard(Guard::Absent(key.clone()))
-            .op(Op::put(key.clone(), record.encode()?))
-            .op(entry.append(&self.tenant)?);
-        if let Some(slot) = slot {
-            txn = txn.guard(slot.guard).op(slot.op);
-        }
-        match self.commit(txn).await? {
-            Known::Applied(applied) => Ok(Recorded { key, record, version: applied.version }),
-            Known::Lost { guard: 1, current: Some(row) } => Ok(Recorded {
-                key,
-                record: EffectRecord::decode(&row.value)?,
-                version: row.version,
-            }),
-            Known::Lost { guard: 2, .. } => Err(Error::new(
-                ErrorKind::ApprovalRequired,
-                "the approval was used by somebody else",
-            )),
-            lost @ Known::Lost { .. } => Err(self.inner.fenced(lost)),
-        }
+        let place = Place {
+            tenant: self.tenant.clone(),
+            message: self.turn,
+            key: effect_key(&self.tenant, self.turn, idempotency),
+            fence: Fence::Held(self.fence.clone()),
+            subject: format!("{}/{}", call.target(), request.operation),
+        };
+        self.claims.claim(place, record, wanted).await
     }
 
-    /// The slot of the approval that the request names, unless the effect is claimed already.
-    async fn approval(
-        &self,
-        manifest: &SkillManifest,
-        request: &SkillRequest,
-        key: &Key,
-    ) -> Result<Option<Slot>> {
-        let Some(id) = &request.approval else { return Ok(None) };
-        let known = commit::read::<EffectRecord>(&*self.inner.store, key).await;
-        if self.noted(known)?.is_some() {
-            return Ok(None);
-        }
-        let digest = Approval::digest_of(manifest.id.as_str(), &manifest.version, &request.input);
-        let approvals = Approvals::new(Arc::clone(&self.inner.store), self.tenant.clone());
-        let slot = approvals.slot(id, &digest, self.inner.env.now()).await;
-        match slot {
-            Err(e) if e.kind() == ErrorKind::ApprovalRequired => Err(e),
-            slot => self.noted(slot).map(Some),
-        }
-    }
-
+    /// Has the call made under its claim, and settles what is left of it.
     async fn dispatch(
         &self,
-        skill: &dyn Skill,
+        skill: &Arc<dyn Skill>,
         call: Call<Arc<Value>>,
-        recorded: Recorded,
+        claim: Claim,
     ) -> Result<SkillAnswer> {
-        let early = if planted(Bug::EffectBeforeDispatch) {
-            Some(run(skill, call.clone()).await)
-        } else {
-            None
+        let slot = Slot::new(Arc::clone(&self.claims), claim);
+        let call = call.with_slot(Arc::<Slot>::clone(&slot));
+        let e = match leaf(Arc::clone(skill), call).await {
+            Ok(answer) => return Ok(answer),
+            Err(e) => e,
         };
-        let at = self.inner.env.now();
-        let recorded = self.step("dispatch", recorded, Event::Dispatch { at }, None).await?;
-        let subject =
-            format!("{}/{}", call.target(), call.key().map_or("", IdempotencyKey::operation));
-        let outcome = match early {
-            Some(outcome) => outcome,
-            None => run(skill, call).await,
-        };
-        match outcome {
-            Ok(answer) => {
-                let entry = self.entry(AuditAction::EffectDone, &subject);
-                self.step("settle", recorded, Event::Succeeded(answer.clone()), Some(entry))
-                    .await?;
-                Ok(answer)
-            }
-            Err(e) => Err(self.unanswered(recorded, e, &subject).await?),
-        }
-    }
-
-    /// Records an effect without an answer: not done yet, failed for good, or in doubt.
-    async fn unanswered(&self, recorded: Recorded, e: Error, subject: &str) -> Result<Error> {
-        let e = Arc::new(e);
-        let event = match e.happened() {
-            Happened::Maybe => Event::Lost,
-            Happened::No if e.kind().is_transient() => Event::NotSent,
-            Happened::No | Happened::Yes => Event::Failed(Arc::clone(&e)),
-        };
-        // An early try in doubt outweighs a later one that surely failed.
-        let action = match recorded.record.after(event.clone())?.state {
-            EffectState::Unknown { .. } => Some(AuditAction::EffectUnknown),
-            EffectState::Failed { .. } => Some(AuditAction::EffectFailed),
-            _ => None,
-        };
-        let entry = action.map(|action| self.entry(action, subject).because(e.kind().code()));
-        let recorded = self.step("settle", recorded, event, entry).await?;
-        let e = Arc::into_inner(e)
-            .unwrap_or_else(|| Error::new(ErrorKind::Unclassified, "the effect failed"));
-        if !recorded.record.state.is_in_doubt() {
-            return Ok(e);
-        }
-        match plan(&recorded.record.state, recorded.record.effect, self.inner.env.now()) {
-            Plan::Park(reason) => Ok(self.park(recorded, reason).await?.with_source(e)),
-            Plan::Dispatch | Plan::Replay | Plan::Reconcile => {
+        let mut claim = slot.claim.lock().await;
+        match self.claims.left(&mut claim, e).await? {
+            Left::Known(e) => Err(e),
+            Left::InDoubt(e) => {
                 self.in_doubt.store(true, Ordering::Relaxed);
-                Ok(e.with_happened(Happened::Maybe))
+                Err(e)
             }
+            Left::Parked(reason, e) => Err(self.parked(&claim, reason).with_source(e)),
         }
     }
 
-    fn replay(&self, recorded: &Recorded) -> Result<SkillAnswer> {
-        match &recorded.record.state {
+    fn replay(&self, claim: &Claim) -> Result<SkillAnswer> {
+        match &claim.record.state {
             EffectState::Done { answer } => Ok(answer.clone()),
             EffectState::Failed { kind, message, happened } => {
-                Err(Error::new(*kind, message.to_string())
-                    .with_happened(*happened)
-                    .with("replayed", true))
+                Err(failed_before(*kind, message, *happened))
             }
             state => {
                 let reason = match state {
                     EffectState::Parked { reason, .. } => Arc::clone(reason),
                     _ => state.name().into(),
                 };
-                self.park_turn(&reason);
-                Err(parked(&recorded.record.target, &reason))
+                Err(self.parked(claim, &reason))
             }
         }
     }
@@ -288,16 +208,11 @@ impl TurnSkills {
         &self,
         skill: &dyn Skill,
         call: &Call<Arc<Value>>,
-        recorded: &mut Recorded,
+        claim: &mut Claim,
     ) -> Result<Option<SkillAnswer>> {
-        let answer = match (skill.reconcile(), call.key(), &recorded.record.state) {
-            (
-                Some(hook),
-                Some(key),
-                EffectState::Dispatching { first_at, .. } | EffectState::Unknown { first_at, .. },
-            ) => {
-                let intent =
-                    Intent::new(key.clone(), call.target(), Arc::clone(call.payload()), *first_at);
+        let intent = claim.intent(call, Arc::clone(call.payload()));
+        let answer = match (skill.reconcile(), intent) {
+            (Some(hook), Some(intent)) => {
                 let asked = caught("the reconcile hook", hook.reconcile(&intent));
                 let late =
                     |_| Err(Error::new(ErrorKind::Timeout, "the reconcile hook did not answer"));
@@ -311,76 +226,29 @@ impl TurnSkills {
             }
             _ => Reconciled::CannotKnow,
         };
-        let here = Recorded {
-            key: recorded.key.clone(),
-            record: recorded.record.clone(),
-            version: recorded.version,
-        };
-        match heard(answer) {
-            Reconciled::Happened(output) => {
-                let answer = SkillAnswer::Done(output);
-                let entry =
-                    self.entry(AuditAction::EffectDone, call.target()).because("reconciled");
-                self.step("reconcile", here, Event::Succeeded(answer.clone()), Some(entry)).await?;
-                Ok(Some(answer))
-            }
-            Reconciled::DidNotHappen => {
-                *recorded = self.step("reconcile", here, Event::DidNotHappen, None).await?;
-                Ok(None)
-            }
-            Reconciled::NotYetKnown { retry_after } => {
+        match self.claims.heard(claim, answer).await? {
+            Heard::Happened(answer) => Ok(Some(answer)),
+            Heard::Again => Ok(None),
+            Heard::NotYet(retry_after) => {
                 self.in_doubt.store(true, Ordering::Relaxed);
-                let e = Error::new(
-                    ErrorKind::Unavailable,
-                    "its owner does not know yet whether the effect happened",
-                );
-                Err(e
-                    .with("target", call.target())
-                    .with_retry_after(retry_after)
-                    .with_happened(Happened::Maybe))
+                Err(not_yet(call.target(), retry_after))
             }
-            Reconciled::CannotKnow => {
-                Err(self.park(here, "nobody can tell whether it happened").await?)
-            }
+            Heard::Parked(reason) => Err(self.parked(claim, reason)),
         }
     }
 
-    async fn park(&self, recorded: Recorded, reason: &str) -> Result<Error> {
-        let target = Arc::clone(&recorded.record.target);
-        let entry = self.entry(AuditAction::Parked, &target).because(reason);
-        self.step("park", recorded, Event::Park(reason.into()), Some(entry)).await?;
+    /// Parks the turn of an effect that is parked.
+    fn parked(&self, claim: &Claim, reason: &str) -> Error {
         self.park_turn(reason);
-        Ok(parked(&target, reason))
+        Error::new(ErrorKind::Conflict, format!("parked: {reason}"))
+            .with("target", &claim.record.target)
+            .with_happened(Happened::Maybe)
     }
+}
 
-    /// Moves the record on, in one commit with its audit entry.
-    async fn step(
-        &self,
-        label: &'static str,
-        from: Recorded,
-        event: Event,
-        entry: Option<AuditEntry>,
-    ) -> Result<Recorded> {
-        let record = from.record.after(event)?;
-        let bytes: Bytes = record.encode()?;
-        let mut txn = Txn::new(label)
-            .guard(self.fence.clone())
-            .guard(unchanged(from.key.clone(), from.version))
-            .op(Op::put(from.key.clone(), bytes));
-        if let Some(entry) = entry {
-            txn = txn.op(entry.append(&self.tenant)?);
-        }
-        match self.commit(txn).await? {
-            Known::Applied(applied) => {
-                Ok(Recorded { key: from.key, record, version: applied.version })
-            }
-            lost @ Known::Lost { .. } => Err(self.inner.fenced(lost)),
-        }
-    }
-
-    fn entry(&self, action: AuditAction, subject: &str) -> AuditEntry {
-        AuditEntry::new(self.inner.env.now(), action, self.turn, subject)
-    }
+/// The innermost service of a skill call: the mark, then the skill.
+async fn leaf(skill: Arc<dyn Skill>, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
+    marked(call, async |call| run(&*skill, call).await).await
 }
 
 /// One attempt at the skill itself: a panic or a timeout leaves the outcome unknown.
@@ -393,17 +261,6 @@ async fn run(skill: &dyn Skill, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
     };
     let outcome = tokio::time::timeout(limit, caught("the skill", skill.run(call))).await;
     outcome.unwrap_or_else(|_| Err(late()))
-}
-
-fn fingerprint(target: &str, input: &Value) -> [u8; 16] {
-    let arguments = Digest::of_json("openclaw.arguments", input);
-    Digest::of("openclaw.request", [target.as_bytes(), arguments.as_bytes()]).short()
-}
-
-fn parked(target: &str, reason: &str) -> Error {
-    Error::new(ErrorKind::Conflict, format!("parked: {reason}"))
-        .with("target", target)
-        .with_happened(Happened::Maybe)
 }
 
 #[async_trait]
@@ -428,7 +285,7 @@ impl SkillPort for TurnSkills {
             .with_key(key);
         match (call.effect(), context.effects()) {
             (Effect::Pure, _) => run(&**skill, call).await,
-            (_, Effects::Live) => self.guarded(&**skill, call, &request).await,
+            (_, Effects::Live) => self.guarded(skill, call, &request).await,
             (_, Effects::Withheld) => {
                 let why = "effects are withheld in this run";
                 Err(Error::new(ErrorKind::Unsupported, why).with("skill", &request.skill))

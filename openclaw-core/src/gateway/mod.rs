@@ -299,10 +299,15 @@ impl Inner {
     /// The error of a commit that lost where it must not: somebody else took over.
     fn fenced(&self, lost: Known) -> Error {
         if matches!(lost, Known::Lost { guard: 0, .. }) {
-            self.fenced.store(true, Ordering::Relaxed);
-            self.draining.raise();
+            self.outlived();
         }
         lost.or_fenced().err().unwrap_or_else(|| Error::new(ErrorKind::Conflict, "lost a commit"))
+    }
+
+    /// Another gateway has taken over: nothing more is begun here.
+    fn outlived(&self) {
+        self.fenced.store(true, Ordering::Relaxed);
+        self.draining.raise();
     }
 
     /// Starts every turn that may start.

@@ -8,6 +8,7 @@
 pub mod breaker;
 mod concurrency;
 mod fallback;
+mod ledger;
 mod lift;
 mod queue;
 mod rate_limit;
@@ -17,9 +18,14 @@ mod timeout;
 mod trace;
 mod validate;
 
+pub(crate) use self::ledger::marked;
 pub use self::{
     concurrency::{Concurrency, ConcurrencyFuture, ConcurrencyLayer, ConcurrencySnapshot},
     fallback::{Fallback, FallbackFuture, FallbackLayer},
+    ledger::{
+        Approved, Json, Ledger, LedgerBuilder, LedgerFuture, LedgerLayer, LedgerSnapshot, Mark,
+        MarkFuture, MarkLayer, Payload, Stored,
+    },
     lift::{Judge, Lift, LiftFuture, LiftLayer, Unjudged},
     queue::{Job, JobId, RequestQueue, RequestQueueBuilder},
     rate_limit::{

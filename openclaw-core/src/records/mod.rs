@@ -5,6 +5,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod audit;
+pub(crate) mod claims;
 pub(crate) mod commit;
 pub(crate) mod dead_letters;
 pub(crate) mod inbox;

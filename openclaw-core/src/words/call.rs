@@ -1,11 +1,12 @@
 //! The one request type of all seams, and what a call may do to the world.
 
-use std::{fmt, ops::BitOr, sync::Arc, time::Duration};
+use std::{any::Any, fmt, ops::BitOr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{Context, MessageId};
+use super::key::IdempotencyKey;
+use crate::Context;
 
 /// What a call may do to the world, as its owner declares it.
 ///
@@ -102,67 +103,6 @@ impl fmt::Debug for Touches {
     }
 }
 
-/// Names one effect, the same at every attempt and after every restart.
-///
-/// A skill call's key is its turn and its operation name, never its arguments: an agent that
-/// is run again and words its request differently must not cause a second effect.
-///
-/// ```
-/// use openclaw_core::{IdempotencyKey, MessageId};
-///
-/// let key = IdempotencyKey::of(MessageId::from_u128(1), "refund")?;
-/// assert_eq!(key.as_str(), "00000000000000000000000001.refund");
-/// assert!(IdempotencyKey::of(MessageId::from_u128(1), "two words").is_err());
-/// # Ok::<(), openclaw_core::InvalidOperation>(())
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct IdempotencyKey(Arc<str>);
-
-/// The operation name is not 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an operation name has 1 to 64 characters of A-Z a-z 0-9 . _ -")]
-#[non_exhaustive]
-pub struct InvalidOperation;
-
-impl IdempotencyKey {
-    /// The key of this operation in this turn.
-    ///
-    /// # Errors
-    /// [`InvalidOperation`] when the name holds other characters than `A-Z a-z 0-9 . _ -`.
-    pub fn of(turn: MessageId, operation: &str) -> Result<Self, InvalidOperation> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        if operation.is_empty() || operation.len() > 64 || !operation.bytes().all(fits) {
-            return Err(InvalidOperation);
-        }
-        Ok(Self(format!("{turn}.{operation}").into()))
-    }
-
-    /// The text that goes to the remote.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The operation's name: what follows the turn.
-    #[must_use]
-    pub fn operation(&self) -> &str {
-        self.0.split_once('.').map_or("", |(_, operation)| operation)
-    }
-}
-
-impl fmt::Display for IdempotencyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for IdempotencyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
-    }
-}
-
 /// A request at any seam: a head that layers read, and a payload they never touch.
 ///
 /// Channel sends, agent turns, skill calls, model calls and HTTP requests are all calls. The
@@ -174,6 +114,8 @@ pub struct Call<P> {
     target: Arc<str>,
     effect: Effect,
     key: Option<IdempotencyKey>,
+    // Where the ledger and its mark meet.
+    slot: Option<Arc<dyn Any + Send + Sync>>,
     payload: P,
 }
 
@@ -185,7 +127,7 @@ impl<P> Call<P> {
         effect: Effect,
         payload: P,
     ) -> Self {
-        Self { context, target: target.into(), effect, key: None, payload }
+        Self { context, target: target.into(), effect, key: None, slot: None, payload }
     }
 
     /// Gives the call its idempotency key.
@@ -202,6 +144,20 @@ impl<P> Call<P> {
         self
     }
 
+    /// Brings the claim along that the ledger opened for this call.
+    pub(crate) fn with_slot(mut self, slot: Arc<dyn Any + Send + Sync>) -> Self {
+        self.slot = Some(slot);
+        self
+    }
+
+    pub(crate) const fn slot(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.slot.as_ref()
+    }
+
+    pub(crate) const fn shared_target(&self) -> &Arc<str> {
+        &self.target
+    }
+
     /// Narrows the deadline and sets the attempt, in place.
     pub(crate) fn stamp(&mut self, deadline: Option<Instant>, attempt: u32) {
         self.context.stamp(deadline, attempt);
@@ -210,8 +166,8 @@ impl<P> Call<P> {
     /// The same head around another payload.
     #[must_use]
     pub fn map<Q>(self, f: impl FnOnce(P) -> Q) -> Call<Q> {
-        let Self { context, target, effect, key, payload } = self;
-        Call { context, target, effect, key, payload: f(payload) }
+        let Self { context, target, effect, key, slot, payload } = self;
+        Call { context, target, effect, key, slot, payload: f(payload) }
     }
 
     /// Who asks, until when, at which attempt.

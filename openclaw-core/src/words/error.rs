@@ -140,6 +140,22 @@ impl Error {
         self
     }
 
+    /// The same error for somebody else who waits for it; its cause stays here.
+    pub(crate) fn duplicate(&self) -> Self {
+        let inner = &*self.0;
+        Self(Box::new(Inner {
+            kind: inner.kind,
+            happened: inner.happened,
+            exhausted: inner.exhausted,
+            retry_after: inner.retry_after,
+            message: inner.message.clone(),
+            public: inner.public.clone(),
+            context: inner.context.clone(),
+            refusal: inner.refusal.clone(),
+            source: None,
+        }))
+    }
+
     /// Marks the attempts as spent.
     #[must_use]
     pub fn exhausted(mut self) -> Self {

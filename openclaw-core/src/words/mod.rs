@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod flag;
 pub(crate) mod id;
 pub(crate) mod json;
+pub(crate) mod key;
 pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod planted;

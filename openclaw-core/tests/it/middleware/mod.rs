@@ -7,6 +7,7 @@ mod breaker;
 mod concurrency;
 mod config;
 mod fallback;
+mod ledger;
 mod lift;
 mod policy;
 mod queue;

@@ -44,6 +44,11 @@ pub trait LayerHarness: Send + Sync {
         false
     }
 
+    /// Does the layer answer a repeated call itself, without the inner service?
+    fn replays(&self) -> bool {
+        false
+    }
+
     /// How long an inner call may take; a timeout must be longer.
     fn patience(&self) -> Duration {
         Duration::from_secs(1)

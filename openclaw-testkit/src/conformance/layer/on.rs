@@ -32,6 +32,7 @@ where
         stack: Box::new(move |inner| Stack::new::<R, _>(make().layer(inner.probe()))),
         attempts: 1,
         refuses: false,
+        replays: false,
         patience: Duration::from_secs(1),
     }
 }
@@ -41,6 +42,7 @@ pub struct On {
     stack: Box<dyn Fn(&Inner) -> Stack + Send + Sync>,
     attempts: usize,
     refuses: bool,
+    replays: bool,
     patience: Duration,
 }
 
@@ -56,6 +58,13 @@ impl On {
     #[must_use]
     pub const fn refuses_behind_failures(mut self) -> Self {
         self.refuses = true;
+        self
+    }
+
+    /// Says that the layer answers a repeated call itself, without the inner service.
+    #[must_use]
+    pub const fn replays(mut self) -> Self {
+        self.replays = true;
         self
     }
 
@@ -84,6 +93,10 @@ impl LayerHarness for On {
 
     fn refuses_behind_failures(&self) -> bool {
         self.refuses
+    }
+
+    fn replays(&self) -> bool {
+        self.replays
     }
 
     fn patience(&self) -> Duration {

@@ -22,12 +22,21 @@ pub async fn an_inner_error_comes_through(trial: &Trial<'_>) {
     assert!(e.is_inner(), "the error is not the inner one: {e:?}");
 }
 
-/// A call that is answered was one call of the inner service.
+/// A call that is answered was one call of the inner service; a repeated one was none, where
+/// the layer replays.
 pub async fn one_call_is_one_inner_call(trial: &Trial<'_>) {
     let mut stack = trial.stack();
-    for n in 1..=5_usize {
-        stack.ask(7).await.expect("an answer");
-        assert_eq!(trial.inner().state().heads.len(), n, "inner calls behind {n} calls");
+    for n in 1..=5_u64 {
+        let request = if trial.replays() { n } else { 7 };
+        let answer = stack.ask(request).await.expect("an answer");
+        assert_eq!(answer, stack.expected(request).1);
+        let made = trial.inner().state().heads.len();
+        assert_eq!(made as u64, n, "inner calls behind {n} calls");
+    }
+    if trial.replays() {
+        let answer = stack.ask(3).await.expect("the answer again");
+        assert_eq!(answer, stack.expected(3).1);
+        assert_eq!(trial.inner().state().heads.len(), 5, "a repeated call was made again");
     }
 }
 

@@ -50,6 +50,10 @@ impl<'a> Trial<'a> {
         self.harness.attempts()
     }
 
+    pub(super) fn replays(&self) -> bool {
+        self.harness.replays()
+    }
+
     pub(super) fn patience(&self) -> Duration {
         self.harness.patience()
     }

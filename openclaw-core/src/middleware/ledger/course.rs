@@ -1,0 +1,301 @@
+//! The way of one call: its seat, its claim, its run, and what is left of it.
+
+use std::{
+    future::{pending, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout};
+use tower_service::Service;
+
+use super::{
+    Approved, NAME, Payload, Shared, Stored,
+    desk::{End, Found, Id, Lead},
+    mark::{in_doubt, unrecorded},
+};
+use crate::{
+    Call, Effects, Error, ErrorKind, Happened, MessageId, Reason, Refusal, Result,
+    channel::Reconciled,
+    records::{
+        claims::{
+            Claim, Fence, Heard, Lease, LeaseRow, Left, Opened, Place, Slot, Wanted, fingerprint,
+            keyed, not_yet,
+        },
+        ledger::{EffectRecord, EffectState, Plan},
+    },
+    skill::SkillAnswer,
+};
+
+/// One call on its way.
+pub(super) struct Course<P, R> {
+    pub(super) shared: Arc<Shared<P, R>>,
+    pub(super) id: Id,
+}
+
+/// What a call came to, and for how long that counts.
+enum Outcome<R> {
+    /// For good.
+    Ended(End<R>, Duration),
+    /// The first answer or error of a call that ended for good.
+    First(Result<R>, End<R>),
+    /// Not for good.
+    Open(Result<R>),
+}
+
+/// A call that needs no record.
+pub(super) async fn plain<S, P>(mut inner: S, call: Call<P>) -> Result<S::Response>
+where
+    S: Service<Call<P>, Error = Error>,
+{
+    poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(call).await
+}
+
+pub(super) fn reused() -> Error {
+    Refusal::new(Reason::KeyReused, NAME).into()
+}
+
+impl<P: Payload, R: Stored> Course<P, R> {
+    pub(super) async fn run<S>(self, inner: S, call: Call<P>) -> Result<R>
+    where
+        S: Service<Call<P>, Response = R, Error = Error> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        if call.context().effects() == Effects::Withheld {
+            let why = "effects are withheld in this run";
+            return Err(Error::new(ErrorKind::Unsupported, why).with("target", call.target()));
+        }
+        loop {
+            let now = self.shared.claims.env().now();
+            match self.shared.desk.enter(&self.id, &call, now) {
+                Found::Lead(lead) => return self.lead(lead, inner, call).await,
+                Found::Ended(end) => return end.into_outcome(),
+                Found::Reused => return Err(reused()),
+                Found::Full => return Err(Refusal::new(Reason::Overloaded, NAME).into()),
+                Found::Join(mut told) => {
+                    // Nothing told: the first one was dropped, or it is remembered.
+                    if told.changed().await.is_ok()
+                        && let Some(e) = &*told.borrow_and_update()
+                    {
+                        return Err(e.duplicate());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn lead<S>(&self, lead: Lead<P, R>, inner: S, call: Call<P>) -> Result<R>
+    where
+        S: Service<Call<P>, Response = R, Error = Error> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let outcome = match self.open(&call).await {
+            Ok(Opened::Ours(claim)) => self.claimed(claim, inner, call).await,
+            Ok(Opened::Ended(record, left)) => replay(&record, left),
+            Ok(Opened::Busy(left)) => Outcome::Open(Err(busy(left))),
+            Ok(Opened::Reused) => Outcome::Open(Err(reused())),
+            Err(e) => Outcome::Open(Err(unrecorded(e))),
+        };
+        let now = self.shared.claims.env().now();
+        match outcome {
+            Outcome::Ended(end, left) => {
+                lead.ended(end.clone(), now.after(left));
+                end.into_outcome()
+            }
+            Outcome::First(outcome, end) => {
+                lead.ended(end, now.after(self.shared.settings.retention));
+                outcome
+            }
+            Outcome::Open(Err(e)) => {
+                lead.failed(&e);
+                Err(e)
+            }
+            Outcome::Open(ok) => ok,
+        }
+    }
+
+    async fn open(&self, call: &Call<P>) -> Result<Opened> {
+        let Some(name) = call.key() else {
+            return Err(Refusal::new(Reason::NotRecorded, NAME).into());
+        };
+        let request = call.payload().record().map_err(|e| e.with_happened(Happened::No))?;
+        let (key, lease) = keyed(call.context().tenant(), name);
+        let env = self.shared.claims.env();
+        let length = self.length(call);
+        let row = LeaseRow {
+            owner: self.shared.owner,
+            nonce: env.next_u64(),
+            until: env.now().after(length),
+            expires: None,
+        };
+        let retention = self.shared.settings.retention;
+        let lease = Lease { key: lease, version: None, row, length, retention };
+        let place = Place {
+            tenant: call.context().tenant().clone(),
+            message: name.turn().unwrap_or(MessageId::from_u128(0)),
+            key,
+            fence: Fence::Leased(lease),
+            subject: format!("{}/{}", call.target(), name.operation()),
+        };
+        let record = EffectRecord {
+            target: Arc::clone(call.shared_target()),
+            fingerprint: fingerprint(call.target(), &request),
+            request,
+            effect: call.effect(),
+            approval: None,
+            state: EffectState::NEW,
+        };
+        let approved = self.shared.settings.approvals.as_ref().and_then(|find| find(call));
+        let wanted = approved.map(|Approved { id, digest }| Wanted { id, digest });
+        self.shared.claims.lease(place, record, wanted).await
+    }
+
+    fn length(&self, call: &Call<P>) -> Duration {
+        let spare = Duration::from_secs(5);
+        self.shared.settings.lease.unwrap_or_else(|| {
+            call.context().deadline().map_or(Duration::from_secs(30), |deadline| {
+                deadline.saturating_duration_since(Instant::now()).saturating_add(spare)
+            })
+        })
+    }
+
+    async fn claimed<S>(&self, mut claim: Claim, inner: S, call: Call<P>) -> Outcome<R>
+    where
+        S: Service<Call<P>, Response = R, Error = Error> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let claims = &self.shared.claims;
+        loop {
+            let settled = match claims.plan(&claim) {
+                Plan::Dispatch => return self.sent(claim, inner, call).await,
+                Plan::Replay => return replay(&claim.record, self.shared.settings.retention),
+                Plan::Park(reason) => {
+                    claims.park(&mut claim, reason).await.map(|()| Some(Err(in_doubt(reason))))
+                }
+                Plan::Reconcile => self.reconcile(&call, &mut claim).await,
+            };
+            match settled {
+                Ok(None) => {}
+                Ok(Some(Ok(()))) => return replay(&claim.record, self.shared.settings.retention),
+                Ok(Some(Err(e))) | Err(e) => {
+                    // Whoever asks next need not wait; without the store it does.
+                    drop(claims.release(&mut claim).await);
+                    return Outcome::Open(Err(e.with_happened(Happened::Maybe)));
+                }
+            }
+        }
+    }
+
+    /// Asks the owner of an effect in doubt. `None`: look at the record again.
+    async fn reconcile(&self, call: &Call<P>, claim: &mut Claim) -> Result<Option<Result<()>>> {
+        let settings = &self.shared.settings;
+        let intent = claim.intent(call, Arc::clone(&claim.record.request));
+        let said = match (&settings.reconcile, intent) {
+            (Some(hook), Some(intent)) => {
+                let late = |_| Err(Error::new(ErrorKind::Timeout, "the owner did not answer"));
+                timeout(settings.patience, hook.reconcile(&intent)).await.unwrap_or_else(late)?
+            }
+            _ => Reconciled::CannotKnow,
+        };
+        Ok(match self.shared.claims.heard(claim, said).await? {
+            Heard::Happened(_) => Some(Ok(())),
+            Heard::Again => None,
+            Heard::NotYet(after) => Some(Err(not_yet(call.target(), after))),
+            Heard::Parked(reason) => Some(Err(in_doubt(reason))),
+        })
+    }
+
+    /// Runs the call under its claim, and settles what is left.
+    async fn sent<S>(&self, claim: Claim, inner: S, call: Call<P>) -> Outcome<R>
+    where
+        S: Service<Call<P>, Response = R, Error = Error> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let third = self.length(&call) / 3;
+        let slot = Slot::new(Arc::clone(&self.shared.claims), claim);
+        let call = call.with_slot(Arc::<Slot>::clone(&slot));
+        let outcome = alive(plain(inner, call), &slot, third).await;
+        let mut claim = slot.claim.lock().await;
+        match outcome {
+            Ok(answer) if matches!(claim.record.state, EffectState::Done { .. }) => {
+                Outcome::First(Ok(answer.clone()), End::Done(answer))
+            }
+            Ok(answer) => {
+                // A layer between answered itself, or there is no mark.
+                let e = Error::new(ErrorKind::Cancelled, "something else answered");
+                drop(self.shared.claims.left(&mut claim, e).await);
+                drop(self.shared.claims.release(&mut claim).await);
+                Outcome::Open(Ok(answer))
+            }
+            Err(e) => self.failed(&mut claim, e).await,
+        }
+    }
+
+    async fn failed(&self, claim: &mut Claim, e: Error) -> Outcome<R> {
+        if let EffectState::Failed { kind, message, happened } = &claim.record.state {
+            let end =
+                End::Failed { kind: *kind, message: Arc::clone(message), happened: *happened };
+            return Outcome::First(Err(e), end);
+        }
+        if !claim.is_fresh() {
+            // Its lease covers what nobody saw end.
+            return Outcome::Open(Err(e));
+        }
+        let e = match self.shared.claims.left(claim, e).await {
+            Ok(Left::Known(e) | Left::InDoubt(e)) => e,
+            Ok(Left::Parked(reason, e)) => in_doubt(reason).with_source(e),
+            Err(e) => e.with_happened(Happened::Maybe),
+        };
+        drop(self.shared.claims.release(claim).await);
+        Outcome::Open(Err(e))
+    }
+}
+
+/// Runs it, and renews its lease meanwhile.
+async fn alive<T>(running: impl Future<Output = T>, slot: &Slot, third: Duration) -> T {
+    let mut running = pin!(running);
+    let mut renewing = pin!(renew(slot, third));
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = running.as_mut().poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        renewing.as_mut().poll(cx).map(|never| match never {})
+    })
+    .await
+}
+
+async fn renew(slot: &Slot, third: Duration) -> std::convert::Infallible {
+    loop {
+        sleep(third.max(Duration::from_millis(1))).await;
+        let mut claim = slot.claim.lock().await;
+        let renewed = slot.claims.renew(&mut claim).await;
+        drop(claim);
+        if renewed.is_err_and(|e| e.kind() == ErrorKind::Conflict) {
+            // Somebody else has it: what we commit loses.
+            return pending().await;
+        }
+    }
+}
+
+fn replay<R: Stored>(record: &EffectRecord, left: Duration) -> Outcome<R> {
+    match &record.state {
+        EffectState::Done { answer } => match R::restore(SkillAnswer::clone(answer)) {
+            Ok(answer) => Outcome::Ended(End::Done(answer), left),
+            Err(e) => Outcome::Open(Err(e)),
+        },
+        EffectState::Failed { kind, message, happened } => {
+            let message = Arc::clone(message);
+            Outcome::Ended(End::Failed { kind: *kind, message, happened: *happened }, left)
+        }
+        EffectState::Parked { reason, .. } => Outcome::Open(Err(in_doubt(reason))),
+        state => Outcome::Open(Err(in_doubt(state.name()))),
+    }
+}
+
+fn busy(left: Duration) -> Error {
+    let refusal = Refusal::new(Reason::InProgress, NAME);
+    refusal.with_retry_after(left.max(Duration::from_millis(1))).into()
+}

@@ -1,0 +1,252 @@
+//! Claims: the one place where an effect is claimed, moved on, reconciled and parked.
+
+mod fence;
+mod open;
+mod settle;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Mutex;
+
+pub(crate) use self::{
+    fence::{Fence, Lease, LeaseRow},
+    open::{Opened, Place, Wanted},
+    settle::{Heard, Left},
+};
+use super::{
+    audit::{AuditAction, AuditEntry},
+    commit::{self, Known},
+    ledger::EffectRecord,
+};
+use crate::{
+    Call, Digest, Env, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
+    channel::Intent,
+    records::ledger::EffectState,
+    store::{Guard, Key, Op, SharedStore, Txn, Version},
+};
+
+/// Claims effects in one store, and moves them on.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    store: SharedStore,
+    env: Env,
+    /// The store did not answer once.
+    stalled: AtomicBool,
+    /// The store is being waited for; it stays so when the caller is cut off meanwhile.
+    in_store: AtomicBool,
+    /// A commit lost its fence.
+    fenced: AtomicBool,
+}
+
+/// An effect that was claimed here, with its row's version and the right to write it.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) tenant: TenantId,
+    pub(crate) message: MessageId,
+    pub(crate) record: EffectRecord,
+    key: Key,
+    version: Version,
+    fence: Fence,
+    /// For the audit trail: target and operation.
+    subject: String,
+    /// A commit was begun, and nobody here saw how it ended.
+    stale: bool,
+}
+
+impl Claims {
+    pub(crate) const fn new(store: SharedStore, env: Env) -> Self {
+        Self {
+            store,
+            env,
+            stalled: AtomicBool::new(false),
+            in_store: AtomicBool::new(false),
+            fenced: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) const fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// Did the store fail to answer, or is it waited for?
+    pub(crate) fn stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) || self.in_store.load(Ordering::Relaxed)
+    }
+
+    /// Did a commit lose its fence?
+    pub(crate) fn fenced(&self) -> bool {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Known> {
+        self.in_store.store(true, Ordering::Relaxed);
+        let known = commit::commit(&*self.store, txn).await;
+        self.in_store.store(false, Ordering::Relaxed);
+        self.noted(known)
+    }
+
+    /// An answer of the store.
+    fn noted<T>(&self, answer: Result<T>) -> Result<T> {
+        if answer.is_err() {
+            self.stalled.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    fn lost(&self, lost: Known) -> Error {
+        if matches!(lost, Known::Lost { guard: 0, .. }) {
+            self.fenced.store(true, Ordering::Relaxed);
+        }
+        lost.or_fenced().err().unwrap_or_else(|| Error::new(ErrorKind::Conflict, "lost a commit"))
+    }
+
+    fn entry(&self, claim: &Claim, action: AuditAction, subject: &str) -> AuditEntry {
+        AuditEntry::new(self.env.now(), action, claim.message, subject)
+    }
+
+    /// Reads again what a commit without an answer may have changed.
+    async fn refresh(&self, claim: &mut Claim) -> Result<()> {
+        if !claim.stale {
+            return Ok(());
+        }
+        let mut keys = vec![claim.key.clone()];
+        keys.extend(claim.fence.lease().map(|lease| lease.key.clone()));
+        let read = self.noted(self.store.get_many(&keys).await.map_err(Error::from))?;
+        let mut rows = read.value.into_iter();
+        let gone = || self.lost(Known::Lost { guard: 0, current: None });
+        let record = rows.next().flatten().ok_or_else(gone)?;
+        if let Fence::Leased(lease) = &mut claim.fence {
+            let row = rows.next().flatten().ok_or_else(gone)?;
+            if !lease.adopt(&row)? {
+                return Err(gone());
+            }
+        }
+        claim.record = super::row::Row::decode(&record.value)?;
+        claim.version = record.version;
+        claim.stale = false;
+        Ok(())
+    }
+
+    async fn apply(&self, claim: &mut Claim, txn: Txn) -> Result<Version> {
+        claim.stale = true;
+        match self.commit(txn).await? {
+            Known::Applied(applied) => {
+                claim.stale = false;
+                Ok(applied.version)
+            }
+            lost @ Known::Lost { .. } => Err(self.lost(lost)),
+        }
+    }
+
+    /// Says that the one who runs the effect is alive: its lease goes on.
+    pub(crate) async fn renew(&self, claim: &mut Claim) -> Result<()> {
+        self.refresh(claim).await?;
+        let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
+        let row = lease.row.renewed(self.env.now(), lease.length);
+        self.put_lease(claim, "renew", row).await
+    }
+
+    /// Gives the lease of an unfinished effect up: whoever asks next need not wait for it.
+    pub(crate) async fn release(&self, claim: &mut Claim) -> Result<()> {
+        self.refresh(claim).await?;
+        let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
+        if claim.record.state.is_final() {
+            return Ok(());
+        }
+        let row = lease.row.given_up();
+        self.put_lease(claim, "release", row).await
+    }
+
+    async fn put_lease(&self, claim: &mut Claim, label: &'static str, row: LeaseRow) -> Result<()> {
+        let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
+        let put = Op::put(lease.key.clone(), super::row::Row::encode(&row)?);
+        let txn = Txn::new(label).guard(claim.fence.guard()).op(put);
+        let version = self.apply(claim, txn).await?;
+        claim.fence.leased_at(row, version);
+        Ok(())
+    }
+}
+
+impl Claim {
+    /// What its owner is asked when nobody knows whether it happened.
+    pub(crate) fn intent<P>(
+        &self,
+        call: &Call<P>,
+        request: Arc<serde_json::Value>,
+    ) -> Option<Intent> {
+        match (&self.record.state, call.key()) {
+            (
+                EffectState::Dispatching { first_at, .. } | EffectState::Unknown { first_at, .. },
+                Some(key),
+            ) => Some(Intent::new(key.clone(), call.target(), request, *first_at)),
+            _ => None,
+        }
+    }
+
+    /// Is it known what the store holds?
+    pub(crate) const fn is_fresh(&self) -> bool {
+        !self.stale
+    }
+}
+
+/// Where the outermost and the innermost layer of one call meet: the claim between them.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) claims: Arc<Claims>,
+    /// Held over a commit, by one call and its renewal: whoever writes is alone.
+    pub(crate) claim: Mutex<Claim>,
+}
+
+impl Slot {
+    pub(crate) fn new(claims: Arc<Claims>, claim: Claim) -> Arc<Self> {
+        Arc::new(Self { claims, claim: Mutex::new(claim) })
+    }
+
+    /// The slot that came with a call.
+    pub(crate) fn of<P>(call: &Call<P>) -> Option<Arc<Self>> {
+        Arc::clone(call.slot()?).downcast().ok()
+    }
+}
+
+/// The digest by which two requests under one key are told apart.
+pub(crate) fn fingerprint(target: &str, input: &serde_json::Value) -> [u8; 16] {
+    let arguments = Digest::of_json("openclaw.arguments", input);
+    Digest::of("openclaw.request", [target.as_bytes(), arguments.as_bytes()]).short()
+}
+
+/// The keys of an effect that no turn asked for: its record, and its lease.
+pub(crate) fn keyed(tenant: &TenantId, key: &IdempotencyKey) -> (Key, Key) {
+    let of = |table| Key::of(tenant, table).text(key.as_str()).build();
+    (of("ik"), of("il"))
+}
+
+/// What the mark tells when its commit behind a run got no answer.
+pub(crate) fn unsettled(e: Error) -> Error {
+    e.with_happened(Happened::Maybe).exhausted()
+}
+
+/// A failure that is told again.
+pub(crate) fn failed_before(kind: ErrorKind, message: &str, happened: Happened) -> Error {
+    Error::new(kind, message.to_owned()).with_happened(happened).with("replayed", true)
+}
+
+/// Its owner does not know yet.
+pub(crate) fn not_yet(target: &str, retry_after: Duration) -> Error {
+    Error::new(ErrorKind::Unavailable, "its owner does not know yet whether the effect happened")
+        .with("target", target)
+        .with_retry_after(retry_after)
+        .with_happened(Happened::Maybe)
+}
+
+fn guard_of(key: &Key, version: Option<Version>) -> Guard {
+    match version {
+        Some(version) => commit::unchanged(key.clone(), version),
+        None => Guard::Absent(key.clone()),
+    }
+}

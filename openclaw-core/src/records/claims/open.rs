@@ -1,0 +1,227 @@
+//! Opens a claim: new, found, or somebody else's.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Claim, Claims, Fence, Lease, LeaseRow, guard_of};
+use crate::{
+    Digest, Error, ErrorKind, MessageId, Result, TenantId,
+    records::{
+        approvals::{Approvals, Slot},
+        audit::{AuditAction, AuditEntry},
+        commit::{self, Known, unchanged},
+        ledger::EffectRecord,
+        row::Row,
+    },
+    store::{Entry, Guard, Key, Op, Txn, Version},
+};
+
+/// Where a claim is written, and by which right.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) tenant: TenantId,
+    pub(crate) message: MessageId,
+    pub(crate) key: Key,
+    pub(crate) fence: Fence,
+    pub(crate) subject: String,
+}
+
+/// The approval that a claim consumes.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) id: Arc<str>,
+    pub(crate) digest: Digest,
+}
+
+/// What became of a claim under a lease.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a call, and taken apart at once")]
+pub(crate) enum Opened {
+    /// It is ours: new, or taken over.
+    Ours(Claim),
+    /// It ended before; the record and how long it still counts.
+    Ended(EffectRecord, Duration),
+    /// Somebody else runs it; the lease ends in this time.
+    Busy(Duration),
+    /// The key was used for another request.
+    Reused,
+}
+
+/// Lost races before a caller hears of them.
+const RACES: usize = 5;
+
+impl Claims {
+    /// Records the effect, or finds its record, under a fence that the caller holds.
+    pub(crate) async fn claim(
+        &self,
+        place: Place,
+        record: EffectRecord,
+        wanted: Option<Wanted>,
+    ) -> Result<Claim> {
+        let slot = self.slot(&place, wanted, false).await?;
+        let (txn, record) = self.txn(&place, record, Guard::Absent(place.key.clone()), slot)?;
+        match self.commit(txn).await? {
+            Known::Applied(applied) => Ok(claimed(place, record, applied.version)),
+            Known::Lost { guard: 1, current: Some(row) } => {
+                Ok(claimed(place, EffectRecord::decode(&row.value)?, row.version))
+            }
+            Known::Lost { guard: 2, .. } => Err(used()),
+            lost @ Known::Lost { .. } => Err(self.lost(lost)),
+        }
+    }
+
+    /// Records the effect under a lease of its own, takes it over, or says who has it.
+    pub(crate) async fn lease(
+        &self,
+        mut place: Place,
+        record: EffectRecord,
+        wanted: Option<Wanted>,
+    ) -> Result<Opened> {
+        let mut absent = Guard::Absent(place.key.clone());
+        for _ in 0..RACES {
+            let replaces = !matches!(absent, Guard::Absent(_));
+            let slot = self.slot(&place, wanted.clone(), replaces).await?;
+            let (txn, new) = self.txn(&place, record.clone(), absent, slot)?;
+            match self.commit(txn).await? {
+                Known::Applied(applied) => {
+                    return Ok(Opened::Ours(claimed(place, new, applied.version)));
+                }
+                Known::Lost { guard: 2, .. } => return Err(used()),
+                Known::Lost { .. } => {}
+            }
+            match self.found(&mut place, &record).await? {
+                Found::Opened(opened) => return Ok(opened),
+                Found::Expired(version) => absent = guard_of(&place.key, version),
+                Found::Raced => absent = Guard::Absent(place.key.clone()),
+            }
+        }
+        Ok(Opened::Busy(Duration::ZERO))
+    }
+
+    /// Looks at what stands in the way, and takes it over when its lease has run out.
+    async fn found(&self, place: &mut Place, record: &EffectRecord) -> Result<Found> {
+        let Fence::Leased(lease) = &mut place.fence else { return Ok(Found::Raced) };
+        let keys = [place.key.clone(), lease.key.clone()];
+        let read = self.noted(self.store.get_many(&keys).await.map_err(Error::from))?;
+        let now = read.as_of;
+        let mut rows = read.value.into_iter();
+        let (found, holder) = (rows.next().flatten(), rows.next().flatten());
+        lease.version = holder.as_ref().map(|entry| entry.version);
+        let holder = holder.map(|entry| LeaseRow::decode(&entry.value)).transpose()?;
+        let Some(entry) = found else { return Ok(Found::Expired(None)) };
+        if holder.as_ref().is_some_and(|holder| holder.expired(now)) {
+            return Ok(Found::Expired(Some(entry.version)));
+        }
+        let known = EffectRecord::decode(&entry.value)?;
+        if known.fingerprint != record.fingerprint {
+            return Ok(Found::Opened(Opened::Reused));
+        }
+        if known.state.is_final() {
+            let expires = holder.and_then(|holder| holder.expires);
+            let left = expires.map_or(Duration::ZERO, |at| at.since(now));
+            return Ok(Found::Opened(Opened::Ended(known, left)));
+        }
+        let owner = lease.row.owner;
+        // This layer has at most one call under a key: an older one of it was dropped.
+        let busy = holder.filter(|holder| holder.owner != owner && holder.until > now);
+        if let Some(holder) = busy {
+            return Ok(Found::Opened(Opened::Busy(holder.until.since(now))));
+        }
+        self.take_over(place, known, &entry).await
+    }
+
+    async fn take_over(
+        &self,
+        place: &mut Place,
+        known: EffectRecord,
+        entry: &Entry,
+    ) -> Result<Found> {
+        let Fence::Leased(Lease { key, row, length, .. }) = &mut place.fence else {
+            return Ok(Found::Raced);
+        };
+        *row = row.renewed(self.env.now(), *length);
+        let put = Op::put(key.clone(), row.encode()?);
+        let txn = Txn::new("takeover")
+            .guard(place.fence.guard())
+            .guard(unchanged(place.key.clone(), entry.version))
+            .op(put);
+        match self.commit(txn).await? {
+            Known::Applied(applied) => {
+                let mut claim = claimed(place.clone(), known, entry.version);
+                let row = claim.fence.lease().map(|lease| lease.row.clone());
+                row.into_iter().for_each(|row| claim.fence.leased_at(row, applied.version));
+                Ok(Found::Opened(Opened::Ours(claim)))
+            }
+            Known::Lost { .. } => Ok(Found::Raced),
+        }
+    }
+
+    fn txn(
+        &self,
+        place: &Place,
+        mut record: EffectRecord,
+        absent: Guard,
+        slot: Option<Slot>,
+    ) -> Result<(Txn, EffectRecord)> {
+        record.approval = slot.as_ref().map(|slot| Arc::clone(&slot.id));
+        let note = slot.as_ref().map_or_else(String::new, |slot| format!("approval {}", slot.id));
+        let entry = AuditEntry::new(
+            self.env.now(),
+            AuditAction::EffectClaimed,
+            place.message,
+            place.subject.as_str(),
+        );
+        let mut txn = Txn::new("claim").guard(place.fence.guard()).guard(absent);
+        if let Fence::Leased(lease) = &place.fence {
+            // First, as the witness of this commit: no other call writes the same.
+            txn = txn.op(Op::put(lease.key.clone(), lease.row.encode()?));
+        }
+        let put = Op::put(place.key.clone(), record.encode()?);
+        txn = txn.op(put).op(entry.because(note).append(&place.tenant)?);
+        if let Some(slot) = slot {
+            txn = txn.guard(slot.guard).op(slot.op);
+        }
+        Ok((txn, record))
+    }
+
+    /// The slot of the approval that is asked for, unless the effect is claimed already.
+    async fn slot(
+        &self,
+        place: &Place,
+        wanted: Option<Wanted>,
+        replaces: bool,
+    ) -> Result<Option<Slot>> {
+        let Some(Wanted { id, digest }) = wanted else { return Ok(None) };
+        if !replaces {
+            let known = commit::read::<EffectRecord>(&*self.store, &place.key).await;
+            if self.noted(known)?.is_some() {
+                return Ok(None);
+            }
+        }
+        let approvals = Approvals::new(Arc::clone(&self.store), place.tenant.clone());
+        let slot = approvals.slot(&id, &digest, self.env.now()).await;
+        match slot {
+            Err(e) if e.kind() == ErrorKind::ApprovalRequired => Err(e),
+            slot => self.noted(slot).map(Some),
+        }
+    }
+}
+
+#[expect(clippy::large_enum_variant, reason = "made once a call, and taken apart at once")]
+enum Found {
+    Opened(Opened),
+    /// Nothing that counts; the version of what is there all the same.
+    Expired(Option<Version>),
+    Raced,
+}
+
+fn claimed(place: Place, record: EffectRecord, version: Version) -> Claim {
+    let Place { tenant, message, key, mut fence, subject } = place;
+    if let Fence::Leased(lease) = &mut fence {
+        lease.version = Some(version);
+    }
+    Claim { tenant, message, record, key, version, fence, subject, stale: false }
+}
+
+fn used() -> Error {
+    Error::new(ErrorKind::ApprovalRequired, "the approval was used by somebody else")
+}

@@ -1,0 +1,171 @@
+//! Moves a claim on: sent, settled, reconciled, parked.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Claim, Claims};
+use crate::{
+    Error, ErrorKind, Happened, Result,
+    channel::Reconciled,
+    records::{
+        audit::{AuditAction, AuditEntry},
+        commit::unchanged,
+        ledger::{EffectState, Event, Plan, heard, plan},
+        row::Row,
+    },
+    skill::SkillAnswer,
+    store::{Op, Txn},
+};
+
+/// What an effect without an answer leaves behind.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// It is known what became of it.
+    Known(Error),
+    /// Nobody knows, and it will be asked about or sent again.
+    InDoubt(Error),
+    /// Nobody knows, and a person has to look.
+    Parked(&'static str, Error),
+}
+
+/// What the owner of an effect in doubt said, as it is recorded now.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// It happened.
+    Happened(SkillAnswer),
+    /// It did not: look at the record again.
+    Again,
+    /// It is not known yet.
+    NotYet(Duration),
+    /// A person has to look.
+    Parked(&'static str),
+}
+
+impl Claims {
+    /// What is to be done with the claim now.
+    pub(crate) fn plan(&self, claim: &Claim) -> Plan {
+        plan(&claim.record.state, claim.record.effect, self.env.now())
+    }
+
+    /// Records that a try is about to be sent.
+    pub(crate) async fn dispatch(&self, claim: &mut Claim) -> Result<()> {
+        let at = self.env.now();
+        self.step("dispatch", claim, Event::Dispatch { at }, None).await
+    }
+
+    /// Records the answer.
+    pub(crate) async fn succeeded(&self, claim: &mut Claim, answer: SkillAnswer) -> Result<()> {
+        let entry = self.entry(claim, AuditAction::EffectDone, &claim.subject);
+        self.step("settle", claim, Event::Succeeded(answer), Some(entry)).await
+    }
+
+    /// Records a try without an answer: not sent, failed for good, or in doubt.
+    pub(crate) async fn failed(&self, claim: &mut Claim, e: Error) -> Result<Error> {
+        let e = Arc::new(e);
+        let event = match e.happened() {
+            Happened::Maybe => Event::Lost,
+            Happened::No if e.kind().is_transient() => Event::NotSent,
+            Happened::No | Happened::Yes => Event::Failed(Arc::clone(&e)),
+        };
+        // An early try in doubt outweighs a later one that surely failed.
+        let action = match claim.record.after(event.clone())?.state {
+            EffectState::Unknown { .. } => Some(AuditAction::EffectUnknown),
+            EffectState::Failed { .. } => Some(AuditAction::EffectFailed),
+            _ => None,
+        };
+        let entry =
+            action.map(|action| self.entry(claim, action, &claim.subject).because(e.kind().code()));
+        self.step("settle", claim, event, entry).await?;
+        Ok(Arc::into_inner(e)
+            .unwrap_or_else(|| Error::new(ErrorKind::Unclassified, "the effect failed")))
+    }
+
+    /// Settles what is left when the call has ended with this error.
+    pub(crate) async fn left(&self, claim: &mut Claim, e: Error) -> Result<Left> {
+        if claim.stale {
+            // The store has to be read first: whoever asks next does.
+            return Ok(Left::Known(e));
+        }
+        if matches!(claim.record.state, EffectState::Dispatching { .. }) {
+            // The try was cut off before its mark heard an answer.
+            let entry = self
+                .entry(claim, AuditAction::EffectUnknown, &claim.subject)
+                .because(e.kind().code());
+            self.step("settle", claim, Event::Lost, Some(entry)).await?;
+        }
+        if !claim.record.state.is_in_doubt() {
+            return Ok(Left::Known(e));
+        }
+        match self.plan(claim) {
+            Plan::Park(reason) => {
+                self.park(claim, reason).await?;
+                Ok(Left::Parked(reason, e))
+            }
+            Plan::Dispatch | Plan::Replay | Plan::Reconcile => {
+                Ok(Left::InDoubt(e.with_happened(Happened::Maybe)))
+            }
+        }
+    }
+
+    /// Records what the owner of an effect in doubt says.
+    pub(crate) async fn heard(&self, claim: &mut Claim, said: Reconciled) -> Result<Heard> {
+        match heard(said) {
+            Reconciled::Happened(output) => {
+                let answer = SkillAnswer::Done(output);
+                let entry = self
+                    .entry(claim, AuditAction::EffectDone, &claim.record.target)
+                    .because("reconciled");
+                let event = Event::Succeeded(answer.clone());
+                self.step("reconcile", claim, event, Some(entry)).await?;
+                Ok(Heard::Happened(answer))
+            }
+            Reconciled::DidNotHappen => {
+                self.step("reconcile", claim, Event::DidNotHappen, None).await?;
+                Ok(Heard::Again)
+            }
+            Reconciled::NotYetKnown { retry_after } => Ok(Heard::NotYet(retry_after)),
+            Reconciled::CannotKnow => {
+                let reason = "nobody can tell whether it happened";
+                self.park(claim, reason).await?;
+                Ok(Heard::Parked(reason))
+            }
+        }
+    }
+
+    /// Parks it: a person has to look.
+    pub(crate) async fn park(&self, claim: &mut Claim, reason: &str) -> Result<()> {
+        let entry = self.entry(claim, AuditAction::Parked, &claim.record.target).because(reason);
+        self.step("park", claim, Event::Park(reason.into()), Some(entry)).await
+    }
+
+    /// Moves the record on, in one commit with its audit entry.
+    async fn step(
+        &self,
+        label: &'static str,
+        claim: &mut Claim,
+        event: Event,
+        entry: Option<AuditEntry>,
+    ) -> Result<()> {
+        self.refresh(claim).await?;
+        let record = claim.record.after(event)?;
+        let mut txn = Txn::new(label)
+            .guard(claim.fence.guard())
+            .guard(unchanged(claim.key.clone(), claim.version))
+            .op(Op::put(claim.key.clone(), record.encode()?));
+        let mut ended = None;
+        if let Some(lease) = claim.fence.lease().filter(|_| record.state.is_final()) {
+            let parked = matches!(record.state, EffectState::Parked { .. });
+            let row = lease.ended(self.env.now(), parked);
+            txn = txn.op(Op::put(lease.key.clone(), row.encode()?));
+            ended = Some(row);
+        }
+        if let Some(entry) = entry {
+            txn = txn.op(entry.append(&claim.tenant)?);
+        }
+        let version = self.apply(claim, txn).await?;
+        (claim.record, claim.version) = (record, version);
+        if let Some(row) = ended {
+            claim.fence.leased_at(row, version);
+        }
+        Ok(())
+    }
+}

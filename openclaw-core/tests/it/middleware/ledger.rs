@@ -1,0 +1,478 @@
+//! One effect a key: across callers, processes, failing stores and dropped calls.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use openclaw_core::{
+    Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, Reason, Refusal, Result,
+    TenantId,
+    channel::{Intent, Reconcile, Reconciled},
+    middleware::{Approved, LedgerBuilder, LedgerLayer, MarkLayer, RetryLayer},
+    records::{Approval, Approvals},
+    skill::{SkillAnswer, SkillManifest},
+    store::{MemoryStore, SharedStore},
+};
+use openclaw_testkit::{
+    env::test_env,
+    fault::{Fault, FaultStore, Plan},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+const S: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+const KEYED: Effect = Effect::Keyed { retention: Duration::from_secs(3600) };
+const EFFECTS: [Effect; 4] = [Effect::AtMostOnce, Effect::AtLeastOnce, Effect::Reconcilable, KEYED];
+
+type Payload = Arc<Value>;
+type Builder = LedgerBuilder<Payload, SkillAnswer>;
+type Made = LedgerLayer<Payload, SkillAnswer>;
+
+fn call(effect: Effect, order: &str) -> Call<Payload> {
+    let manifest = SkillManifest::new("shop.refund".parse().unwrap(), "1.0.0").effect(effect);
+    let context = Context::new(TenantId::new("acme").unwrap());
+    let key = IdempotencyKey::builder("shop.refund").part(order).build().unwrap();
+    Call::skill(context, &manifest, Arc::new(json!({ "order": order }))).with_key(key)
+}
+
+/// A remote that counts its effects and answers by the number of the try.
+#[derive(Clone)]
+struct Shop {
+    effects: Arc<AtomicU32>,
+    tries: Arc<AtomicU32>,
+    before: Duration,
+    after: Duration,
+    answer: Arc<dyn Fn(u32) -> Result<()> + Send + Sync>,
+}
+
+impl Shop {
+    fn new(answer: impl Fn(u32) -> Result<()> + Send + Sync + 'static) -> Self {
+        let (before, after) = (Duration::ZERO, Duration::ZERO);
+        let answer = Arc::new(answer);
+        Self { effects: Arc::default(), tries: Arc::default(), before, after, answer }
+    }
+
+    fn good() -> Self {
+        Self::new(|_| Ok(()))
+    }
+
+    fn slow(mut self, before: Duration, after: Duration) -> Self {
+        (self.before, self.after) = (before, after);
+        self
+    }
+
+    fn effects(&self) -> u32 {
+        self.effects.load(Ordering::SeqCst)
+    }
+
+    async fn take(self, _call: Call<Payload>) -> Result<SkillAnswer> {
+        let n = self.tries.fetch_add(1, Ordering::SeqCst) + 1;
+        sleep(self.before).await;
+        let outcome = (self.answer)(n);
+        if outcome.as_ref().map_or_else(Error::happened, |()| Happened::Yes) != Happened::No {
+            self.effects.fetch_add(1, Ordering::SeqCst);
+        }
+        sleep(self.after).await;
+        outcome.map(|()| SkillAnswer::done(json!(n)))
+    }
+
+    fn leaf(
+        &self,
+    ) -> impl Service<Call<Payload>, Response = SkillAnswer, Error = Error, Future: Send>
+    + Clone
+    + Send
+    + use<> {
+        let shop = self.clone();
+        service_fn(move |call| shop.clone().take(call))
+    }
+
+    async fn ask(&self, layer: &Made, call: Call<Payload>) -> Result<SkillAnswer> {
+        layer.layer(MarkLayer::new().layer(self.leaf())).oneshot(call).await
+    }
+}
+
+fn store() -> SharedStore {
+    Arc::new(MemoryStore::new(test_env(1).clock()))
+}
+
+fn on(store: &SharedStore, seed: u64) -> Builder {
+    LedgerLayer::builder(Arc::clone(store), test_env(seed))
+}
+
+fn reason(outcome: &Result<SkillAnswer>) -> Option<Reason> {
+    outcome.as_ref().err()?.refusal().map(Refusal::reason)
+}
+
+fn failure(kind: ErrorKind, happened: Happened) -> Result<()> {
+    Err(Error::new(kind, "the shop says no").with_happened(happened))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_done_key_is_answered_from_memory_and_from_the_store() {
+    let (rows, shop) = (store(), Shop::good());
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    let first = shop.ask(&here, call(Effect::AtMostOnce, "1")).await.unwrap();
+    for layer in [&here, &there, &there] {
+        assert_eq!(shop.ask(layer, call(Effect::AtMostOnce, "1")).await.unwrap(), first);
+    }
+    assert_eq!(shop.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_request_under_a_key_never_runs() {
+    let (rows, shop) = (store(), Shop::good());
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    shop.ask(&here, call(Effect::AtMostOnce, "1")).await.unwrap();
+    let other = call(Effect::AtMostOnce, "1").map(|_| Arc::new(json!("all of it")));
+    for layer in [&here, &there] {
+        let outcome = shop.ask(layer, other.clone()).await;
+        assert_eq!(reason(&outcome), Some(Reason::KeyReused));
+    }
+    assert_eq!(shop.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_flight_refuses_another_request_at_once() {
+    let (rows, shop) = (store(), Shop::good().slow(S, S));
+    let layer = on(&rows, 1).build();
+    let other = call(Effect::AtMostOnce, "1").map(|_| Arc::new(json!("all of it")));
+    let second = async {
+        sleep(MS).await;
+        timeout(MS, shop.ask(&layer, other)).await.unwrap()
+    };
+    let first = shop.ask(&layer, call(Effect::AtMostOnce, "1"));
+    let (first, second) = tokio::join!(first, second);
+    first.unwrap();
+    assert_eq!(reason(&second), Some(Reason::KeyReused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definite_failure_is_stored_and_told_again() {
+    let (rows, shop) = (store(), Shop::new(|_| failure(ErrorKind::NotFound, Happened::No)));
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    let first = shop.ask(&here, call(Effect::AtMostOnce, "1")).await.unwrap_err();
+    assert!(first.context().all(|(name, _)| name != "replayed"));
+    for layer in [&here, &there] {
+        let e = shop.ask(layer, call(Effect::AtMostOnce, "1")).await.unwrap_err();
+        assert_eq!((e.kind(), e.happened()), (ErrorKind::NotFound, Happened::No));
+        assert!(e.context().any(|pair| pair == ("replayed", "true")));
+    }
+    assert_eq!(shop.tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_surely_not_sent_may_be_tried_again_by_anybody() {
+    let busy = |n| if n == 1 { failure(ErrorKind::Unavailable, Happened::No) } else { Ok(()) };
+    let (rows, shop) = (store(), Shop::new(busy));
+    shop.ask(&on(&rows, 1).build(), call(Effect::AtMostOnce, "1")).await.unwrap_err();
+    shop.ask(&on(&rows, 2).build(), call(Effect::AtMostOnce, "1")).await.unwrap();
+    assert_eq!(shop.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_between_the_layers_runs_under_one_claim() {
+    let busy = |n| if n < 3 { failure(ErrorKind::Unavailable, Happened::No) } else { Ok(()) };
+    let (rows, shop) = (store(), Shop::new(busy));
+    let service = ServiceBuilder::new()
+        .layer(on(&rows, 1).build())
+        .layer(RetryLayer::default())
+        .layer(MarkLayer::new())
+        .service(shop.leaf());
+    let answer = service.oneshot(call(Effect::AtMostOnce, "1")).await.unwrap();
+    assert_eq!((answer, shop.effects()), (SkillAnswer::done(json!(3)), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_ends_as_its_effect_says() {
+    for effect in EFFECTS {
+        let lost = |n| if n == 1 { failure(ErrorKind::Timeout, Happened::Maybe) } else { Ok(()) };
+        let (rows, shop) = (store(), Shop::new(lost));
+        let layer = on(&rows, 1).build();
+        let first = shop.ask(&layer, call(effect, "1")).await;
+        assert_eq!(first.unwrap_err().happened(), Happened::Maybe);
+        let again = shop.ask(&on(&rows, 2).build(), call(effect, "1")).await;
+        let (made, parked) = (shop.effects(), reason(&again) == Some(Reason::InDoubt));
+        match effect {
+            Effect::AtLeastOnce | Effect::Keyed { .. } => assert!(again.is_ok() && made == 2),
+            _ => assert!(parked && made == 1, "{effect:?}: {again:?}, {made} effects"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyed_call_is_not_sent_behind_the_memory_of_its_remote() {
+    let lost = |_| failure(ErrorKind::Timeout, Happened::Maybe);
+    let (rows, shop) = (store(), Shop::new(lost));
+    let layer = on(&rows, 1).build();
+    shop.ask(&layer, call(KEYED, "1")).await.unwrap_err();
+    sleep(3600 * S).await;
+    let outcome = shop.ask(&layer, call(KEYED, "1")).await;
+    assert_eq!((reason(&outcome), shop.effects()), (Some(Reason::InDoubt), 1));
+}
+
+#[derive(Debug)]
+struct Owner(Reconciled);
+
+#[async_trait]
+impl Reconcile for Owner {
+    async fn reconcile(&self, _intent: &Intent) -> Result<Reconciled> {
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_owner_of_a_doubt_is_asked_before_anything_is_sent() {
+    let answers = [
+        (Reconciled::Happened(Arc::new(json!("r-1"))), 1),
+        (Reconciled::DidNotHappen, 2),
+        (Reconciled::NotYetKnown { retry_after: 7 * S }, 1),
+        (Reconciled::CannotKnow, 1),
+    ];
+    for (said, effects) in answers {
+        let lost = |n| if n == 1 { failure(ErrorKind::Timeout, Happened::Maybe) } else { Ok(()) };
+        let (rows, shop) = (store(), Shop::new(lost));
+        let layer = on(&rows, 1).reconcile(Owner(said.clone())).build();
+        shop.ask(&layer, call(Effect::Reconcilable, "1")).await.unwrap_err();
+        let again = shop.ask(&layer, call(Effect::Reconcilable, "1")).await;
+        assert_eq!(shop.effects(), effects, "{said:?}");
+        match said {
+            Reconciled::Happened(answer) => assert_eq!(again.unwrap(), SkillAnswer::Done(answer)),
+            Reconciled::DidNotHappen => assert_eq!(again.unwrap(), SkillAnswer::done(json!(2))),
+            Reconciled::NotYetKnown { .. } => {
+                assert_eq!(again.unwrap_err().retry_after(), Some(7 * S));
+            }
+            Reconciled::CannotKnow => assert_eq!(reason(&again), Some(Reason::InDoubt)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_calls_under_one_key_are_one_effect() {
+    let (rows, shop) = (store(), Shop::good().slow(S, S));
+    let layer = on(&rows, 1).build();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (shop, layer) = (shop.clone(), layer.clone());
+        asking.spawn(async move { shop.ask(&layer, call(Effect::AtMostOnce, "1")).await });
+    }
+    let answers = asking.join_all().await;
+    assert!(answers.iter().all(|answer| *answer.as_ref().unwrap() == SkillAnswer::done(json!(1))));
+    assert_eq!((shop.effects(), layer.snapshot().in_flight), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_shares_the_failure_and_goes_first_when_the_first_one_is_dropped() {
+    let down = |_| failure(ErrorKind::Unavailable, Happened::No);
+    let (rows, shop) = (store(), Shop::new(down).slow(S, Duration::ZERO));
+    let layer = on(&rows, 1).build();
+    let ask = || shop.ask(&layer, call(Effect::AtMostOnce, "1"));
+    let (a, b) = tokio::join!(ask(), ask());
+    assert!(a.is_err() && b.is_err());
+    assert_eq!(shop.tries.load(Ordering::SeqCst), 1, "the failure is shared");
+
+    let (rows, shop) = (store(), Shop::good().slow(S, Duration::ZERO));
+    let layer = on(&rows, 1).build();
+    let ask = || shop.ask(&layer, call(Effect::AtLeastOnce, "1"));
+    let (dropped, next) = tokio::join!(timeout(S / 2, ask()), ask());
+    assert!(dropped.is_err());
+    next.unwrap();
+    assert_eq!(shop.effects(), 1, "the first one was dropped before its effect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_living_lease_is_respected_and_renewed() {
+    let (rows, shop) = (store(), Shop::good().slow(100 * S, Duration::ZERO));
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    let first = shop.ask(&here, call(Effect::AtLeastOnce, "1"));
+    let others = async {
+        for at in [1, 45, 45] {
+            sleep(at * S).await;
+            let outcome = shop.ask(&there, call(Effect::AtLeastOnce, "1")).await;
+            assert_eq!(reason(&outcome), Some(Reason::InProgress));
+            let after = outcome.unwrap_err().retry_after().unwrap();
+            assert!(after > 15 * S && after <= 30 * S, "{after:?}");
+        }
+    };
+    let (first, ()) = tokio::join!(first, others);
+    first.unwrap();
+    assert_eq!(shop.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_writer_loses_against_who_took_its_lease() {
+    let inner = MemoryStore::new(test_env(1).clock());
+    let plan = Plan::default();
+    let slow: SharedStore = Arc::new(FaultStore::new(inner.clone(), plan.clone()));
+    let rows: SharedStore = Arc::new(inner);
+    let shop = Shop::good();
+    // The first process stands still before its settling reaches the store.
+    plan.every("settle", Fault::Delay(100 * S));
+    plan.fail("renew");
+    let (zombie, heir) = (on(&slow, 1).build(), on(&rows, 2).build());
+    let late = shop.ask(&zombie, call(Effect::AtMostOnce, "1"));
+    let taken = async {
+        sleep(31 * S).await;
+        shop.ask(&heir, call(Effect::AtMostOnce, "1")).await
+    };
+    let (late, taken) = tokio::join!(late, taken);
+    assert_eq!(reason(&taken), Some(Reason::InDoubt), "parked, not sent again");
+    let late = late.unwrap_err();
+    assert_eq!((late.kind(), late.happened()), (ErrorKind::Conflict, Happened::Maybe));
+    assert_eq!(shop.effects(), 1);
+    let again = shop.ask(&on(&rows, 3).build(), call(Effect::AtMostOnce, "1")).await;
+    assert_eq!(reason(&again), Some(Reason::InDoubt), "what the late one wrote was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_record_counts_for_its_retention() {
+    let (rows, shop) = (store(), Shop::good());
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    shop.ask(&here, call(Effect::AtMostOnce, "1")).await.unwrap();
+    sleep(24 * 3600 * S - S).await;
+    shop.ask(&there, call(Effect::AtMostOnce, "1")).await.unwrap();
+    assert_eq!(shop.effects(), 1);
+    sleep(2 * S).await;
+    for layer in [&here, &there] {
+        shop.ask(layer, call(Effect::AtMostOnce, "1")).await.unwrap();
+    }
+    assert_eq!(shop.effects(), 2, "absent for one, and recorded again for both");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_lets_nothing_run_unrecorded() {
+    for (label, effects) in [("claim", 0), ("dispatch", 0), ("settle", 1)] {
+        for fault in [Fault::Fail, Fault::LoseAnswer] {
+            let plan = Plan::default();
+            let rows = MemoryStore::new(test_env(1).clock());
+            let faulty: SharedStore = Arc::new(FaultStore::new(rows.clone(), plan.clone()));
+            let shop = Shop::good();
+            plan.next(label, 1, fault);
+            let layer = on(&faulty, 1).build();
+            let outcome = shop.ask(&layer, call(Effect::AtMostOnce, "1")).await;
+            if matches!(fault, Fault::LoseAnswer) {
+                outcome.expect("a lost answer is looked up");
+                assert_eq!(shop.effects(), 1);
+                continue;
+            }
+            let e = outcome.unwrap_err();
+            assert_eq!(shop.effects(), effects, "{label}");
+            let again = shop.ask(&layer, call(Effect::AtMostOnce, "1")).await;
+            if effects == 0 {
+                assert_eq!(e.refusal().map(Refusal::reason), Some(Reason::NotRecorded), "{label}");
+                assert_eq!(e.happened(), Happened::No, "{label}");
+                again.unwrap();
+            } else {
+                assert_eq!(e.happened(), Happened::Maybe);
+                assert_eq!(reason(&again), Some(Reason::InDoubt));
+            }
+            assert_eq!(shop.effects(), 1, "{label}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_dropped_anywhere_never_has_a_second_effect_unseen() {
+    for effect in EFFECTS {
+        for cut in 0..14 {
+            let plan = Plan::default();
+            plan.every("commit", Fault::Delay(MS));
+            plan.every("read", Fault::Delay(MS));
+            let rows = MemoryStore::new(test_env(1).clock());
+            let slow: SharedStore = Arc::new(FaultStore::new(rows, plan));
+            let shop = Shop::good().slow(MS, MS);
+            let layer = on(&slow, 1).build();
+            drop(timeout(cut * MS + MS / 2, shop.ask(&layer, call(effect, "1"))).await);
+            let before = shop.effects();
+            let again = shop.ask(&layer, call(effect, "1")).await;
+            let made = shop.effects();
+            match effect {
+                Effect::AtLeastOnce | Effect::Keyed { .. } => {
+                    again.unwrap();
+                    assert!((1..=2).contains(&made), "{effect:?} cut at {cut} ms");
+                }
+                _ if again.is_ok() => assert_eq!(made, 1, "{effect:?} cut at {cut} ms"),
+                _ => {
+                    assert_eq!(reason(&again), Some(Reason::InDoubt), "{effect:?} at {cut} ms");
+                    assert_eq!(made, before, "{effect:?} cut at {cut} ms");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_is_consumed_by_its_claim_and_a_replay_needs_none() {
+    let (rows, shop) = (store(), Shop::good());
+    let tenant = TenantId::new("acme").unwrap();
+    let approvals = Approvals::new(Arc::clone(&rows), tenant);
+    let digest =
+        Approval::digest_of("shop.refund", "1.0.0", call(Effect::AtMostOnce, "1").payload());
+    let approved = move |call: &Call<Payload>| {
+        let digest = Approval::digest_of("shop.refund", "1.0.0", call.payload());
+        Some(Approved::new("a-1", digest))
+    };
+    let layer = || on(&rows, 1).approvals(approved).build();
+    let refused = shop.ask(&layer(), call(Effect::AtMostOnce, "1")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ApprovalRequired);
+    let until = test_env(1).now().after(3600 * S);
+    approvals.grant("a-1", &Approval::granted(digest, "ann", until)).await.unwrap();
+    let first = shop.ask(&layer(), call(Effect::AtMostOnce, "1")).await.unwrap();
+    let again = shop.ask(&layer(), call(Effect::AtMostOnce, "1")).await.unwrap();
+    assert_eq!((shop.effects(), again), (1, first));
+    let other = shop.ask(&layer(), call(Effect::AtMostOnce, "2")).await.unwrap_err();
+    assert_eq!((other.kind(), shop.effects()), (ErrorKind::ApprovalRequired, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_without_a_claim() {
+    let (rows, shop) = (store(), Shop::good());
+    let bare = MarkLayer::new().layer(shop.leaf());
+    let outcome = bare.clone().oneshot(call(Effect::AtMostOnce, "1")).await;
+    assert_eq!(reason(&outcome), Some(Reason::NotRecorded));
+    let manifest = SkillManifest::new("shop.refund".parse().unwrap(), "1.0.0");
+    let context = Context::new(TenantId::new("acme").unwrap());
+    let nameless = Call::skill(context, &manifest, Arc::default());
+    let outcome = shop.ask(&on(&rows, 1).build(), nameless).await;
+    assert_eq!((reason(&outcome), shop.effects()), (Some(Reason::NotRecorded), 0));
+    bare.oneshot(call(Effect::Pure, "1")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_keys_leave_only_what_is_recalled() {
+    let (rows, shop) = (store(), Shop::good());
+    let layer = on(&rows, 1).recall(100).in_flight(1).build();
+    for n in 0..2_000 {
+        shop.ask(&layer, call(Effect::AtMostOnce, &n.to_string())).await.unwrap();
+    }
+    let full = layer.snapshot();
+    assert_eq!((full.in_flight, full.recalled, shop.effects()), (0, 100, 2_000));
+    let slow = shop.slow(S, S);
+    let ask = |order| slow.ask(&layer, call(Effect::AtMostOnce, order));
+    let began = Instant::now();
+    let (first, second) = tokio::join!(ask("a"), ask("b"));
+    first.unwrap();
+    assert_eq!(reason(&second), Some(Reason::Overloaded));
+    assert!(began.elapsed() < 3 * S);
+}
+
+mod laws {
+    use openclaw_testkit::{conformance::layer, layer_laws};
+
+    use super::*;
+
+    layer_laws!(
+        "Ledger, Mark",
+        layer::on::<Call<Payload>, _>(|| {
+            let both = ServiceBuilder::new().layer(on(&store(), 1).build());
+            both.layer(MarkLayer::new()).into_inner()
+        })
+        .replays()
+    );
+}
