@@ -1,80 +1,187 @@
 //! `cargo bench --bench middleware`: what a call through each layer costs, beside its peers.
+//!
+//! Times are processor time of the calling thread, the fastest of many rounds; allocations are
+//! counted. `-- --quick` is a short run, for a look. It ends with an error when a gate of the
+//! design does not hold; times are scaled by the peer's row of the same run.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
 mod drive;
+mod flags;
 mod ours;
 mod peers;
+mod report;
+mod stacks;
 
-use std::process::ExitCode;
+use std::{hint::black_box, process::ExitCode, sync::Arc};
 
-use drive::{Cost, Effort, call, measure, pin_to};
+use openclaw_benches::Outcome;
+use openclaw_core::{Effect, middleware::breaker::Window};
+use tower::Service;
+
+use self::{
+    drive::{Effort, call, cpu_time, finish, measure, pin_to},
+    flags::Flags,
+    report::Rows,
+    stacks::Calls,
+};
 
 fn main() -> ExitCode {
-    pin_to(0);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let _inside = runtime.enter();
-    let effort = Effort { rounds: 20, calls: 50_000 };
-    let mut n = 0_u64;
-    macro_rules! row {
-        ($name:literal, $service:expr) => {{
-            let mut service = $service;
-            let cost = measure(effort, || {
-                n += 1;
-                drop(std::hint::black_box(call(&mut service, n)));
-            });
-            println!("{:<32} {:>8.1} ns {:>6.2} allocs", $name, cost.ns, cost.allocs);
-            cost
-        }};
+    let flags = match Flags::read(std::env::args().skip(1)) {
+        Ok(flags) => flags,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(flags) {
+        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
     }
-    let _: Cost = row!("bare", ours::bare(false));
-    row!("breaker", ours::breaker(false));
-    row!("breaker pending", ours::breaker(true));
-    row!(
-        "breaker count 100",
-        ours::breaker_of(openclaw_core::middleware::breaker::Window::Count(100))
-    );
-    row!(
-        "breaker count 100k",
-        ours::breaker_of(openclaw_core::middleware::breaker::Window::Count(100_000))
-    );
-    row!(
-        "breaker time",
-        ours::breaker_of(openclaw_core::middleware::breaker::Window::Time(
-            std::time::Duration::from_secs(60)
-        ))
-    );
-    row!("breaker open", ours::open_breaker());
-    row!("peer breaker", peers::breaker(false).unwrap());
-    row!("limiter", ours::limiter(false));
-    row!("limiter keyed 100k", ours::keyed_limiter(100_000));
-    let clock = measure(effort, || drop(std::hint::black_box(tokio::time::Instant::now())));
-    println!("clock {clock:?}");
-    let layer = openclaw_core::middleware::RateLimitLayer::new(
-        "x",
-        openclaw_core::middleware::Quota::per_second(
-            std::num::NonZeroU32::new(1_000_000_000).unwrap(),
-        ),
-    );
-    let check = measure(effort, || drop(std::hint::black_box(layer.check(&n))));
-    println!("check {check:?}");
-    let governor = peers::governor();
-    let cost = measure(effort, || drop(std::hint::black_box(governor.check())));
-    println!("governor {cost:?}");
-    let governor = peers::governor_keyed();
+}
+
+fn run(flags: Flags) -> Outcome<Vec<String>> {
+    pin_to(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let inside = runtime.enter();
+    let rounds = if flags.quick { 10 } else { 60 };
+    let effort = Effort { rounds, calls: 20_000 };
+    let mut rows = Rows::default();
+    layers(&mut rows, effort);
+    limits(&mut rows, effort);
+    whole(&mut rows, effort)?;
+    ledger(&mut rows, effort)?;
+    let ratio = two_threads(effort);
+    drop(inside);
+
+    println!("peers: {}\nfastest of {rounds} rounds of {} calls\n", peers::VERSIONS, effort.calls);
+    rows.table();
+    println!("\ntwo pinned threads on one breaker: {ratio:.2} of the calls of one");
+    let problems = rows.problems(ratio);
+    for problem in &problems {
+        println!("PROBLEM {problem}");
+    }
+    println!("{}", rows.json(ratio, &ours::CORE6, &stacks::DYN));
+    Ok(problems)
+}
+
+/// Adds a row of calls with a new number each.
+fn row<S>(rows: &mut Rows, effort: Effort, name: &'static str, mut service: S)
+where
+    S: Service<u64, Response = u64>,
+{
+    let mut n = 0_u64;
     let cost = measure(effort, || {
         n += 1;
-        drop(std::hint::black_box(
-            governor.check_key(&((n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % 100_000)),
-        ))
+        black_box(call(&mut service, n).ok());
     });
-    println!("governor keyed {cost:?}");
-    row!("peer limiter tr", peers::limiter().unwrap());
-    row!("retry", ours::retry(false));
-    row!("peer retry", peers::retry(false));
-    row!("timeout", ours::timeout(false));
-    row!("core6", ours::core6(false));
-    row!("core6 pending", ours::core6(true));
-    row!("peer stack", peers::stack(false).unwrap());
-    ExitCode::SUCCESS
+    rows.add(name, cost);
+}
+
+fn layers(rows: &mut Rows, effort: Effort) {
+    row(rows, effort, "bare", ours::bare(false));
+    row(rows, effort, "breaker", ours::breaker(false));
+    row(rows, effort, "breaker_pending", ours::breaker(true));
+    row(rows, effort, "breaker_count_100", ours::breaker_of(Window::Count(100)));
+    row(rows, effort, "breaker_count_100k", ours::breaker_of(Window::Count(100_000)));
+    row(rows, effort, "breaker_time_60s", ours::breaker_of(Window::Time(ours::MINUTE)));
+    row(rows, effort, "breaker_open", ours::open_breaker());
+    row(rows, effort, "retry", ours::retry(false));
+    row(rows, effort, "retry_pending", ours::retry(true));
+    row(rows, effort, "timeout", ours::timeout(false));
+    row(rows, effort, "timeout_pending", ours::timeout(true));
+    if let Some(peer) = peers::breaker(false) {
+        row(rows, effort, "peer_breaker", peer);
+    }
+    row(rows, effort, "peer_retry", peers::retry(false));
+}
+
+fn limits(rows: &mut Rows, effort: Effort) {
+    // governor has a decision and no layer: ours beside it is the decision, too.
+    let (one, keyed) = (ours::decision(), ours::keyed_decision());
+    let keys = peers::keys();
+    let mut n = 0_u64;
+    let mut next = || {
+        n += 1;
+        let at = ours::scattered(n) % ours::KEYS;
+        keys.get(usize::try_from(at).unwrap_or_default()).map_or_else(|| "".into(), Arc::clone)
+    };
+    rows.add("limiter", measure(effort, || drop(black_box(one.check(&0_u64)))));
+    rows.add("limiter_keyed100k", measure(effort, || drop(black_box(keyed.check(&next())))));
+    row(rows, effort, "limiter_layer", ours::limiter(false));
+    row(rows, effort, "limiter_layer_pending", ours::limiter(true));
+    let (one, keyed) = (peers::governor(), peers::governor_keyed());
+    rows.add("peer_limiter", measure(effort, || drop(black_box(one.check()))));
+    let cost = measure(effort, || drop(black_box(keyed.check_key(&next()))));
+    rows.add("peer_limiter_keyed100k", cost);
+    if let Some(peer) = peers::limiter() {
+        row(rows, effort, "peer_limiter_layer", peer);
+    }
+}
+
+fn whole(rows: &mut Rows, effort: Effort) -> Outcome<()> {
+    row(rows, effort, "core6", ours::core6(false));
+    row(rows, effort, "core6_pending", ours::core6(true));
+    let stack = peers::stack(false).ok_or("the peers' stack was refused")?;
+    row(rows, effort, "peer_stack", stack);
+    Ok(())
+}
+
+fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
+    // Each call leaves rows: fewer, so that the store stays what it is in use.
+    let effort = Effort { calls: effort.calls / 20, ..effort };
+    let mut calls = Calls::new(Effect::AtMostOnce)?;
+    let mut alone = 0;
+    let commits = stacks::Commits::new(&calls);
+    let cost = measure(effort, || {
+        alone += 1;
+        black_box(finish(commits.run(alone)));
+    });
+    rows.add("commits_alone", cost);
+    let mut first = stacks::ledger();
+    let cost = measure(effort, || {
+        let outcome = calls.fresh().map(|fresh| call(&mut first, fresh));
+        assert!(matches!(black_box(outcome), Some(Ok(_))), "a first run is answered");
+    });
+    rows.add("idempotency_first", cost);
+    let again = calls.of(1).ok_or("a key of the bench")?;
+    let cost = measure(effort, || {
+        black_box(call(&mut first, again.clone()).ok());
+    });
+    rows.add("idempotency_replay", cost);
+    let mut erased = stacks::erased();
+    let cost = measure(effort, || {
+        let outcome = calls.fresh().map(|fresh| call(&mut erased, fresh));
+        assert!(matches!(black_box(outcome), Some(Ok(_))), "a first run is answered");
+    });
+    rows.add("dyn", cost);
+    Ok(())
+}
+
+/// Calls a second of two pinned threads on one breaker, by those of one.
+fn two_threads(effort: Effort) -> f64 {
+    let service = ours::breaker(false);
+    let calls = effort.calls * effort.rounds;
+    let on = |cpu: usize| {
+        let mut service = service.clone();
+        move || {
+            pin_to(cpu);
+            let began = cpu_time();
+            for n in 0..calls {
+                black_box(call(&mut service, u64::from(n)).ok());
+            }
+            (cpu_time() - began).as_secs_f64()
+        }
+    };
+    let alone = on(0)();
+    let both = std::thread::scope(|scope| {
+        let threads = [scope.spawn(on(0)), scope.spawn(on(1))];
+        threads.map(|thread| thread.join().unwrap_or(f64::MAX)).into_iter().fold(0.0, f64::max)
+    });
+    pin_to(0);
+    2.0 * alone / both
 }

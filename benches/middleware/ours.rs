@@ -1,14 +1,14 @@
 //! Our layers around a leaf.
 
-use std::{convert::Infallible, num::NonZeroU32, time::Duration};
+use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
 use openclaw_core::{
     Effect, ErrorKind,
     middleware::{
-        ConcurrencyLayer, LiftLayer, Quota, RateLimitLayer, RetryLayer, TimeoutLayer,
+        ConcurrencyLayer, LiftLayer, PerKey, Quota, RateLimitLayer, RetryLayer, TimeoutLayer,
         breaker::{BreakerLayer, Window},
     },
-    policy::{Assessment, Failure, Fault, Head, Policy, policy},
+    policy::{Assessment, ByHead, Failure, Fault, Head, Policy, policy},
 };
 use tower::{Service, ServiceBuilder};
 
@@ -27,7 +27,7 @@ pub(crate) fn by() -> impl Policy<u64, u64, Lifted> + Copy {
 }
 
 /// A minute, which no call here takes.
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 fn plenty() -> Quota {
     Quota::per_second(NonZeroU32::new(1_000_000_000).unwrap_or(NonZeroU32::MAX))
@@ -53,10 +53,21 @@ pub(crate) fn breaker_of(window: Window) -> impl Ours {
     ServiceBuilder::new().layer(layer).service(bare(false))
 }
 
+/// Open because it failed, as a breaker is: it knows when it will try again.
 pub(crate) fn open_breaker() -> impl Ours {
+    let failing = policy(
+        |_: &u64| Head::new(Effect::Pure),
+        |_: Result<&u64, &Lifted>| Assessment::fault(ErrorKind::Unavailable),
+    );
     let layer = BreakerLayer::new("peer");
-    layer.handle().force_open();
-    ServiceBuilder::new().layer(layer.policy(by())).service(bare(false))
+    let mut fails = ServiceBuilder::new().layer(layer.clone().policy(failing)).service(bare(false));
+    for n in 0..5 {
+        crate::drive::call(&mut fails, n).ok();
+    }
+    let open = ServiceBuilder::new().layer(layer.policy(by())).service(bare(false));
+    let refused = crate::drive::call(&mut open.clone(), 0);
+    assert!(is_refused(&refused), "it is open");
+    open
 }
 
 pub(crate) fn limiter(pending: bool) -> impl Ours {
@@ -64,14 +75,25 @@ pub(crate) fn limiter(pending: bool) -> impl Ours {
     ServiceBuilder::new().layer(layer).service(bare(pending))
 }
 
-pub(crate) fn keyed_limiter(keys: u64) -> impl Ours {
-    let layer = RateLimitLayer::new("peer", plenty()).policy(by());
-    // Times that are never over: no key is forgotten while it is measured.
-    let quota = Quota::new(NonZeroU32::MAX, Duration::from_secs(4_294_967));
-    layer.set_quota(Some(quota));
-    let layer = layer
-        .per_key_of(move |n: &u64| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % keys, 1_000_000);
-    ServiceBuilder::new().layer(layer).service(bare(false))
+/// Keys of the keyed limits.
+pub(crate) const KEYS: u64 = 100_000;
+
+/// Spreads numbers, so that no key is next to the one before.
+pub(crate) const fn scattered(n: u64) -> u64 {
+    n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
+}
+
+/// The decision alone, as the peer has no layer.
+pub(crate) fn decision() -> RateLimitLayer {
+    RateLimitLayer::new("peer", plenty())
+}
+
+type ByName = RateLimitLayer<ByHead, PerKey<Arc<str>, fn(&Arc<str>) -> Arc<str>>>;
+
+/// The decision alone, by key.
+pub(crate) fn keyed_decision() -> ByName {
+    let key: fn(&Arc<str>) -> Arc<str> = Arc::clone;
+    RateLimitLayer::new("peer", plenty()).per_key_of(key, 1_000_000)
 }
 
 pub(crate) fn retry(pending: bool) -> impl Ours {
@@ -98,7 +120,6 @@ pub(crate) fn core6(pending: bool) -> impl Ours {
         .service(bare(pending))
 }
 
-/// What a refusal of the breaker must look like.
-pub(crate) fn is_refused(outcome: &Result<u64, Lifted>) -> bool {
+fn is_refused(outcome: &Result<u64, Lifted>) -> bool {
     matches!(outcome, Err(e) if e.assess().fault == Some(ErrorKind::CircuitOpen))
 }

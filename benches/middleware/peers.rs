@@ -21,10 +21,6 @@ use crate::drive::Leaf;
 pub(crate) const VERSIONS: &str = "tower 0.5.3, tower-resilience-{circuitbreaker, ratelimiter, \
      retry, timelimiter} 0.14.0, governor 0.10.4, failsafe 1.3.0, recloser 1.4.0";
 
-pub(crate) fn bare(pending: bool) -> Leaf {
-    Leaf { pending }
-}
-
 /// tower-resilience: a window of 100 calls at 50 %.
 pub(crate) fn breaker(pending: bool) -> Option<impl Service<u64, Response = u64> + Clone + Send> {
     let layer = CircuitBreakerLayer::builder()
@@ -34,17 +30,6 @@ pub(crate) fn breaker(pending: bool) -> Option<impl Service<u64, Response = u64>
         .build()
         .ok()?;
     Some(ServiceBuilder::new().layer(layer).service(Leaf { pending }))
-}
-
-/// tower-resilience, a window in time: every call of the window is looked at on every call.
-pub(crate) fn time_breaker() -> Option<impl Service<u64, Response = u64> + Clone + Send> {
-    let layer = CircuitBreakerLayer::builder()
-        .sliding_window_type(tower_resilience_circuitbreaker::SlidingWindowType::TimeBased)
-        .sliding_window_duration(Duration::from_secs(3_600))
-        .minimum_number_of_calls(10)
-        .build()
-        .ok()?;
-    Some(ServiceBuilder::new().layer(layer).service(Leaf { pending: false }))
 }
 
 /// tower-resilience: as many calls as we like.
@@ -68,8 +53,13 @@ pub(crate) fn governor() -> DefaultDirectRateLimiter {
 }
 
 /// governor, by key: no layer, only the decision.
-pub(crate) fn governor_keyed() -> DefaultKeyedRateLimiter<u64> {
+pub(crate) fn governor_keyed() -> DefaultKeyedRateLimiter<Arc<str>> {
     RateLimiter::keyed(plenty())
+}
+
+/// Names of tenants, as keys.
+pub(crate) fn keys() -> Vec<Arc<str>> {
+    (0..crate::ours::KEYS).map(|n| format!("tenant-{n}").into()).collect()
 }
 
 /// Up to two retries, as tower wants it written.

@@ -1,0 +1,130 @@
+//! The table for people, the gates, and the line for programs.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::drive::Cost;
+
+/// Everything that was measured, by its name.
+#[derive(Debug, Default)]
+pub(crate) struct Rows(BTreeMap<&'static str, (usize, Cost)>);
+
+/// What a peer cost where the gates were set, in nanoseconds: resilience facts of the design.
+const REFERENCE: [(&str, f64); 5] = [
+    ("peer_breaker", 258.0),
+    ("peer_limiter", 10.0),
+    ("peer_limiter_keyed100k", 94.0),
+    ("peer_retry", 67.0),
+    ("peer_stack", 597.0),
+];
+
+/// A time that must not be passed, and the peer by whose row it is scaled.
+const GATES: [(&str, f64, &str); 6] = [
+    ("breaker", 75.0, "peer_breaker"),
+    ("breaker_open", 40.0, "peer_breaker"),
+    ("limiter", 35.0, "peer_limiter"),
+    ("limiter_keyed100k", 100.0, "peer_limiter_keyed100k"),
+    ("retry", 16.0, "peer_retry"),
+    ("core6", 290.0, "peer_stack"),
+];
+
+/// Rows that must not allocate.
+const FREE: [&str; 12] = [
+    "breaker",
+    "breaker_pending",
+    "breaker_open",
+    "limiter",
+    "limiter_layer",
+    "limiter_layer_pending",
+    "limiter_keyed100k",
+    "retry",
+    "retry_pending",
+    "timeout",
+    "core6",
+    "core6_pending",
+];
+
+impl Rows {
+    /// Adds a row; the table keeps their order.
+    pub(crate) fn add(&mut self, name: &'static str, cost: Cost) {
+        let order = self.0.len();
+        self.0.insert(name, (order, cost));
+    }
+
+    fn get(&self, name: &str) -> Cost {
+        self.0.get(name).map(|(_, cost)| *cost).unwrap_or_default()
+    }
+
+    pub(crate) fn ns(&self, name: &str) -> f64 {
+        self.get(name).ns
+    }
+
+    /// A gate as it is on this machine, today.
+    fn scaled(&self, gate: f64, peer: &str) -> f64 {
+        let reference = REFERENCE.iter().find(|(name, _)| *name == peer).map_or(1.0, |(_, ns)| *ns);
+        gate * self.ns(peer) / reference
+    }
+
+    /// Prints all rows in their order.
+    pub(crate) fn table(&self) {
+        println!("{:<30} {:>10} {:>10} {:>12}", "row", "ns a call", "allocs", "gate here");
+        let mut rows: Vec<_> = self.0.iter().collect();
+        rows.sort_by_key(|(_, (order, _))| *order);
+        for (name, (_, cost)) in rows {
+            let gate = GATES.iter().find(|(row, ..)| row == name);
+            let gate = gate
+                .map_or_else(String::new, |(_, ns, peer)| format!("{:.1}", self.scaled(*ns, peer)));
+            println!("{name:<30} {:>10.1} {:>10.2} {gate:>12}", cost.ns, cost.allocs);
+        }
+    }
+
+    /// What does not hold, one line each.
+    pub(crate) fn problems(&self, ratio: f64) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, gate, peer) in GATES {
+            let (ns, most) = (self.ns(name), self.scaled(gate, peer));
+            if ns > most {
+                problems.push(format!("{name}: {ns:.1} ns, at most {most:.1} (scaled by {peer})"));
+            }
+        }
+        for name in FREE {
+            let allocs = self.get(name).allocs;
+            if allocs > 0.0 {
+                problems.push(format!("{name}: {allocs:.2} allocations, none are allowed"));
+            }
+        }
+        if ratio < 0.8 {
+            problems.push(format!("two threads on one breaker: {ratio:.2} of one, at least 0.8"));
+        }
+        let beyond = self.get("dyn").allocs - self.get("commits_alone").allocs;
+        if beyond > 3.0 {
+            problems.push(format!("dyn: {beyond:.2} allocations beyond its commits, at most 3"));
+        }
+        let (replay, most) = (self.ns("idempotency_replay"), 250.0);
+        if replay > most {
+            problems.push(format!("idempotency_replay: {replay:.1} ns, at most {most:.1}"));
+        }
+        let (first, alone) = (self.ns("idempotency_first"), self.ns("commits_alone"));
+        if first > 1.5 * alone {
+            problems.push(format!(
+                "idempotency_first: {first:.0} ns, {:.2} times its commits alone, at most 1.5",
+                first / alone
+            ));
+        }
+        problems
+    }
+
+    /// The line for programs.
+    pub(crate) fn json(&self, ratio: f64, core6: &[&str], erased: &[&str]) -> Value {
+        let mut line = serde_json::Map::new();
+        for (name, (_, cost)) in &self.0 {
+            line.insert(format!("{name}_ns"), json!((cost.ns * 10.0).round() / 10.0));
+            line.insert(format!("{name}_allocs"), json!(cost.allocs));
+        }
+        line.insert("breaker_2t_ratio".to_owned(), json!((ratio * 100.0).round() / 100.0));
+        line.insert("core6_layers".to_owned(), json!(core6));
+        line.insert("dyn_layers".to_owned(), json!(erased));
+        Value::Object(line)
+    }
+}
