@@ -4,6 +4,9 @@
 //! answers by one [`Refusal`](crate::Refusal). State lives in the layer: all services that one
 //! layer makes, and all their clones, share it. A layer is ready whenever it is asked; what it
 //! refuses, it refuses as the answer to a call.
+//!
+//! The [`guide`] has the order of the layers, and what each does with each outcome. Ready-made
+//! stacks are in [`stack`].
 
 pub mod breaker;
 mod concurrency;
@@ -39,3 +42,6 @@ pub use self::{
     trace::{Trace, TraceFuture, TraceLayer},
     validate::{Validate, ValidateFuture, ValidateLayer},
 };
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}

@@ -6,7 +6,7 @@ use super::{Part, Stack};
 
 /// Reads the layers of a composed service from its type.
 ///
-/// It knows the layers of tower, tower-http and tower-resilience; register your own. What it does
+/// It knows our own layers, and those of tower, tower-http and tower-resilience; register yours. What it does
 /// not know is [`Part::Unknown`]; what a box or a buffer hides is [`Part::Opaque`].
 ///
 /// The names of types are not a promise of the compiler: use it in tests.
@@ -34,6 +34,17 @@ pub fn stack_of<S: ?Sized>(service: &S) -> Stack {
 type Known = (&'static str, &'static str, Part, usize);
 
 const KNOWN: &[Known] = &[
+    ("openclaw_core", "Trace", Part::Trace, 0),
+    ("openclaw_core", "Validate", Part::Validate, 0),
+    ("openclaw_core", "Ledger", Part::Claim, 0),
+    ("openclaw_core", "Timeout", Part::Timeout, 0),
+    ("openclaw_core", "Retry", Part::Retry, 0),
+    ("openclaw_core", "RateLimit", Part::RateLimit, 0),
+    ("openclaw_core", "Concurrency", Part::Concurrency, 0),
+    ("openclaw_core", "Breaker", Part::Breaker, 0),
+    ("openclaw_core", "Mark", Part::Mark, 0),
+    ("openclaw_core", "Fallback", Part::Fallback, 0),
+    ("openclaw_core", "Lift", Part::Plain, 0),
     ("tower", "Retry", Part::Retry, 1),
     ("tower", "Timeout", Part::Timeout, 0),
     ("tower", "RateLimit", Part::RateLimit, 0),
