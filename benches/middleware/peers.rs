@@ -9,7 +9,6 @@ use tower::{
         Policy,
         budget::{Budget, TpsBudget},
     },
-    util::BoxCloneService,
 };
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 use tower_resilience_ratelimiter::RateLimiterLayer;
@@ -98,12 +97,12 @@ pub(crate) fn retry(pending: bool) -> impl Service<u64, Response = u64> + Clone 
 }
 
 /// tower-resilience: retry, breaker and time limit, the three layers it recommends together.
-pub(crate) fn stack(pending: bool) -> Option<BoxCloneService<u64, u64, String>> {
+pub(crate) fn stack(pending: bool) -> Option<impl Service<u64, Response = u64> + Clone> {
     let breaker = CircuitBreakerLayer::builder().sliding_window_size(100).build().ok()?;
     let limit = TimeLimiterLayer::builder().timeout_duration(Duration::from_secs(60)).build();
     let retry =
         tower_resilience_retry::RetryLayer::<u64, u64, _>::builder().max_attempts(3).build();
     let service =
         ServiceBuilder::new().layer(retry).layer(breaker).layer(limit).service(Leaf { pending });
-    Some(BoxCloneService::new(tower::util::MapErr::new(service, |_| String::new())))
+    Some(service)
 }
