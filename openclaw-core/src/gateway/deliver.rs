@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Inner, reply_job::ReplyJob, tasks::caught};
 use crate::{
-    Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, Result,
+    Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
     channel::{Channel, Intent, Outbound, Receipt, Reconciled},
     records::{
         audit::{AuditAction, AuditEntry},
@@ -340,9 +340,7 @@ async fn finish(inner: &Inner, mut job: ReplyJob) {
                 return inner.finished(job.id);
             }
             Err(_) if inner.is_fenced() => return,
-            Err(e) => {
-                tracing::error!(message = %job.id, error = %e, "the store does not take a receipt");
-            }
+            Err(e) => not_taken(job.id, &e),
         }
         let stopping = inner.pause(inner.config.send_pause).await;
         // The commit whose answer was lost may have been applied.
@@ -353,6 +351,10 @@ async fn finish(inner: &Inner, mut job: ReplyJob) {
             return inner.leave_one();
         }
     }
+}
+
+fn not_taken(message: MessageId, error: &Error) {
+    tracing::error!(%message, %error, "the store does not take a receipt");
 }
 
 async fn give_up(inner: &Inner, job: &ReplyJob, shelf: Shelf, error: &Error) -> Result<Next> {

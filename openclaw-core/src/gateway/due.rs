@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Inner, deliver::run, lock, reply_job::ReplyJob};
 use crate::{
-    MessageId, Result, TenantId, Timestamp,
+    Error, MessageId, Result, TenantId, Timestamp,
     records::{
         commit,
         live::{Live, live_key},
@@ -27,12 +27,16 @@ pub(super) async fn alarm(inner: Arc<Inner>) {
         }
         let Some(entry) = first.filter(|(at, ..)| *at <= inner.env.now()) else { continue };
         if let Err(e) = wake(&inner, &entry).await {
-            tracing::error!(message = %entry.2, error = %e, "a deferred reply can't be read");
+            not_read(entry.2, &e);
             if inner.pause(Duration::from_secs(1)).await {
                 return;
             }
         }
     }
+}
+
+fn not_read(message: MessageId, error: &Error) {
+    tracing::error!(%message, %error, "a deferred reply can't be read");
 }
 
 async fn wake(inner: &Arc<Inner>, entry: &(Timestamp, TenantId, MessageId)) -> Result<()> {

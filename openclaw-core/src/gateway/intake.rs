@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{Inner, admit::admit, refusals::Manners, tasks::caught};
-use crate::channel::{Channel, Source};
+use crate::{
+    Error,
+    channel::{Channel, Source},
+};
 
 /// How many messages one commit admits at most.
 const BATCH: usize = 64;
@@ -69,15 +72,19 @@ async fn pull(
                 tokio::task::yield_now().await;
             }
             Err(e) => {
-                tracing::warn!(channel = %channel.id(), error = %e, "the source failed");
+                troubled(channel, &e, "the source failed");
                 return false;
             }
         }
     }
     if let Err(e) = source.close().await {
-        tracing::warn!(channel = %channel.id(), error = %e, "the source did not close");
+        troubled(channel, &e, "the source did not close");
     }
     true
+}
+
+fn troubled(channel: &dyn Channel, error: &Error, what: &'static str) {
+    tracing::warn!(channel = %channel.id(), %error, "{what}");
 }
 
 async fn credits(inner: &Inner) -> usize {

@@ -139,7 +139,7 @@ async fn conclude(
             Err(_) if inner.is_fenced() => return Err(Left),
             Err(e) => {
                 // The row stays as it is: the next attempt, or the next start, finds it.
-                tracing::error!(message = %job.id, error = %e, "the store does not take the state of a turn");
+                not_taken(job.id, &e);
                 inner.config.turn_pause
             }
         };
@@ -150,6 +150,10 @@ async fn conclude(
             return Ok(end);
         }
     }
+}
+
+fn not_taken(message: MessageId, error: &Error) {
+    tracing::error!(%message, %error, "the store does not take the state of a turn");
 }
 
 /// Reads the row again: a commit whose answer was lost may have been applied.

@@ -289,13 +289,16 @@ impl<K: Kit> Circuit<K> {
     }
 
     fn tell(&self, transition: Transition) {
-        let Transition { from, to, .. } = transition;
-        let name = &*self.name;
-        if matches!(to, State::Open | State::ForcedOpen) {
-            warn!(breaker = name, %from, %to, "the circuit breaker has opened");
-        } else {
-            info!(breaker = name, %from, %to, "the circuit breaker has changed");
-        }
+        let opened = matches!(transition.to, State::Open | State::ForcedOpen);
+        if opened { self.tell_opened(transition) } else { self.tell_changed(transition) }
+    }
+
+    fn tell_opened(&self, Transition { from, to, .. }: Transition) {
+        warn!(breaker = &*self.name, %from, %to, "the circuit breaker has opened");
+    }
+
+    fn tell_changed(&self, Transition { from, to, .. }: Transition) {
+        info!(breaker = &*self.name, %from, %to, "the circuit breaker has changed");
     }
 
     /// Tells of the first refusal of a generation, and of no other.

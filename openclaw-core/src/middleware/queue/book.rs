@@ -162,8 +162,7 @@ impl Book {
                 // It lost against its own renewal, or against somebody who took over.
                 Ok(false) => {}
                 Err(e) => {
-                    let (queue, kind) = (&*self.name, e.kind());
-                    tracing::warn!(queue, job = %job.id, %kind, "the end of a job is not written yet");
+                    self.not_yet(&job, e.kind());
                     tokio::time::sleep(self.lease / 3).await;
                 }
             }
@@ -174,6 +173,11 @@ impl Book {
             }
         }
         tracing::warn!(queue = &*self.name, job = %job.id, "the end of a job could not be written");
+    }
+
+    fn not_yet(&self, job: &Job, kind: ErrorKind) {
+        let queue = &*self.name;
+        tracing::warn!(queue, job = %job.id, %kind, "the end of a job is not written yet");
     }
 
     async fn settle_once(&self, job: &Job, outcome: &Outcome, random: u64) -> Result<bool> {
