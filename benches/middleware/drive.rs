@@ -49,6 +49,15 @@ pub(crate) fn pin_to(cpu: usize) {
 
 /// What one run of `call` costs.
 pub(crate) fn measure(effort: Effort, mut call: impl FnMut()) -> Cost {
+    let ns = measure_once(effort, &mut call);
+    let calls = 1_000;
+    let counted = allocation_counter::measure(|| (0..calls).for_each(|_| call()));
+    let allocs = u32::try_from(counted.count_total).unwrap_or(u32::MAX);
+    Cost { ns, allocs: f64::from(allocs) / f64::from(calls) }
+}
+
+/// The time of one run of `call`, in nanoseconds.
+pub(crate) fn measure_once(effort: Effort, mut call: impl FnMut()) -> f64 {
     let mut best = f64::MAX;
     for _ in 0..effort.rounds {
         let began = cpu_time();
@@ -56,10 +65,7 @@ pub(crate) fn measure(effort: Effort, mut call: impl FnMut()) -> Cost {
         let spent = (cpu_time() - began).as_secs_f64();
         best = best.min(spent * 1e9 / f64::from(effort.calls));
     }
-    let calls = 1_000;
-    let counted = allocation_counter::measure(|| (0..calls).for_each(|_| call()));
-    let allocs = u32::try_from(counted.count_total).unwrap_or(u32::MAX);
-    Cost { ns: best, allocs: f64::from(allocs) / f64::from(calls) }
+    best
 }
 
 /// Polls to the end; nothing here waits for anybody.

@@ -20,9 +20,9 @@ use openclaw_core::{Effect, middleware::breaker::Window};
 use tower::Service;
 
 use self::{
-    drive::{Effort, call, cpu_time, finish, measure, pin_to},
+    drive::{Effort, call, cpu_time, finish, measure, measure_once, pin_to},
     flags::Flags,
-    report::Rows,
+    report::{Ratios, Rows},
     stacks::Calls,
 };
 
@@ -55,17 +55,31 @@ fn run(flags: Flags) -> Outcome<Vec<String>> {
     limits(&mut rows, effort);
     whole(&mut rows, effort)?;
     ledger(&mut rows, effort)?;
-    let ratio = two_threads(effort);
+    let calls = effort.calls * rounds;
+    let peer = peers::breaker(false).ok_or("the peer's breaker was refused")?;
+    let ratios = Ratios {
+        two_threads: two_threads(calls, &ours::breaker(false)),
+        peer_two_threads: two_threads(calls / 10, &peer),
+        window: growth(ours::breaker_of(Window::Time(ours::MINUTE))),
+        peer_window: growth(peers::time_breaker().ok_or("the peer's breaker was refused")?),
+    };
     drop(inside);
 
     println!("peers: {}\nfastest of {rounds} rounds of {} calls\n", peers::VERSIONS, effort.calls);
     rows.table();
-    println!("\ntwo pinned threads on one breaker: {ratio:.2} of the calls of one");
-    let problems = rows.problems(ratio);
+    println!(
+        "\ntwo pinned threads on one breaker, by one: {:.2}, the peer {:.2}",
+        ratios.two_threads, ratios.peer_two_threads
+    );
+    println!(
+        "10,000 calls in a time window, by 500: {:.2}, the peer {:.2}",
+        ratios.window, ratios.peer_window
+    );
+    let problems = rows.problems(&ratios);
     for problem in &problems {
         println!("PROBLEM {problem}");
     }
-    println!("{}", rows.json(ratio, &ours::CORE6, &stacks::DYN));
+    println!("{}", rows.json(&ratios, &ours::CORE6, &stacks::DYN));
     Ok(problems)
 }
 
@@ -92,12 +106,42 @@ fn layers(rows: &mut Rows, effort: Effort) {
     row(rows, effort, "breaker_open", ours::open_breaker());
     row(rows, effort, "retry", ours::retry(false));
     row(rows, effort, "retry_pending", ours::retry(true));
+    let inside = Arc::new(0_u64);
+    rows.add("retry_clone", measure(effort, || drop(black_box(Arc::clone(black_box(&inside))))));
     row(rows, effort, "timeout", ours::timeout(false));
     row(rows, effort, "timeout_pending", ours::timeout(true));
     if let Some(peer) = peers::breaker(false) {
         row(rows, effort, "peer_breaker", peer);
     }
     row(rows, effort, "peer_retry", peers::retry(false));
+    let (failsafe, recloser) = (peers::failsafe(), peers::recloser());
+    rows.add(
+        "peer_failsafe",
+        measure(effort, || {
+            black_box(failsafe(black_box(1)));
+        }),
+    );
+    rows.add(
+        "peer_recloser",
+        measure(effort, || {
+            black_box(recloser(black_box(1)));
+        }),
+    );
+}
+
+/// What the time window of a breaker costs with many calls in it, by what it costs with few.
+fn growth<S: Service<u64, Response = u64>>(mut service: S) -> f64 {
+    let mut cost_behind = |calls: u64| {
+        (0..calls).for_each(|n| {
+            black_box(call(&mut service, n).ok());
+        });
+        let effort = Effort { rounds: 20, calls: 20 };
+        measure_once(effort, || {
+            black_box(call(&mut service, 0).ok());
+        })
+    };
+    let few = cost_behind(500);
+    cost_behind(10_000) / few
 }
 
 fn limits(rows: &mut Rows, effort: Effort) {
@@ -163,9 +207,10 @@ fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
 }
 
 /// Calls a second of two pinned threads on one breaker, by those of one.
-fn two_threads(effort: Effort) -> f64 {
-    let service = ours::breaker(false);
-    let calls = effort.calls * effort.rounds;
+fn two_threads<S>(calls: u32, service: &S) -> f64
+where
+    S: Service<u64, Response = u64> + Clone + Send,
+{
     let on = |cpu: usize| {
         let mut service = service.clone();
         move || {

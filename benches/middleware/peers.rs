@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
+use failsafe::CircuitBreaker as _;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tower::{
     Service, ServiceBuilder,
@@ -10,7 +11,7 @@ use tower::{
         budget::{Budget, TpsBudget},
     },
 };
-use tower_resilience_circuitbreaker::CircuitBreakerLayer;
+use tower_resilience_circuitbreaker::{CircuitBreakerLayer, SlidingWindowType};
 use tower_resilience_ratelimiter::RateLimiterLayer;
 use tower_resilience_timelimiter::TimeLimiterLayer;
 
@@ -29,6 +30,29 @@ pub(crate) fn breaker(pending: bool) -> Option<impl Service<u64, Response = u64>
         .build()
         .ok()?;
     Some(ServiceBuilder::new().layer(layer).service(Leaf { pending }))
+}
+
+/// tower-resilience, a window in time: every call of it is looked at on every call.
+pub(crate) fn time_breaker() -> Option<impl Service<u64, Response = u64> + Clone + Send> {
+    let layer = CircuitBreakerLayer::builder()
+        .sliding_window_type(SlidingWindowType::TimeBased)
+        .sliding_window_duration(Duration::from_secs(3_600))
+        .minimum_number_of_calls(10)
+        .build()
+        .ok()?;
+    Some(ServiceBuilder::new().layer(layer).service(Leaf { pending: false }))
+}
+
+/// failsafe: a decision around a closure.
+pub(crate) fn failsafe() -> impl Fn(u64) -> Option<u64> {
+    let breaker = failsafe::Config::new().build();
+    move |n| breaker.call(|| Ok::<_, Infallible>(n)).ok()
+}
+
+/// recloser: a decision around a closure.
+pub(crate) fn recloser() -> impl Fn(u64) -> Option<u64> {
+    let breaker = recloser::Recloser::default();
+    move |n| breaker.call(|| Ok::<_, Infallible>(n)).ok()
 }
 
 /// tower-resilience: as many calls as we like.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use super::{
-    Shared,
+    Shared, Spare,
     decide::{Decision, Tried, decide, is_safe},
     delays::Pauses,
     snapshot::Why,
@@ -30,9 +30,8 @@ pin_project! {
         S: Service<Req>,
     {
         // Each later try is made on a clone of its own.
-        service: Arc<S>,
+        of: Arc<Spare<S>>,
         policy: P,
-        shared: Arc<Shared>,
         // The request for the next try; none behind the last one.
         spare: Option<Req>,
         head: Head,
@@ -107,16 +106,15 @@ where
     S: Service<Req>,
 {
     pub(super) const fn new(
-        service: Arc<S>,
+        of: Arc<Spare<S>>,
         policy: P,
-        shared: Arc<Shared>,
         spare: Option<Req>,
         head: Head,
         course: Course,
         first: S::Future,
     ) -> Self {
         let state = State::Trying { future: first };
-        Self { service, policy, shared, spare, head, course, state }
+        Self { of, policy, spare, head, course, state }
     }
 }
 
@@ -136,15 +134,15 @@ where
                     let outcome = ready!(future.poll(cx));
                     let means = this.policy.assess(outcome.as_ref());
                     let has_spare = this.spare.is_some();
-                    let outcome = match next(this.shared, this.course, this.head, &means, has_spare)
-                    {
-                        Next::Return => outcome,
-                        Next::Exhausted => this.policy.exhausted(outcome),
-                        Next::PauseUntil(at) => {
-                            this.state.set(State::Pausing { sleep: sleep_until(at) });
-                            continue;
-                        }
-                    };
+                    let outcome =
+                        match next(&this.of.shared, this.course, this.head, &means, has_spare) {
+                            Next::Return => outcome,
+                            Next::Exhausted => this.policy.exhausted(outcome),
+                            Next::PauseUntil(at) => {
+                                this.state.set(State::Pausing { sleep: sleep_until(at) });
+                                continue;
+                            }
+                        };
                     let doubtful = this.course.tried.doubt && !means.is_success();
                     return Poll::Ready(if doubtful {
                         this.policy.in_doubt(outcome)
@@ -154,7 +152,7 @@ where
                 }
                 StateProjection::Pausing { sleep } => {
                     ready!(sleep.poll(cx));
-                    let service = S::clone(this.service);
+                    let service = this.of.service.clone();
                     this.state.set(State::Readying { service });
                 }
                 StateProjection::Readying { service } => {

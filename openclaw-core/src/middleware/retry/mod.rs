@@ -191,25 +191,31 @@ impl<S: Clone, P: Clone> Layer<S> for RetryLayer<P> {
     type Service = Retry<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let spare = Arc::new(inner.clone());
-        let (shared, policy) = (Arc::clone(&self.shared), self.policy.clone());
-        Retry { inner, spare, shared, policy }
+        let spare = Spare { service: inner.clone(), shared: Arc::clone(&self.shared) };
+        Retry { inner, spare: Arc::new(spare), policy: self.policy.clone() }
     }
+}
+
+/// What later tries are made on: one reference to count, however many layers are inside.
+pub(crate) struct Spare<S> {
+    service: S,
+    shared: Arc<Shared>,
 }
 
 /// A service that tries again; made by [`RetryLayer`].
 #[derive(Clone)]
 pub struct Retry<S, P = ByHead> {
     inner: S,
-    /// What later tries are made on: one reference to count, however many layers are inside.
-    spare: Arc<S>,
-    shared: Arc<Shared>,
+    spare: Arc<Spare<S>>,
     policy: P,
 }
 
 impl<S: fmt::Debug, P> fmt::Debug for Retry<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retry").field("shared", &self.shared).field("inner", &self.inner).finish()
+        f.debug_struct("Retry")
+            .field("shared", &self.spare.shared)
+            .field("inner", &self.inner)
+            .finish()
     }
 }
 
@@ -229,10 +235,9 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let head = self.policy.head(&request);
-        let course = Course::begin(&self.shared, &head);
+        let course = Course::begin(&self.spare.shared, &head);
         let spare = course.may_go_on().then(|| request.clone());
         let first = self.inner.call(request);
-        let (policy, shared) = (self.policy.clone(), Arc::clone(&self.shared));
-        RetryFuture::new(Arc::clone(&self.spare), policy, shared, spare, head, course, first)
+        RetryFuture::new(Arc::clone(&self.spare), self.policy.clone(), spare, head, course, first)
     }
 }
