@@ -7,6 +7,7 @@ use crate::{
     AgentId, ChannelId, Env, Error, ErrorKind, Limits, Result, SkillId,
     agent::{Agent, Budget},
     channel::Channel,
+    middleware::stack::Resilience,
     skill::Skill,
     store::{SharedStore, StateStore},
 };
@@ -88,6 +89,7 @@ pub struct GatewayBuilder {
     pub(super) skills: Vec<Arc<dyn Skill>>,
     pub(super) router: Router,
     pub(super) config: GatewayConfig,
+    pub(super) resilience: Option<Resilience>,
 }
 
 impl fmt::Debug for GatewayBuilder {
@@ -110,6 +112,7 @@ impl GatewayBuilder {
             skills: Vec::new(),
             router: Router::default(),
             config: GatewayConfig::default(),
+            resilience: None,
         }
     }
 
@@ -145,6 +148,16 @@ impl GatewayBuilder {
     /// Sets bounds and times.
     pub fn config(mut self, config: GatewayConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Puts the stack of each skill around its calls, between the claim and the dispatch mark.
+    ///
+    /// The stack is [`Resilience::skill`] of the skill's id. A call that it refuses was surely not
+    /// sent: its effect stays claimed, and may be asked for again. Without this, calls go straight
+    /// to the skill.
+    pub fn resilience(mut self, resilience: Resilience) -> Self {
+        self.resilience = Some(resilience);
         self
     }
 
@@ -195,8 +208,8 @@ impl GatewayBuilder {
                 unknown.as_str(),
             ));
         }
-        let Self { env, store, router, config, .. } = self;
-        Ok(Parts { env, store, channels, acks, agents, skills, router, config })
+        let Self { env, store, router, config, resilience, .. } = self;
+        Ok(Parts { env, store, channels, acks, agents, skills, router, config, resilience })
     }
 }
 
@@ -210,6 +223,7 @@ pub(super) struct Parts {
     pub(super) skills: BTreeMap<SkillId, Arc<dyn Skill>>,
     pub(super) router: Router,
     pub(super) config: GatewayConfig,
+    pub(super) resilience: Option<Resilience>,
 }
 
 fn unique(what: &'static str, id: &str, is_new: bool) -> Result<()> {

@@ -2,21 +2,26 @@
 
 use std::{
     collections::BTreeSet,
+    future::poll_fn,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::{self, Poll},
 };
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use super::{Inner, tasks::caught};
 use crate::{
     Call, Context, Effect, Effects, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
     TenantId,
     channel::Reconciled,
-    middleware::marked,
+    middleware::{marked, stack::Resilience},
     records::{
         approvals::Approval,
         claims::{
@@ -172,7 +177,7 @@ impl TurnSkills {
     ) -> Result<SkillAnswer> {
         let slot = Slot::new(Arc::clone(&self.claims), claim);
         let call = call.with_slot(Arc::<Slot>::clone(&slot));
-        let e = match leaf(Arc::clone(skill), call).await {
+        let e = match through(self.inner.resilience.as_ref(), skill, call).await {
             Ok(answer) => return Ok(answer),
             Err(e) => e,
         };
@@ -246,6 +251,37 @@ impl TurnSkills {
     }
 }
 
+/// Makes the call through the skill's stack, where the host has one.
+async fn through(
+    resilience: Option<&Resilience>,
+    skill: &Arc<dyn Skill>,
+    call: Call<Arc<Value>>,
+) -> Result<SkillAnswer> {
+    let Some(resilience) = resilience else { return leaf(Arc::clone(skill), call).await };
+    let stack = resilience.skill(skill.manifest().id.as_str());
+    let mut service = stack.layer(Leaf(Arc::clone(skill)));
+    poll_fn(|cx| service.poll_ready(cx)).await?;
+    service.call(call).await
+}
+
+/// The innermost service of a skill's stack.
+#[derive(Clone, Debug)]
+struct Leaf(Arc<dyn Skill>);
+
+impl Service<Call<Arc<Value>>> for Leaf {
+    type Response = SkillAnswer;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<SkillAnswer>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<Arc<Value>>) -> Self::Future {
+        Box::pin(leaf(Arc::clone(&self.0), call))
+    }
+}
+
 /// The innermost service of a skill call: the mark, then the skill.
 async fn leaf(skill: Arc<dyn Skill>, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
     marked(call, async |call| run(&*skill, call).await).await
@@ -284,7 +320,7 @@ impl SkillPort for TurnSkills {
         let call = Call::skill(context.clone(), skill.manifest(), Arc::clone(&request.input))
             .with_key(key);
         match (call.effect(), context.effects()) {
-            (Effect::Pure, _) => run(&**skill, call).await,
+            (Effect::Pure, _) => through(self.inner.resilience.as_ref(), skill, call).await,
             (_, Effects::Live) => self.guarded(skill, call, &request).await,
             (_, Effects::Withheld) => {
                 let why = "effects are withheld in this run";

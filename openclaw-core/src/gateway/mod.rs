@@ -54,6 +54,7 @@ use crate::{
     AgentId, ChannelId, Env, Error, ErrorKind, MessageId, Result, SkillId, TenantId, Timestamp,
     agent::Agent,
     channel::Channel,
+    middleware::stack::Resilience,
     records::{
         AuditLog, DeadLetters, Ledger,
         commit::{self, Known},
@@ -97,6 +98,8 @@ pub(crate) struct Inner {
     skills: BTreeMap<SkillId, Arc<dyn Skill>>,
     router: Router,
     config: GatewayConfig,
+    /// The stacks around the calls of skills.
+    resilience: Option<Resilience>,
     /// Messages that wait for an agent.
     turns: Mutex<Lanes<TurnJob>>,
     /// Replies that wait to go out.
@@ -144,7 +147,8 @@ impl Gateway {
     }
 
     async fn open(parts: Parts) -> Result<Self> {
-        let Parts { env, store, channels, acks, agents, skills, router, config } = parts;
+        let Parts { env, store, channels, acks, agents, skills, router, config, resilience } =
+            parts;
         let fences = Fences::seize(&store, &env).await?;
         let inner = Arc::new(Inner {
             fences,
@@ -158,6 +162,7 @@ impl Gateway {
             skills,
             router,
             config,
+            resilience,
             replies_made: AtomicU64::new(0),
             due: Mutex::default(),
             due_changed: Notify::new(),

@@ -20,5 +20,6 @@ mod letters;
 mod orders;
 mod outage;
 mod patience;
+mod stacks;
 mod suspended;
 mod way;
