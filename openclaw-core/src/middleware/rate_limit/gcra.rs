@@ -94,6 +94,15 @@ impl Rule {
         Self { cost: pace.cost(now).max(self.cost), ..self }
     }
 
+    /// The place of a call that comes now, at the pace that the other side asked for.
+    ///
+    /// Without a limit what was used up under an earlier one is forgotten, but not a silence.
+    pub(super) fn slot_at(self, pace: Pace, number: u64, now: u64) -> Slot {
+        let rule = self.at_pace(pace, now);
+        let free = rule.cost == 0 && !pace.is_silent(now);
+        rule.slot(if free { 0 } else { number }, now)
+    }
+
     /// The place of a call that comes now.
     pub(super) fn slot(self, number: u64, now: u64) -> Slot {
         let from = number.max(now);

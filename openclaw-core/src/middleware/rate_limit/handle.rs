@@ -61,7 +61,8 @@ impl RateLimitHandle {
         Self(shared)
     }
 
-    /// Changes the quota from now on; `None` is no limit. What was used up stays so.
+    /// Changes the quota from now on; `None` is no limit, and forgets what was used up; else
+    /// that stays used up.
     pub fn set_quota(&self, quota: Option<Quota>) {
         self.0.set_quota(quota);
     }

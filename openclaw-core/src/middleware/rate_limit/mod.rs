@@ -167,7 +167,8 @@ impl<P, M> RateLimitLayer<P, M> {
         self
     }
 
-    /// Changes the quota from now on; `None` is no limit. What was used up stays so.
+    /// Changes the quota from now on; `None` is no limit, and forgets what was used up; else
+    /// that stays used up.
     pub fn set_quota(&self, quota: Option<Quota>) {
         self.shared.set_quota(quota);
     }

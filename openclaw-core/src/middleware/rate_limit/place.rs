@@ -29,7 +29,7 @@ pub(super) fn take<N: Numbers>(
     let (mut slot, mut seen) = (rule.slot(0, now), Pace::default());
     let taken = numbers.update(key, now, |number, pace| {
         seen = Pace(pace);
-        slot = rule.at_pace(seen, now).slot(number, now);
+        slot = rule.slot_at(seen, number, now);
         (slot.wait == 0 || now.saturating_add(slot.wait) <= last).then_some(slot.next)
     });
     if taken { Ok(Taken { slot, pace: seen }) } else { Err(slot.wait) }

@@ -187,7 +187,7 @@ impl<M> Shared<M> {
         M: Numbers,
     {
         let (number, pace) = self.meter.look(key);
-        Duration::from_nanos(self.rule().at_pace(Pace(pace), now).slot(number, now).wait)
+        Duration::from_nanos(self.rule().slot_at(Pace(pace), number, now).wait)
     }
 
     pub(super) fn refuse(&self, after: Duration) -> Refusal {

@@ -183,6 +183,19 @@ async fn the_quota_changes_and_what_was_used_stays_used() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_nothing_that_was_used_up_counts_but_a_silence_does() {
+    let layer = RateLimitLayer::new("crm", Quota::per_hour(n(1)));
+    ask(&layer, call("acme")).await.expect("the first");
+    ask(&layer, call("acme")).await.expect_err("one an hour");
+    layer.set_quota(None);
+    ask(&layer, call("acme")).await.expect("there is no limit any more");
+    layer.block(10 * S);
+    ask(&layer, call("acme")).await.expect_err("silence was asked for");
+    sleep(10 * S).await;
+    ask(&layer, call("acme")).await.expect("it is over");
+}
+
 type Answer = Result<Response<()>, Failure<Infallible>>;
 
 async fn answered_with(status: u16, headers: &[(&str, &str)], quota: Quota) -> Vec<Duration> {
