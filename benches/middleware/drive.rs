@@ -23,6 +23,9 @@ pub(crate) struct Effort {
     pub(crate) calls: u32,
 }
 
+/// Calls of which the allocations are counted.
+pub(crate) const COUNTED: u32 = 1_000;
+
 /// What a call costs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
@@ -50,10 +53,9 @@ pub(crate) fn pin_to(cpu: usize) {
 /// What one run of `call` costs.
 pub(crate) fn measure(effort: Effort, mut call: impl FnMut()) -> Cost {
     let ns = measure_once(effort, &mut call);
-    let calls = 1_000;
-    let counted = allocation_counter::measure(|| (0..calls).for_each(|_| call()));
+    let counted = allocation_counter::measure(|| (0..COUNTED).for_each(|_| call()));
     let allocs = u32::try_from(counted.count_total).unwrap_or(u32::MAX);
-    Cost { ns, allocs: f64::from(allocs) / f64::from(calls) }
+    Cost { ns, allocs: f64::from(allocs) / f64::from(COUNTED) }
 }
 
 /// The time of one run of `call`, in nanoseconds.

@@ -13,14 +13,18 @@ mod peers;
 mod report;
 mod stacks;
 
-use std::{hint::black_box, process::ExitCode, sync::Arc};
+use std::{
+    hint::black_box,
+    process::ExitCode,
+    sync::{Arc, Barrier},
+};
 
 use openclaw_benches::Outcome;
 use openclaw_core::{Effect, middleware::breaker::Window};
 use tower::Service;
 
 use self::{
-    drive::{Effort, call, cpu_time, finish, measure, measure_once, pin_to},
+    drive::{COUNTED, Effort, call, cpu_time, finish, measure, measure_once, pin_to},
     flags::Flags,
     report::{Ratios, Rows},
     stacks::Calls,
@@ -59,7 +63,7 @@ fn run(flags: Flags) -> Outcome<Vec<String>> {
     let peer = peers::breaker(false).ok_or("the peer's breaker was refused")?;
     let ratios = Ratios {
         two_threads: two_threads(calls, &ours::breaker(false)),
-        peer_two_threads: two_threads(calls / 10, &peer),
+        peer_two_threads: two_threads(calls.min(200_000), &peer),
         window: growth(ours::breaker_of(Window::Time(ours::MINUTE))),
         peer_window: growth(peers::time_breaker().ok_or("the peer's breaker was refused")?),
     };
@@ -177,13 +181,13 @@ fn whole(rows: &mut Rows, effort: Effort) -> Outcome<()> {
 
 fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
     // Each call leaves rows: fewer, so that the store stays what it is in use.
-    let effort = Effort { calls: effort.calls / 20, ..effort };
+    let effort = Effort { rounds: effort.rounds.min(30), calls: effort.calls / 20 };
     let mut calls = Calls::new(Effect::AtMostOnce)?;
-    let mut alone = 0;
-    let commits = stacks::Commits::new(&calls);
+    let runs = effort.rounds * effort.calls + COUNTED;
+    let mut commits =
+        stacks::Commits::of(&mut calls, runs).ok_or("a first run is not three commits")?;
     let cost = measure(effort, || {
-        alone += 1;
-        black_box(finish(commits.run(alone)));
+        assert!(black_box(finish(commits.next())).is_some(), "every commit is applied");
     });
     rows.add("commits_alone", cost);
     let mut first = stacks::ledger();
@@ -209,22 +213,23 @@ fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
 /// Calls a second of two pinned threads on one breaker, by those of one.
 fn two_threads<S>(calls: u32, service: &S) -> f64
 where
-    S: Service<u64, Response = u64> + Clone + Send,
+    S: Service<u64, Response = u64> + Clone + Send + Sync,
 {
-    let on = |cpu: usize| {
+    let on = |cpu: usize, start: &Barrier| {
         let mut service = service.clone();
-        move || {
-            pin_to(cpu);
-            let began = cpu_time();
-            for n in 0..calls {
-                black_box(call(&mut service, u64::from(n)).ok());
-            }
-            (cpu_time() - began).as_secs_f64()
+        pin_to(cpu);
+        start.wait();
+        let began = cpu_time();
+        for n in 0..calls {
+            black_box(call(&mut service, u64::from(n)).ok());
         }
+        (cpu_time() - began).as_secs_f64()
     };
-    let alone = on(0)();
+    let alone = on(0, &Barrier::new(1));
+    let start = Barrier::new(2);
+    let (on, start) = (&on, &start);
     let both = std::thread::scope(|scope| {
-        let threads = [scope.spawn(on(0)), scope.spawn(on(1))];
+        let threads = [0, 1].map(|cpu| scope.spawn(move || on(cpu, start)));
         threads.map(|thread| thread.join().unwrap_or(f64::MAX)).into_iter().fold(0.0, f64::max)
     });
     pin_to(0);

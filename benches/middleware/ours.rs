@@ -33,9 +33,12 @@ fn plenty() -> Quota {
     Quota::per_second(NonZeroU32::new(1_000_000_000).unwrap_or(NonZeroU32::MAX))
 }
 
-pub(crate) trait Ours: Service<u64, Response = u64, Error = Lifted> + Clone + Send {}
+pub(crate) trait Ours:
+    Service<u64, Response = u64, Error = Lifted> + Clone + Send + Sync
+{
+}
 
-impl<S: Service<u64, Response = u64, Error = Lifted> + Clone + Send> Ours for S {}
+impl<S: Service<u64, Response = u64, Error = Lifted> + Clone + Send + Sync> Ours for S {}
 
 pub(crate) fn bare(pending: bool) -> impl Ours {
     ServiceBuilder::new().layer(LiftLayer::new()).service(Leaf { pending })

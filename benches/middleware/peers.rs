@@ -22,7 +22,9 @@ pub(crate) const VERSIONS: &str = "tower 0.5.3, tower-resilience-{circuitbreaker
      retry, timelimiter} 0.14.0, governor 0.10.4, failsafe 1.3.0, recloser 1.4.0";
 
 /// tower-resilience: a window of 100 calls at 50 %.
-pub(crate) fn breaker(pending: bool) -> Option<impl Service<u64, Response = u64> + Clone + Send> {
+pub(crate) fn breaker(
+    pending: bool,
+) -> Option<impl Service<u64, Response = u64> + Clone + Send + Sync> {
     let layer = CircuitBreakerLayer::builder()
         .failure_rate_threshold(0.5)
         .sliding_window_size(100)
@@ -33,7 +35,7 @@ pub(crate) fn breaker(pending: bool) -> Option<impl Service<u64, Response = u64>
 }
 
 /// tower-resilience, a window in time: every call of it is looked at on every call.
-pub(crate) fn time_breaker() -> Option<impl Service<u64, Response = u64> + Clone + Send> {
+pub(crate) fn time_breaker() -> Option<impl Service<u64, Response = u64> + Clone + Send + Sync> {
     let layer = CircuitBreakerLayer::builder()
         .sliding_window_type(SlidingWindowType::TimeBased)
         .sliding_window_duration(Duration::from_secs(3_600))
@@ -56,7 +58,7 @@ pub(crate) fn recloser() -> impl Fn(u64) -> Option<u64> {
 }
 
 /// tower-resilience: as many calls as we like.
-pub(crate) fn limiter() -> Option<impl Service<u64, Response = u64> + Clone + Send> {
+pub(crate) fn limiter() -> Option<impl Service<u64, Response = u64> + Clone + Send + Sync> {
     let layer = RateLimiterLayer::builder()
         .limit_for_period(1_000_000_000)
         .refresh_period(Duration::from_secs(1))

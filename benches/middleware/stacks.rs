@@ -1,13 +1,16 @@
 //! The ledger and the whole skill stack, over a store in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use openclaw_core::{
     Call, Context, Effect, Env, Error, ErrorKind, IdempotencyKey, MessageId, SkillId, TenantId,
     middleware::{LedgerLayer, MarkLayer, TraceLayer, stack::Resilience},
     skill::{Skill, SkillAnswer, SkillManifest},
-    store::{Guard, Key, MemoryStore, Op, SharedStore, StateStore, Txn},
+    store::{
+        Commit, Entry, Key, MemoryStore, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        StoreCapabilities, StoreError, Txn,
+    },
 };
 use serde_json::{Value, json};
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
@@ -127,7 +130,11 @@ impl<S: Service<Call<Arc<Value>>, Response = SkillAnswer, Error = Error>> Skille
 /// Ledger and mark around a static leaf.
 pub(crate) fn ledger() -> impl Skilled {
     let env = Env::system();
-    let layer = LedgerLayer::new(store(&env), env);
+    ledger_on(store(&env), env)
+}
+
+fn ledger_on(store: SharedStore, env: Env) -> impl Skilled {
+    let layer = LedgerLayer::new(store, env);
     ServiceBuilder::new().layer(layer).layer(MarkLayer::new()).service(Static)
 }
 
@@ -145,54 +152,66 @@ pub(crate) fn erased() -> BoxCloneSyncService<Call<Arc<Value>>, SkillAnswer, Err
     BoxCloneSyncService::new(service)
 }
 
-/// The three transactions of a first run alone: rows of the same size, guards and all.
+/// A store that keeps every transaction it is given.
+#[derive(Debug)]
+struct Recording {
+    store: SharedStore,
+    txns: Mutex<Vec<Txn>>,
+}
+
+#[async_trait]
+impl StateStore for Recording {
+    fn capabilities(&self) -> StoreCapabilities {
+        self.store.capabilities()
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
+        self.store.get_many(keys).await
+    }
+
+    async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
+        self.store.scan(query).await
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
+        self.txns.lock().unwrap_or_else(PoisonError::into_inner).push(txn.clone());
+        self.store.commit(txn).await
+    }
+}
+
+/// The transactions of first runs alone: the very ones that a ledger wrote, on a new store.
 #[derive(Debug)]
 pub(crate) struct Commits {
     store: SharedStore,
-    tenant: TenantId,
-    row: bytes::Bytes,
+    txns: std::vec::IntoIter<Txn>,
 }
+
+/// Transactions of a first run: claim, dispatch, settle.
+const STEPS: usize = 3;
 
 impl Commits {
-    pub(crate) fn new(calls: &Calls) -> Self {
+    /// What so many first runs write.
+    pub(crate) fn of(calls: &mut Calls, runs: u32) -> Option<Self> {
         let env = Env::system();
-        // As long as the rows of the ledger: target, fingerprint, request, state and answer.
-        let row = bytes::Bytes::from(vec![7; 160]);
-        Self { store: store(&env), tenant: calls.context.tenant().clone(), row }
+        let recording = Arc::new(Recording { store: store(&env), txns: Mutex::default() });
+        let shared: SharedStore = Arc::<Recording>::clone(&recording);
+        let mut service = ledger_on(shared, env.clone());
+        for _ in 0..runs {
+            crate::drive::call(&mut service, calls.fresh()?).ok()?;
+        }
+        let txns =
+            std::mem::take(&mut *recording.txns.lock().unwrap_or_else(PoisonError::into_inner));
+        let whole = txns.len() == STEPS * usize::try_from(runs).ok()?;
+        whole.then(|| Self { store: store(&env), txns: txns.into_iter() })
     }
 
-    /// Claim with its lease, dispatch, settle.
-    pub(crate) async fn run(&self, n: u128) -> Option<()> {
-        let key = |table| Key::of(&self.tenant, table).id(MessageId::from_u128(n)).build();
-        let (effect, lease, audit) = (key("fx"), key("le"), Key::of(&self.tenant, "au").prefix());
-        // Each row is made anew, as encoding it would.
-        let row = || bytes::Bytes::copy_from_slice(&self.row);
-        let put = |key: &Key| Op::put(key.clone(), row());
-        let claim = Txn::new("claim")
-            .guard(Guard::Absent(effect.clone()))
-            .guard(Guard::Absent(lease.clone()))
-            .op(put(&effect))
-            .op(put(&lease))
-            .op(Op::append(audit.clone(), row()));
-        let version = applied(&self.store, claim).await?;
-        let dispatch = Txn::new("dispatch")
-            .guard(Guard::VersionIs(lease.clone(), version))
-            .guard(Guard::VersionIs(effect.clone(), version))
-            .op(put(&effect));
-        let version_2 = applied(&self.store, dispatch).await?;
-        let settle = Txn::new("settle")
-            .guard(Guard::VersionIs(lease.clone(), version))
-            .guard(Guard::VersionIs(effect.clone(), version_2))
-            .op(put(&effect))
-            .op(put(&lease))
-            .op(Op::append(audit, row()));
-        applied(&self.store, settle).await.map(|_| ())
-    }
-}
-
-async fn applied(store: &SharedStore, txn: Txn) -> Option<openclaw_core::store::Version> {
-    match store.commit(txn).await.ok()? {
-        openclaw_core::store::Commit::Applied(applied) => Some(applied.version),
-        openclaw_core::store::Commit::Conflict(_) => None,
+    /// Those of the next run; each must be applied.
+    pub(crate) async fn next(&mut self) -> Option<()> {
+        for txn in self.txns.by_ref().take(STEPS) {
+            if !matches!(self.store.commit(txn).await, Ok(Commit::Applied(_))) {
+                return None;
+            }
+        }
+        Some(())
     }
 }

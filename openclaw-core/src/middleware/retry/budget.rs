@@ -62,6 +62,7 @@ impl Budget {
     }
 
     /// A call went well.
+    #[inline]
     pub fn deposit(&self) {
         let most = self.0.most.load(Ordering::Relaxed);
         if self.0.left.load(Ordering::Relaxed) < most {

@@ -61,6 +61,7 @@ pub(super) struct Course {
 }
 
 impl Course {
+    #[inline]
     pub(super) fn begin(shared: &Shared, head: &Head) -> Self {
         let within = shared.within();
         let began = (head.effect.is_keyed() || within.is_some()).then(Instant::now);
@@ -75,6 +76,7 @@ impl Course {
     }
 
     /// May there be a try behind the present one?
+    #[inline]
     pub(super) const fn may_go_on(&self) -> bool {
         self.tried.tries < self.tried.attempts || self.tried.waits > 0
     }
@@ -179,6 +181,7 @@ where
     }
 }
 
+#[inline]
 fn next(
     shared: &Shared,
     course: &mut Course,

@@ -57,6 +57,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn attempts(&self) -> u32 {
         self.attempts.load(Relaxed)
     }
@@ -65,6 +66,7 @@ impl Shared {
         self.attempts.store(attempts.max(1), Relaxed);
     }
 
+    #[inline]
     pub(super) fn waits(&self) -> u32 {
         self.waits.load(Relaxed)
     }
@@ -73,6 +75,7 @@ impl Shared {
         self.waits.store(waits, Relaxed);
     }
 
+    #[inline]
     pub(super) fn within(&self) -> Option<Duration> {
         let nanos = self.within.load(Relaxed);
         (nanos < u64::MAX).then(|| Duration::from_nanos(nanos))
@@ -111,6 +114,7 @@ impl Shared {
         self.dice = Arc::new(AtomicU64::new(seed));
     }
 
+    #[inline]
     pub(super) fn went_well(&self) {
         if let Some(budget) = self.budget() {
             budget.deposit();
