@@ -155,6 +155,8 @@ where
             let state = State::Calling { future: self.inner.call(request) };
             return ConcurrencyFuture::new(policy, Some(permit), state);
         }
+        // Nobody may hold room further in while they wait: readiness is asked for again behind it.
+        self.inner = self.inner.clone();
         let mut max = self.permits.max_wait();
         let now = Instant::now();
         if let Some(deadline) = self.policy.head(&request).deadline {
@@ -166,7 +168,6 @@ where
             return ConcurrencyFuture::new(policy, None, state);
         };
         let next = Box::pin(Arc::clone(&self.permits).next());
-        // The instance that is ready now may not be it behind the wait.
         let rest = Some((self.inner.clone(), request));
         let (sleep, permits) = (sleep_until(until), Arc::clone(&self.permits));
         ConcurrencyFuture::new(policy, None, State::Waiting { next, sleep, rest, permits })

@@ -14,6 +14,8 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
+use super::seat::Seat;
+
 const S: Duration = Duration::from_secs(1);
 
 fn call(id: u32) -> Call<u32> {
@@ -96,6 +98,23 @@ async fn a_dropped_call_gives_its_permit_back() {
         drop(first.await);
         let seen = layer.snapshot();
         assert_eq!((seen.in_flight, seen.waiting), (0, 0), "after {quarters} quarters");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_or_is_refused_holds_no_seat_further_in() {
+    for wait in [Duration::ZERO, 60 * S] {
+        let layer = ConcurrencyLayer::new("crm", 1).wait(wait);
+        let held = tokio::spawn(slow(layer.clone(), 0));
+        tokio::task::yield_now().await;
+        let seat = Seat::new();
+        let seats = Arc::clone(&seat.seats);
+        let mut service = layer.layer(seat);
+        let second = service.ready().await.unwrap().call(call(1));
+        assert_eq!(seats.available_permits(), 1, "the seat is free while it waits");
+        let second = timeout(10 * S, second).await.expect("its service still lives");
+        assert_eq!(second.is_err(), wait.is_zero());
+        held.await.unwrap().unwrap();
     }
 }
 

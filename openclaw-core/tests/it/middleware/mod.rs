@@ -15,6 +15,7 @@ mod rate_limit;
 mod rate_limit_model;
 mod rate_limit_waits;
 mod retry;
+mod seat;
 mod stack;
 mod timeout;
 mod trace;

@@ -2,7 +2,6 @@
 
 use std::{
     num::NonZeroU32,
-    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -18,11 +17,12 @@ use openclaw_core::{
     skill::SkillManifest,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{Instant, advance, sleep, timeout},
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
+
+use super::seat::Seat;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -34,46 +34,6 @@ fn call() -> Call<u32> {
     let manifest = SkillManifest::new("crm.find".parse().unwrap(), "1.0.0").effect(Effect::Pure);
     let context = openclaw_core::Context::new(TenantId::new("acme").unwrap());
     Call::skill(context, &manifest, Arc::default()).map(|_| 0)
-}
-
-/// Takes the only seat when it is asked for readiness, as tower's concurrency limit does.
-struct Seat {
-    seats: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-impl Seat {
-    fn new() -> Self {
-        Self { seats: Arc::new(Semaphore::new(1)), held: None }
-    }
-}
-
-impl Clone for Seat {
-    fn clone(&self) -> Self {
-        Self { seats: Arc::clone(&self.seats), held: None }
-    }
-}
-
-impl Service<Call<u32>> for Seat {
-    type Response = Instant;
-    type Error = Error;
-    type Future = std::future::Ready<Result<Instant, Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.held.is_none() {
-            let waits = pin!(Arc::clone(&self.seats).acquire_owned());
-            // The waiter is gone with its future: ask again soon.
-            cx.waker().wake_by_ref();
-            let Poll::Ready(seat) = waits.poll(cx) else { return Poll::Pending };
-            self.held = seat.ok();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Call<u32>) -> Self::Future {
-        assert!(self.held.take().is_some(), "called without its seat");
-        std::future::ready(Ok(Instant::now()))
-    }
 }
 
 #[tokio::test(start_paused = true)]
