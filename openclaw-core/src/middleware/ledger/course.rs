@@ -75,12 +75,10 @@ impl<P: Payload, R: Stored> Course<P, R> {
                 Found::Ended(end) => return end.into_outcome(),
                 Found::Reused => return Err(reused()),
                 Found::Full => return Err(Refusal::new(Reason::Overloaded, NAME).into()),
-                Found::Join(mut told) => {
+                Found::Join(told) => {
                     // Nothing told: the first one was dropped, or it is remembered.
-                    if told.changed().await.is_ok()
-                        && let Some(e) = &*told.borrow_and_update()
-                    {
-                        return Err(e.duplicate());
+                    if let Some(e) = told.heard().await {
+                        return Err(e);
                     }
                 }
             }

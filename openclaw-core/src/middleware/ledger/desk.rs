@@ -2,14 +2,12 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
-
-use tokio::sync::watch;
 
 use crate::{
     Call, Error, ErrorKind, Happened, IdempotencyKey, Result, TenantId, Timestamp,
-    records::claims::failed_before,
+    records::claims::failed_before, words::flag::Flag,
 };
 
 /// Who asks under which key.
@@ -42,13 +40,28 @@ pub(super) enum Found<P: Clone + PartialEq, R: Clone> {
     /// It goes first.
     Lead(Lead<P, R>),
     /// Another one runs: it tells an error that is not for good, or nothing at all.
-    Join(watch::Receiver<Option<Arc<Error>>>),
+    Join(Arc<Told>),
     /// It ended.
     Ended(End<R>),
     /// The key is another request's.
     Reused,
     /// There is no room.
     Full,
+}
+
+/// What those hear who wait for a call under way.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    error: OnceLock<Error>,
+    over: Flag,
+}
+
+impl Told {
+    /// Waits for its end: an error that is not for good, or nothing, and whoever asks looks again.
+    pub(super) async fn heard(&self) -> Option<Error> {
+        self.over.wait().await;
+        self.error.get().map(Error::duplicate)
+    }
 }
 
 /// The calls in flight, and the ends of the latest ones.
@@ -77,7 +90,7 @@ struct Seat<P, R> {
 
 #[derive(Debug)]
 enum State<R> {
-    Flying(Option<watch::Sender<Option<Arc<Error>>>>),
+    Flying(Option<Arc<Told>>),
     Ended { end: End<R>, until: Timestamp, stamp: u64 },
 }
 
@@ -127,8 +140,7 @@ impl<P: Clone + PartialEq, R: Clone> Desk<P, R> {
                 match &mut seat.state {
                     State::Ended { end, .. } => Found::Ended(end.clone()),
                     State::Flying(others) => {
-                        let teller = others.get_or_insert_with(|| watch::channel(None).0);
-                        Found::Join(teller.subscribe())
+                        Found::Join(Arc::clone(others.get_or_insert_default()))
                     }
                 }
             }
@@ -151,13 +163,18 @@ impl<P: Clone + PartialEq, R: Clone> Desk<P, R> {
         let mut seats = self.seats();
         let Some(seat) = seats.map.get_mut(id) else { return };
         let State::Flying(others) = &mut seat.state else { return };
-        if let (Some(others), Some(error)) = (others.take(), error) {
-            others.send_replace(Some(Arc::new(error.duplicate())));
+        let others = others.take();
+        if let (Some(others), Some(error)) = (&others, error) {
+            others.error.get_or_init(|| error.duplicate());
         }
         seats.flying -= 1;
         match end {
             Some((end, until)) => seats.remember(id, end, until, self.recall),
             None => drop(seats.map.remove(id)),
+        }
+        drop(seats);
+        if let Some(others) = others {
+            others.over.raise();
         }
     }
 }
