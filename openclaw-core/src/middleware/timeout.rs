@@ -34,7 +34,7 @@ const OFF: u64 = u64::MAX;
 ///
 /// Both end at the nearer of their limit and the request's own deadline. Behind that deadline
 /// nothing is sent: [`Reason::DeadlineTooNear`]. A timer is made only for an answer that is not
-/// there at once. The effect may have happened all the same: `Maybe`.
+/// there at once; an attempt without a deadline is timed from the first look at its answer. The effect may have happened all the same: `Maybe`.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
