@@ -5,13 +5,15 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     AckPolicy, Inner,
     lanes::Full,
     lock,
     refusals::Manners,
-    seek::seek,
-    turns::TurnJob,
+    seek::{To, seek},
+    turns::{Place, TurnJob},
     verdict::{Verdict, tell, tell_all},
 };
 use crate::{
@@ -288,7 +290,7 @@ fn admitted(inner: &Arc<Inner>, candidate: Candidate, version: Version) -> Verdi
     // Subscribed before the turn can start: its end is not missed.
     let at_end = (ack == AckPolicy::Replied).then(|| inner.watch_end(id));
     let job = TurnJob::new(envelope.tenant.clone(), id, version, partition, row, false);
-    lock(&inner.turns).fill(&envelope.tenant, &lane, job);
+    lock(&inner.turns).fill(&envelope.tenant, &lane, Place::Taken(job));
     Verdict { settle, ack: Ack::Accept(Admitted::new(id, false)), at_end }
 }
 
@@ -311,9 +313,13 @@ async fn failed(
 }
 
 /// Nobody knows whether the message is durable: the sender tries again, and we look again.
+///
+/// It keeps its place in its lane: what came behind it may be durable, and must not overtake it.
 fn unknown(inner: &Arc<Inner>, candidate: Candidate, error: Error) -> Verdict {
     let Candidate { envelope, lane, settle, admission, .. } = candidate;
-    seek(inner, envelope.tenant.clone(), admission.id, Some(lane), false);
+    let (to, kept) = oneshot::channel();
+    lock(&inner.turns).fill(&envelope.tenant, &lane, Place::Kept(kept));
+    seek(inner, envelope.tenant.clone(), admission.id, To::Place(to));
     Verdict::retry(settle, error)
 }
 

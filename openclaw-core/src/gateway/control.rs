@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Gateway, Inner, lock,
-    seek::{enqueue, seek},
+    seek::{To, enqueue, seek},
 };
 use crate::{
     Conversation, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
@@ -177,13 +177,13 @@ async fn resolve(
         .op(entry.append(tenant)?);
     match commit::commit(&*inner.store, txn).await {
         Ok(Known::Applied(applied)) => {
-            enqueue(inner, tenant, id, Live::Turn(row), applied.version, true);
+            enqueue(inner, tenant, id, Live::Turn(row), applied.version, To::Front);
             inner.start_turns();
             Ok(())
         }
         Ok(Known::Lost { guard: 1, .. }) => Err(busy()),
         Ok(lost @ Known::Lost { .. }) => Err(inner.fenced(lost)),
-        Err(e) => Err(look_up(inner, tenant, id, e, true)),
+        Err(e) => Err(look_up(inner, tenant, id, e, To::Front)),
     }
 }
 
@@ -194,23 +194,17 @@ async fn replay(inner: &Arc<Inner>, tenant: &TenantId, id: MessageId, by: &str) 
     let (live, version) = letters
         .replay(id, by, inner.env.now(), inner.next_reply(), fence)
         .await
-        .map_err(|e| look_up(inner, tenant, id, e, false))?;
-    enqueue(inner, tenant, id, live, version, false);
+        .map_err(|e| look_up(inner, tenant, id, e, To::Back))?;
+    enqueue(inner, tenant, id, live, version, To::Back);
     inner.start_turns();
     inner.start_replies();
     Ok(())
 }
 
 /// An order failed. When nobody knows whether it is stored, its message is looked for.
-fn look_up(
-    inner: &Arc<Inner>,
-    tenant: &TenantId,
-    id: MessageId,
-    error: Error,
-    first: bool,
-) -> Error {
+fn look_up(inner: &Arc<Inner>, tenant: &TenantId, id: MessageId, error: Error, to: To) -> Error {
     if error.happened() == Happened::Maybe {
-        seek(inner, tenant.clone(), id, None, first);
+        seek(inner, tenant.clone(), id, to);
     }
     error
 }

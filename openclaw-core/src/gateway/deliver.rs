@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Inner, reply_job::ReplyJob, tasks::caught};
+use super::{Inner, reply_job::ReplyJob};
 use crate::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
     channel::{Channel, Intent, Outbound, Receipt, Reconciled},
@@ -17,6 +17,7 @@ use crate::{
     },
     skill::SkillAnswer,
     store::{Key, Txn},
+    words::caught::caught,
     words::planted::{Bug, planted},
 };
 

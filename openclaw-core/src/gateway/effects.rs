@@ -16,7 +16,7 @@ use serde_json::Value;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Inner, tasks::caught};
+use super::Inner;
 use crate::{
     Call, Context, Effect, Effects, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
     TenantId,
@@ -26,12 +26,13 @@ use crate::{
         approvals::Approval,
         claims::{
             Claim, Claims, Fence, Heard, Left, Place, Slot, Wanted, failed_before, fingerprint,
-            not_yet,
+            not_yet, subject,
         },
         ledger::{EffectRecord, EffectState, Plan, effect_key},
     },
     skill::{Skill, SkillAnswer, SkillManifest, SkillPort, SkillRequest},
     store::Guard,
+    words::caught::caught,
     words::planted::{Bug, planted},
 };
 
@@ -163,7 +164,7 @@ impl TurnSkills {
             message: self.turn,
             key: effect_key(&self.tenant, self.turn, idempotency),
             fence: Fence::Held(self.fence.clone()),
-            subject: format!("{}/{}", call.target(), request.operation),
+            subject: subject(call.target(), &request.operation),
         };
         self.claims.claim(place, record, wanted).await
     }

@@ -10,11 +10,12 @@ use std::{
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Inner, lock, tasks::caught};
+use super::{Inner, lock};
 use crate::{
     Call, Content, Context, Conversation, MessageId, TenantId,
     agent::Emit,
     channel::{Channel, Outbound, Part, Receipt},
+    words::caught::caught,
 };
 
 /// The shortest time between two edits of one hint.

@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Inner, admit::admit, refusals::Manners, tasks::caught};
+use super::{Inner, admit::admit, refusals::Manners};
 use crate::{
     Error,
     channel::{Channel, Source},
+    words::caught::caught,
 };
 
 /// How many messages one commit admits at most.

@@ -42,7 +42,7 @@ use self::{
     refusals::Refusals,
     reply_job::ReplyJob,
     tasks::Tasks,
-    turns::TurnJob,
+    turns::Place,
 };
 pub use self::{
     builder::{AckPolicy, GatewayBuilder, GatewayConfig},
@@ -101,7 +101,7 @@ pub(crate) struct Inner {
     /// The stacks around the calls of skills.
     resilience: Option<Resilience>,
     /// Messages that wait for an agent.
-    turns: Mutex<Lanes<TurnJob>>,
+    turns: Mutex<Lanes<Place>>,
     /// Replies that wait to go out.
     replies: Mutex<Lanes<ReplyJob>>,
     /// How many replies were made: their order outlives a restart.
@@ -113,7 +113,7 @@ pub(crate) struct Inner {
     finals: Mutex<BTreeMap<MessageId, Arc<Flag>>>,
     tenants: Mutex<BTreeSet<TenantId>>,
     refusals: Mutex<Refusals>,
-    /// Messages that may be durable and are in no lane: somebody looks for their rows.
+    /// Messages that may be durable: somebody looks for their rows.
     sought: Mutex<BTreeSet<MessageId>>,
     /// Told whenever a lane ends: credits may be there again, or all may be idle.
     progress: Notify,
@@ -318,8 +318,8 @@ impl Inner {
     /// Starts every turn that may start.
     fn start_turns(self: &Arc<Self>) {
         loop {
-            let Some((lane, job)) = lock(&self.turns).take() else { return };
-            self.tasks.spawn(turns::run(Arc::clone(self), lane, job));
+            let Some((lane, place)) = lock(&self.turns).take() else { return };
+            self.tasks.spawn(turns::run(Arc::clone(self), lane, place));
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Inner, lock, seek::enqueue};
+use super::{
+    Inner, lock,
+    seek::{To, enqueue},
+};
 use crate::{
     Result,
     records::{
@@ -57,7 +60,7 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
             match &live {
                 Live::Turn(_) if planted(Bug::TurnDropped) => {}
                 Live::Reply(_) if planted(Bug::ReplyDropped) => {}
-                Live::Turn(_) => enqueue(inner, &tenant, id, live, entry.version, false),
+                Live::Turn(_) => enqueue(inner, &tenant, id, live, entry.version, To::Back),
                 Live::Reply(row) => {
                     replies.push((row.order, tenant.clone(), id, live, entry.version));
                 }
@@ -69,7 +72,7 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
     let made = replies.last().map_or(0, |(order, ..)| order.saturating_add(1));
     inner.replies_made.store(made, Ordering::Relaxed);
     for (_, tenant, id, live, version) in replies {
-        enqueue(inner, &tenant, id, live, version, false);
+        enqueue(inner, &tenant, id, live, version, To::Back);
     }
     Ok(recovered)
 }

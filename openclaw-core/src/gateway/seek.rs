@@ -1,8 +1,15 @@
-//! Messages that may be durable and are in no lane: looked for until the store can tell.
+//! Messages that may be durable and nobody knows: looked for until the store can tell.
 
 use std::sync::Arc;
 
-use super::{Inner, lock, reply_job::ReplyJob, turns::TurnJob, verdict::SOON};
+use tokio::sync::oneshot;
+
+use super::{
+    Inner, lock,
+    reply_job::ReplyJob,
+    turns::{Place, TurnJob},
+    verdict::SOON,
+};
 use crate::{
     MessageId, TenantId,
     records::{
@@ -14,6 +21,17 @@ use crate::{
     store::{Key, Version},
 };
 
+/// Where a turn goes in its lane.
+#[derive(Debug)]
+pub(super) enum To {
+    /// Behind all others.
+    Back,
+    /// Before those that wait.
+    Front,
+    /// To the place that was kept for it; dropped, the place is left for the next start.
+    Place(oneshot::Sender<Option<TurnJob>>),
+}
+
 /// Puts a live row into its lane; a suspended turn stays where it is.
 pub(super) fn enqueue(
     inner: &Inner,
@@ -21,50 +39,51 @@ pub(super) fn enqueue(
     id: MessageId,
     live: Live,
     version: Version,
-    first: bool,
+    to: To,
 ) {
     match live {
-        Live::Turn(row) if row.waiting.is_some() => {}
+        Live::Turn(row) if row.waiting.is_some() => nothing(to),
         Live::Turn(row) => {
             let place = &row.envelope.conversation;
             let (lane, partition) = (session_key(tenant, place), partition_of(tenant, place));
             let job = TurnJob::new(tenant.clone(), id, version, partition, row, true);
-            let mut turns = lock(&inner.turns);
-            if first {
-                turns.push_front(tenant, &lane, job);
-            } else {
-                turns.push(tenant, &lane, job);
+            match to {
+                To::Back => lock(&inner.turns).push(tenant, &lane, Place::Taken(job)),
+                To::Front => lock(&inner.turns).push_front(tenant, &lane, Place::Taken(job)),
+                // Nobody is there any more when the gateway has stopped.
+                To::Place(kept) => drop(kept.send(Some(job))),
             }
         }
         Live::Reply(row) => {
             let (lane, partition) = (session_key(tenant, &row.to), partition_of(tenant, &row.to));
             let job = ReplyJob::new(tenant.clone(), id, version, partition, row);
             lock(&inner.replies).push(tenant, &lane, job);
+            nothing(to);
         }
+    }
+}
+
+/// No turn comes: what stands behind a place that was kept may go on.
+fn nothing(to: To) {
+    if let To::Place(kept) = to {
+        drop(kept.send(None));
     }
 }
 
 /// Looks for a message whose commit may have been applied, and lets it go on.
 ///
 /// Until it is found, whoever asks for the message is told to come back later.
-pub(super) fn seek(
-    inner: &Arc<Inner>,
-    tenant: TenantId,
-    id: MessageId,
-    room: Option<Key>,
-    first: bool,
-) {
+pub(super) fn seek(inner: &Arc<Inner>, tenant: TenantId, id: MessageId, to: To) {
     if !lock(&inner.sought).insert(id) {
         return;
     }
     inner.begin_closing();
     let looking = Arc::clone(inner);
     inner.tasks.spawn(async move {
-        if let Some((live, version)) = look(&looking, &live_key(&tenant, id)).await {
-            enqueue(&looking, &tenant, id, live, version, first);
-        }
-        if let Some(lane) = room {
-            looking.give_back(&lane);
+        match look(&looking, &live_key(&tenant, id)).await {
+            Some(Some((live, version))) => enqueue(&looking, &tenant, id, live, version, to),
+            Some(None) => nothing(to),
+            None => drop(to),
         }
         lock(&looking.sought).remove(&id);
         looking.start_turns();
@@ -73,12 +92,18 @@ pub(super) fn seek(
     });
 }
 
-/// The row, once the store can tell; `None` when there is none, or when the gateway stops.
-async fn look(inner: &Inner, key: &Key) -> Option<(Live, Version)> {
-    while !inner.pause(SOON).await {
-        if let Ok(found) = commit::read::<Live>(&*inner.store, key).await {
-            return found;
+/// What is stored, once the store can tell; `None` when the gateway stops before that.
+async fn look(inner: &Inner, key: &Key) -> Option<Option<(Live, Version)>> {
+    loop {
+        let stops = inner.pause(SOON).await;
+        if inner.is_fenced() {
+            // Another gateway has it by now.
+            return None;
+        }
+        match commit::read::<Live>(&*inner.store, key).await {
+            Ok(found) => return Some(found),
+            Err(_) if stops => return None,
+            Err(_) => {}
         }
     }
-    None
 }

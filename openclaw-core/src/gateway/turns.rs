@@ -3,16 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
-use super::{
-    Inner,
-    effects::TurnSkills,
-    hints::Hints,
-    lock,
-    reply_job::ReplyJob,
-    tasks::{caught, caught_now},
-};
+use super::{Inner, effects::TurnSkills, hints::Hints, lock, reply_job::ReplyJob};
 use crate::{
     Call, Content, Context, Error, ErrorKind, MessageId, Result, TenantId, Trust,
     agent::{Agent, Answer, Turn, TurnRequest},
@@ -27,6 +20,7 @@ use crate::{
     },
     skill::SkillPort,
     store::{Key, Op, Txn, Version},
+    words::caught::{caught, caught_now},
     words::planted::{Bug, planted},
 };
 
@@ -43,6 +37,15 @@ pub(super) struct TurnJob {
     row: TurnRow,
     /// An earlier run may have asked for effects.
     again: bool,
+}
+
+/// A place in a lane.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// A message stands here.
+    Taken(TurnJob),
+    /// Kept for a message that is looked for: nothing behind it starts before that is known.
+    Kept(oneshot::Receiver<Option<TurnJob>>),
 }
 
 /// What an attempt came to.
@@ -98,8 +101,23 @@ impl TurnJob {
 /// The gateway stops before the turn has ended: the row is for the next start.
 struct Left;
 
+impl Place {
+    /// The message of this place, once it is known; `None` when there is none.
+    async fn message(self) -> Result<Option<TurnJob>, Left> {
+        match self {
+            Self::Taken(job) => Ok(Some(job)),
+            Self::Kept(found) => found.await.map_err(|_given_up| Left),
+        }
+    }
+}
+
 /// Runs a message to its end: answered, suspended, dead or parked. Then its lane is free.
-pub(super) async fn run(inner: Arc<Inner>, lane: Key, job: TurnJob) {
+pub(super) async fn run(inner: Arc<Inner>, lane: Key, place: Place) {
+    let job = match place.message().await {
+        Ok(Some(job)) => job,
+        Ok(None) => return inner.turn_ended(&lane),
+        Err(Left) => return inner.turn_left(&lane),
+    };
     if planted(Bug::LaneFreedEarly) {
         inner.turn_ended(&lane);
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, tasks::caught};
+use super::Inner;
 use crate::{
     Attachment, Content, Envelope, Error, Result,
     channel::{Ack, Settle},
@@ -14,6 +14,7 @@ use crate::{
         row::Row,
     },
     store::{Guard, Op, Txn},
+    words::caught::caught,
     words::flag::Flag,
 };
 

@@ -9,8 +9,12 @@
 //! stacks are in [`stack`].
 
 pub mod breaker;
+mod by_hash;
+#[cfg(test)]
+mod checked;
 mod concurrency;
 mod fallback;
+mod kit;
 mod ledger;
 mod lift;
 mod queue;

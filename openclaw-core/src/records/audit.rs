@@ -76,7 +76,7 @@ impl AuditEntry {
         message: MessageId,
         subject: impl Into<Arc<str>>,
     ) -> Self {
-        Self { at, action, message, subject: subject.into(), note: "".into() }
+        Self { at, action, message, subject: subject.into(), note: Arc::default() }
     }
 
     /// Says why.

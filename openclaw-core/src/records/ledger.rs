@@ -2,16 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::row::Row;
+use super::row::{Row, written};
 use crate::{
     Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId, Timestamp,
     channel::Reconciled,
     skill::SkillAnswer,
     store::{Key, Prefix, SharedStore, StateStoreExt},
-    words::planted::{Bug, planted},
+    words::{
+        json::embedded,
+        planted::{Bug, planted},
+    },
 };
 
 /// Where an effect stands.
@@ -305,13 +309,51 @@ impl Row for EffectRecord {
     const FORMAT: u8 = 1;
 }
 
+/// The fields of a record up to its state, in their order.
+struct Head<'a>(&'a EffectRecord);
+
+impl Serialize for Head<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Request<'a>(&'a Arc<Value>);
+
+        impl Serialize for Request<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                embedded::serialize(self.0, serializer)
+            }
+        }
+
+        let EffectRecord { target, fingerprint, request, effect, approval, state: _ } = self.0;
+        (target, fingerprint, Request(request), effect, approval).serialize(serializer)
+    }
+}
+
 impl EffectRecord {
     /// The record after this event.
     pub(crate) fn after(&self, event: Event) -> Result<Self> {
-        let state = self.state.after(event).map_err(|e| {
-            Error::new(ErrorKind::Conflict, e.to_string()).with_happened(Happened::No)
-        })?;
-        Ok(Self { state, ..self.clone() })
+        Ok(Self { state: self.state_after(event)?, ..self.clone() })
+    }
+
+    /// Its state after this event.
+    pub(crate) fn state_after(&self, event: Event) -> Result<EffectState> {
+        self.state
+            .after(event)
+            .map_err(|e| Error::new(ErrorKind::Conflict, e.to_string()).with_happened(Happened::No))
+    }
+
+    /// The bytes of its row up to the state: they stay the same while the state moves on.
+    pub(crate) fn head(&self) -> Result<Bytes> {
+        written::<Self>(|mut bytes| {
+            bytes.push(Self::FORMAT);
+            postcard::to_extend(&Head(self), bytes)
+        })
+    }
+
+    /// The row of a record with this head, in this state.
+    pub(crate) fn row(head: &[u8], state: &EffectState) -> Result<Bytes> {
+        written::<Self>(|mut bytes| {
+            bytes.extend_from_slice(head);
+            postcard::to_extend(state, bytes)
+        })
     }
 
     /// How long ago it was first sent, when it is in doubt.
@@ -387,4 +429,66 @@ impl Ledger {
 
 fn operation(key: &Key, prefix: &Prefix) -> Arc<str> {
     String::from_utf8_lossy(key.behind(prefix).and_then(|b| b.get(2..)).unwrap_or_default()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_head_and_a_state_are_the_row() -> Result<()> {
+        let at = Timestamp::from_millis(7);
+        let states = [
+            EffectState::NEW,
+            EffectState::Dispatching { tries: 1, first_at: at, doubt: true },
+            EffectState::Done { answer: SkillAnswer::done(json!({"paid": [1, null]})) },
+            EffectState::Failed {
+                kind: ErrorKind::Conflict,
+                message: "no".into(),
+                happened: Happened::No,
+            },
+            EffectState::Unknown { tries: 2, first_at: at },
+            EffectState::Parked { first_at: at, reason: "ask".into() },
+        ];
+        for (approval, state) in [None, Some("a-1".into())].into_iter().cycle().zip(states) {
+            let record = EffectRecord {
+                target: "shop.refund".into(),
+                fingerprint: [7; 16],
+                request: Arc::new(json!({"order": "1042", "ü": 1.5})),
+                effect: Effect::Keyed { retention: Duration::from_secs(3) },
+                approval,
+                state,
+            };
+            let row = EffectRecord::row(&record.head()?, &record.state)?;
+            assert_eq!(row, record.encode()?, "{:?}", record.state);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_doubt_is_as_old_as_the_first_send() {
+        let t = Timestamp::from_millis;
+        let sent = EffectState::NEW.after(Event::Dispatch { at: t(1_000) }).unwrap();
+        let done = sent.after(Event::Succeeded(SkillAnswer::done(Value::Null))).unwrap();
+        let parked = sent.after(Event::Park("a test".into())).unwrap();
+        let age = |state: &EffectState| {
+            let record = EffectRecord {
+                target: "shop".into(),
+                fingerprint: [0; 16],
+                request: Arc::default(),
+                effect: Effect::AtMostOnce,
+                approval: None,
+                state: state.clone(),
+            };
+            record.in_doubt_for(t(4_000))
+        };
+        for doubt in [&sent.after(Event::Lost).unwrap(), &sent, &parked] {
+            assert_eq!(age(doubt), Some(Duration::from_secs(3)), "{doubt:?}");
+        }
+        for sure in [&EffectState::NEW, &done] {
+            assert_eq!(age(sure), None, "{sure:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, ErrorKind, Happened, Result};
+use crate::{Error, ErrorKind, Happened, Result, words::scratch::scratch};
 
 /// A record that knows its format number.
 ///
@@ -16,12 +16,9 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
 
     /// The row's bytes.
     fn encode(&self) -> Result<Bytes> {
-        let mut bytes = Vec::with_capacity(256);
-        bytes.push(Self::FORMAT);
-        postcard::to_extend(self, bytes).map(Bytes::from).map_err(|e| {
-            // What can't be written now can't be written later.
-            let why = format!("a row of {} can't be written", Self::NAME);
-            Error::new(ErrorKind::ValidationError, why).with_happened(Happened::No).with_source(e)
+        written::<Self>(|mut bytes| {
+            bytes.push(Self::FORMAT);
+            postcard::to_extend(self, bytes)
         })
     }
 
@@ -38,6 +35,20 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
             None => Err(damaged(Self::NAME, "is empty")),
         }
     }
+}
+
+/// The bytes of a row that `write` adds to an empty buffer.
+pub(crate) fn written<R: Row>(
+    write: impl FnOnce(Vec<u8>) -> postcard::Result<Vec<u8>>,
+) -> Result<Bytes> {
+    scratch(|buffer| {
+        *buffer = write(std::mem::take(buffer)).map_err(|e| {
+            // What can't be written now can't be written later.
+            let why = format!("a row of {} can't be written", R::NAME);
+            Error::new(ErrorKind::ValidationError, why).with_happened(Happened::No).with_source(e)
+        })?;
+        Ok(Bytes::copy_from_slice(buffer))
+    })
 }
 
 fn damaged(name: &'static str, what: &str) -> Error {

@@ -151,7 +151,7 @@ fn bounds(query: &ScanQuery) -> (Bound<Key>, Bound<Key>) {
     }
 }
 
-const LIMITS: StoreCapabilities = StoreCapabilities::new(false);
+const LIMITS: StoreCapabilities = StoreCapabilities::new(false).certain(true);
 
 impl Table for State {
     fn row(&self, key: &Key) -> Result<Option<Row>, StoreError> {

@@ -1,8 +1,7 @@
 //! Every trait of core on `Arc` and `Box` of it, method by method.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -19,9 +18,12 @@ use super::{
 };
 use crate::{AgentId, Call, ChannelId, Content, ModelId, Result};
 
+/// What `async_trait` makes of an async method.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+// As `async_trait` would write them, but for the box around the box: the inner one is handed on.
 macro_rules! forward {
     ($($pointer:ident),*) => {$(
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Channel + ?Sized> Channel for $pointer<T> {
             fn id(&self) -> &ChannelId {
@@ -30,42 +32,60 @@ macro_rules! forward {
             fn capabilities(&self) -> &Capabilities {
                 (**self).capabilities()
             }
-            async fn receive(&self) -> Result<Option<Box<dyn Source>>> {
-                (**self).receive().await
+            fn receive<'life0, 'async_trait>(&'life0 self) -> Boxed<'async_trait, Result<Option<Box<dyn Source>>>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).receive()
             }
-            async fn send(&self, call: Call<Outbound>) -> Result<Receipt> {
-                (**self).send(call).await
+            fn send<'life0, 'async_trait>(&'life0 self, call: Call<Outbound>) -> Boxed<'async_trait, Result<Receipt>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).send(call)
             }
             fn render(&self, content: &Content) -> Vec<Part> {
                 (**self).render(content)
             }
-            async fn health(&self) -> Health {
-                (**self).health().await
+            fn health<'life0, 'async_trait>(&'life0 self) -> Boxed<'async_trait, Health>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).health()
             }
             fn reconcile(&self) -> Option<&dyn Reconcile> {
                 (**self).reconcile()
             }
         }
 
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Agent + ?Sized> Agent for $pointer<T> {
             fn id(&self) -> &AgentId {
                 (**self).id()
             }
-            async fn handle(&self, turn: Turn) -> Result<Answer> {
-                (**self).handle(turn).await
+            fn handle<'life0, 'async_trait>(&'life0 self, turn: Turn) -> Boxed<'async_trait, Result<Answer>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).handle(turn)
             }
         }
 
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Skill + ?Sized> Skill for $pointer<T> {
             fn manifest(&self) -> &SkillManifest {
                 (**self).manifest()
             }
-            async fn run(&self, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
-                (**self).run(call).await
+            fn run<'life0, 'async_trait>(&'life0 self, call: Call<Arc<Value>>) -> Boxed<'async_trait, Result<SkillAnswer>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).run(call)
             }
             fn validate(&self, input: &Value) -> Result<()> {
                 (**self).validate(input)
@@ -75,45 +95,71 @@ macro_rules! forward {
             }
         }
 
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Model + ?Sized> Model for $pointer<T> {
             fn id(&self) -> &ModelId {
                 (**self).id()
             }
-            async fn complete(&self, call: Call<Arc<Prompt>>) -> Result<ModelReply> {
-                (**self).complete(call).await
+            fn complete<'life0, 'async_trait>(&'life0 self, call: Call<Arc<Prompt>>) -> Boxed<'async_trait, Result<ModelReply>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).complete(call)
             }
-            async fn stream(&self, call: Call<Arc<Prompt>>) -> Result<Box<dyn ModelStream>> {
-                (**self).stream(call).await
+            fn stream<'life0, 'async_trait>(&'life0 self, call: Call<Arc<Prompt>>) -> Boxed<'async_trait, Result<Box<dyn ModelStream>>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).stream(call)
             }
         }
 
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Http + ?Sized> Http for $pointer<T> {
-            async fn send(&self, call: Call<::http::Request<Bytes>>) -> Result<::http::Response<Body>> {
-                (**self).send(call).await
+            fn send<'life0, 'async_trait>(&'life0 self, call: Call<::http::Request<Bytes>>) -> Boxed<'async_trait, Result<::http::Response<Body>>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).send(call)
             }
         }
 
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: StateStore + ?Sized> StateStore for $pointer<T> {
             fn capabilities(&self) -> StoreCapabilities {
                 (**self).capabilities()
             }
-            async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
-                (**self).get_many(keys).await
+            fn get_many<'life0, 'life1, 'async_trait>(&'life0 self, keys: &'life1 [Key]) -> Boxed<'async_trait, Result<Snapshot<Vec<Option<Entry>>>, StoreError>>
+            where
+                'life0: 'async_trait,
+                'life1: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).get_many(keys)
             }
-            async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
-                (**self).scan(query).await
+            fn scan<'life0, 'async_trait>(&'life0 self, query: ScanQuery) -> Boxed<'async_trait, Result<Snapshot<Page>, StoreError>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).scan(query)
             }
-            async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
-                (**self).commit(txn).await
+            fn commit<'life0, 'async_trait>(&'life0 self, txn: Txn) -> Boxed<'async_trait, Result<Commit, StoreError>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).commit(txn)
             }
-            async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
-                (**self).commit_many(txns).await
+            fn commit_many<'life0, 'async_trait>(&'life0 self, txns: Vec<Txn>) -> Boxed<'async_trait, Vec<Result<Commit, StoreError>>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).commit_many(txns)
             }
         }
     )*};

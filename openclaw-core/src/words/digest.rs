@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::words::scratch::scratch;
+
 /// A SHA-256 digest.
 ///
 /// Parts are length-prefixed and the domain separates uses, so `("a:b", "c")` and
@@ -42,9 +44,10 @@ impl Digest {
     /// Numbers keep the text that `serde_json` gives them: `1` and `1.0` differ.
     #[must_use]
     pub fn of_json(domain: &str, value: &Value) -> Self {
-        let mut text = Vec::with_capacity(128);
-        canonical(value, &mut text);
-        Self::of(domain, [&text])
+        scratch(|text| {
+            canonical(value, text);
+            Self::of(domain, [text])
+        })
     }
 
     /// The thirty-two bytes.
@@ -86,25 +89,35 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
             out.push(b']');
         }
         Value::Object(fields) => {
-            let mut sorted: Vec<_> = fields.iter().collect();
-            sorted.sort_unstable_by_key(|(name, _)| name.as_str());
-            out.push(b'{');
-            for (i, (name, item)) in sorted.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                scalar(&Value::from(name.as_str()), out);
-                out.push(b':');
-                canonical(item, out);
+            // Sorted already, unless somebody has serde_json keep another order.
+            if fields.keys().is_sorted() {
+                object(fields.iter(), out);
+            } else {
+                let mut sorted: Vec<_> = fields.iter().collect();
+                sorted.sort_unstable_by_key(|(name, _)| name.as_str());
+                object(sorted.into_iter(), out);
             }
-            out.push(b'}');
         }
         leaf => scalar(leaf, out),
     }
 }
 
-fn scalar(value: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(value.to_string().as_bytes());
+fn object<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (name, item)) in fields.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        scalar(name.as_str(), out);
+        out.push(b':');
+        canonical(item, out);
+    }
+    out.push(b'}');
+}
+
+fn scalar(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    // Writing text and numbers into memory can't fail.
+    serde_json::to_writer(out, value).unwrap_or_default();
 }
 
 impl fmt::Display for Digest {

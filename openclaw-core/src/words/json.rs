@@ -191,6 +191,8 @@ pub(crate) mod embedded {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
     use serde_json::Value;
 
+    use crate::words::scratch::scratch;
+
     /// The deepest value that serde_json reads again.
     const DEEPEST: usize = 127;
 
@@ -201,7 +203,10 @@ pub(crate) mod embedded {
         if !fits(value, DEEPEST) {
             return Err(ser::Error::custom(format!("it nests over {DEEPEST} levels deep")));
         }
-        s.serialize_str(&serde_json::to_string(value).map_err(ser::Error::custom)?)
+        scratch(|text| {
+            serde_json::to_writer(&mut *text, value).map_err(ser::Error::custom)?;
+            s.serialize_str(str::from_utf8(text).map_err(ser::Error::custom)?)
+        })
     }
 
     /// Is the value at most this many levels deep?

@@ -1,6 +1,7 @@
 //! The vocabulary every other room speaks: plain data, no I/O, no traits of the seams.
 
 pub(crate) mod call;
+pub(crate) mod caught;
 pub(crate) mod context;
 pub(crate) mod digest;
 pub(crate) mod env;
@@ -14,4 +15,5 @@ pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod planted;
 pub(crate) mod refusal;
+pub(crate) mod scratch;
 pub(crate) mod secret;

@@ -119,7 +119,8 @@ impl Step {
 #[deny(clippy::missing_trait_methods)]
 impl<S: StateStore> StateStore for FaultStore<S> {
     fn capabilities(&self) -> StoreCapabilities {
-        self.inner.capabilities()
+        // An answer can be lost on the way.
+        self.inner.capabilities().certain(false)
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {

@@ -7,11 +7,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     config::{BreakerConfig, OnCancel},
-    kit::{Atomic, Kit, Lock, Native},
     machine::{Machine, Transition},
     state::{Pending, State, Word},
     window::{Counts, Outcome, nanos},
 };
+use crate::middleware::kit::{Atomic, Kit, Lock, Native};
 
 /// Keeps what one thread writes off the cache line that others read.
 #[derive(Debug)]
@@ -336,5 +336,85 @@ impl<K: Kit> std::fmt::Debug for Circuit<K> {
             .field("name", &self.name)
             .field("word", &self.word())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    };
+
+    use super::*;
+    use crate::middleware::breaker::config::Window;
+
+    /// A lock that counts how often it is taken.
+    struct Counting<T>(Mutex<T>, AtomicU64);
+
+    impl<T> Lock<T> for Counting<T> {
+        fn new(value: T) -> Self {
+            Self(Mutex::new(value), AtomicU64::new(0))
+        }
+
+        fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            f(&mut self.0.lock().unwrap())
+        }
+    }
+
+    struct Counted;
+
+    impl Kit for Counted {
+        type Atomic = AtomicU64;
+        type Bit = AtomicBool;
+        type Lock<T> = Counting<T>;
+    }
+
+    const NOW: Duration = Duration::from_secs(5);
+    const GOOD: Option<Outcome> = Some(Outcome { failed: false, slow: false });
+    const BAD: Option<Outcome> = Some(Outcome { failed: true, slow: false });
+
+    fn circuit(window: Option<Window>) -> Circuit<Counted> {
+        let config = BreakerConfig { window, ..BreakerConfig::default() };
+        Circuit::new("it".into(), config, 7, 1)
+    }
+
+    /// Makes so many calls that end like this; says how often they took the lock.
+    fn locks(circuit: &Circuit<Counted>, calls: u32, outcome: Option<Outcome>) -> u64 {
+        let taken = || circuit.machine.1.load(Ordering::Relaxed);
+        let before = taken();
+        for _ in 0..calls {
+            let ticket = circuit.admit(|| NOW).unwrap();
+            circuit.leave(0, ticket, outcome, || NOW);
+        }
+        taken() - before
+    }
+
+    #[test]
+    fn calls_that_change_nothing_take_no_lock() {
+        let time = Window::Time(Duration::from_secs(10));
+        for window in [None, Some(Window::Count(100)), Some(time)] {
+            let circuit = circuit(window);
+            assert!(locks(&circuit, 1, GOOD) <= 1, "a seat looks once which tick it is");
+            assert_eq!(locks(&circuit, 50, GOOD), 0, "{window:?}");
+            assert_eq!(locks(&circuit, 50, None), 0, "what nobody waited for, {window:?}");
+            circuit.force(State::Disabled, NOW);
+            assert_eq!(locks(&circuit, 50, BAD), 0, "it is off, {window:?}");
+        }
+    }
+
+    #[test]
+    fn a_success_takes_the_lock_only_while_it_matters() {
+        let circuit = circuit(Some(Window::Count(100)));
+        locks(&circuit, 1, BAD);
+        assert_eq!(locks(&circuit, 9, GOOD), 9, "the tenth call makes them enough to judge");
+        assert_eq!(locks(&circuit, 50, GOOD), 0);
+    }
+
+    #[test]
+    fn its_name_and_its_state_are_shown() {
+        let shown = format!("{:?}", circuit(None));
+        assert_eq!(shown, r#"Circuit { name: "it", word: closed@0, .. }"#);
     }
 }

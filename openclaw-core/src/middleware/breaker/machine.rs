@@ -270,3 +270,75 @@ const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::middleware::breaker::config::Window;
+
+    const GOOD: Option<Outcome> = Some(Outcome { failed: false, slow: false });
+    const BAD: Option<Outcome> = Some(Outcome { failed: true, slow: false });
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn machine(edit: impl Fn(&mut BreakerConfig)) -> Machine {
+        let mut config = BreakerConfig { open_jitter: 0.0, ..BreakerConfig::default() };
+        edit(&mut config);
+        Machine::new(config, 7)
+    }
+
+    /// Two callers saw the end of the same wait; the trial of the first is over already.
+    #[test]
+    fn who_comes_late_to_a_trial_meets_the_next_wait() {
+        let mut machine = machine(|_| {});
+        machine.enter(State::Open, s(0));
+        machine.enter(State::HalfOpen, s(60));
+        machine.enter(State::Open, s(61));
+        assert_eq!(machine.would_refuse(s(62)), Some(s(119)));
+        assert_eq!(machine.admit(s(62)), Err(Some(s(119))));
+        assert_eq!(machine.state(), State::Open);
+        assert_eq!(machine.would_refuse(s(181)), None);
+        assert_eq!(machine.admit(s(181)), Ok(()));
+        assert_eq!(machine.state(), State::HalfOpen);
+    }
+
+    #[test]
+    fn failures_in_a_row_count_only_where_the_settings_look_at_them() {
+        for (minded, streak) in [(None, 0), (Some(5), 3)] {
+            let mut machine = machine(|config| {
+                (config.window, config.consecutive_failures) = (Some(Window::Count(10)), minded);
+            });
+            (0..3).for_each(|_| machine.record(0, BAD, s(1)));
+            assert_eq!(machine.streak(), streak, "{minded:?}");
+        }
+    }
+
+    /// What slid out made the rate bad; only a call that went wrong may say so.
+    #[test]
+    fn a_success_opens_nothing_where_there_were_calls_enough_before_it() {
+        let mut machine = machine(|config| {
+            (config.window, config.consecutive_failures) = (Some(Window::Time(s(10))), None);
+        });
+        (0..10).for_each(|_| machine.record(0, GOOD, s(1)));
+        (0..9).for_each(|_| machine.record(0, BAD, s(8)));
+        machine.record(0, GOOD, s(8));
+        assert_eq!(machine.counts(s(11)), Counts { calls: 10, failures: 9, slow: 0 });
+        machine.record(0, GOOD, s(11));
+        assert_eq!(machine.state(), State::Closed);
+        machine.record(0, BAD, s(11));
+        assert_eq!(machine.state(), State::Open);
+    }
+
+    /// The first numbers of SplitMix64 from the seed 1234567, as its reference has them.
+    #[test]
+    fn chance_is_split_mix() {
+        let numbers = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973];
+        let mut seed = 1_234_567_u64;
+        for number in numbers {
+            seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            assert_eq!(mix(seed), number);
+        }
+    }
+}

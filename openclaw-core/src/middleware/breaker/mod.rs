@@ -5,7 +5,6 @@
 mod circuit;
 mod config;
 mod handle;
-mod kit;
 mod layer;
 mod lease;
 mod machine;

@@ -1,9 +1,8 @@
 //! A breaker for each key, in bounded memory.
 
 use std::{
-    collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
+    hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -11,10 +10,16 @@ use std::{
     time::Duration,
 };
 
-use super::{config::BreakerConfig, handle::BreakerHandle, lease::Seat, one::One};
+use super::{
+    super::by_hash::{ByHash, Seeded, part},
+    config::BreakerConfig,
+    handle::BreakerHandle,
+    lease::Seat,
+    one::One,
+};
 use crate::Result;
 
-/// Enough that threads seldom meet.
+/// Enough that threads seldom meet; a power of two.
 const SHARDS: usize = 16;
 
 /// Fewer keys are kept together, so that each of them makes room for any other.
@@ -31,7 +36,7 @@ const LOOKS: usize = 8;
 /// is never empty again; where keys come and go, use a window of time, or none.
 pub struct Breakers<K> {
     config: RwLock<BreakerConfig>,
-    seed: u64,
+    seed: Seeded,
     capacity: usize,
     len: AtomicUsize,
     shards: Box<[Mutex<Shard<K>>]>,
@@ -39,7 +44,7 @@ pub struct Breakers<K> {
 }
 
 struct Shard<K> {
-    by_hash: HashMap<u64, Entry<K>, BuildHasherDefault<Hashed>>,
+    by_hash: ByHash<Entry<K>>,
     /// The hashes in it, to go round.
     order: Vec<u64>,
     hand: usize,
@@ -50,35 +55,19 @@ struct Entry<K> {
     seat: Arc<Seat>,
 }
 
-/// Takes a hash as it is.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 impl<K: Eq + Hash> Breakers<K> {
     /// A registry around the breaker that is there for the keys without room.
     pub(super) fn new(overflow: One, seed: u64, capacity: usize) -> Self {
         let shards = if capacity < FEW { 1 } else { SHARDS };
         let shard = || {
-            let by_hash = HashMap::default();
+            let by_hash = ByHash::default();
             Mutex::new(Shard { by_hash, order: Vec::new(), hand: 0 })
         };
         Self {
             config: RwLock::new(overflow.circuit().config()),
             shards: std::iter::repeat_with(shard).take(shards).collect(),
             overflow,
-            seed,
+            seed: Seeded::new(seed),
             capacity,
             len: AtomicUsize::new(0),
         }
@@ -99,7 +88,7 @@ impl<K: Eq + Hash> Breakers<K> {
     /// The breaker of this key, when it has one of its own. While it is held, it stays.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<BreakerHandle> {
-        let hash = self.hash(key);
+        let hash = self.seed.hash(key);
         let shard = self.shard(hash)?;
         let entry = shard.by_hash.get(&hash).filter(|entry| entry.key == *key)?;
         Some(BreakerHandle::new(Arc::clone(&entry.seat)))
@@ -130,7 +119,7 @@ impl<K: Eq + Hash> Breakers<K> {
 
     /// The place at this key's breaker, which is made when there is none.
     pub(super) fn seat(&self, key: K) -> Arc<Seat> {
-        let hash = self.hash(&key);
+        let hash = self.seed.hash(&key);
         let Some(mut shard) = self.shard(hash) else { return Arc::clone(self.overflow.seat()) };
         if let Some(entry) = shard.by_hash.get(&hash) {
             // Two keys of one 64-bit hash: the later one shares.
@@ -142,7 +131,7 @@ impl<K: Eq + Hash> Breakers<K> {
         if !self.reserve() {
             return Arc::clone(self.overflow.seat());
         }
-        let seat = self.overflow.seat().like(config.clone(), self.seed ^ hash);
+        let seat = self.overflow.seat().like(config.clone(), hash);
         shard.by_hash.insert(hash, Entry { key, seat: Arc::clone(&seat) });
         shard.order.push(hash);
         seat
@@ -164,16 +153,8 @@ impl<K: Eq + Hash> Breakers<K> {
         self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn hash(&self, key: &K) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        // Nobody who sends keys knows the seed, so nobody can aim them at one shard.
-        self.seed.hash(&mut hasher);
-        key.hash(&mut hasher);
-        hasher.finish()
-    }
-
     fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard<K>>> {
-        self.shards.get((hash >> 32) as usize % self.shards.len()).map(lock)
+        self.shards.get(part(hash, self.shards.len())).map(lock)
     }
 }
 

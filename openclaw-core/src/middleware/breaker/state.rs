@@ -137,6 +137,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_state_is_shown_by_its_name() {
+        use State::{Closed, Disabled, ForcedOpen, HalfOpen, MetricsOnly, Open};
+        let shown = [Closed, Open, HalfOpen, ForcedOpen, Disabled, MetricsOnly].map(|state| {
+            assert_eq!(state.to_string(), state.name());
+            state.name()
+        });
+        let names = ["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"];
+        assert_eq!(shown, names);
+    }
+
+    #[test]
     fn a_word_gives_back_what_it_was_made_of() {
         use State::{Closed, Disabled, ForcedOpen, HalfOpen, MetricsOnly, Open};
         for state in [Closed, Open, HalfOpen, ForcedOpen, Disabled, MetricsOnly] {

@@ -2,60 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shuttle::{
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
+use shuttle::thread;
 
 use super::{
     circuit::Circuit,
     config::{BreakerConfig, Window},
-    kit::{Atomic, Kit, Lock},
     state::State,
     window::Outcome,
 };
-
-struct Checked;
-
-impl Kit for Checked {
-    type Atomic = AtomicU64;
-    type Lock<T: Send + 'static> = Mutex<T>;
-}
-
-impl Atomic for AtomicU64 {
-    fn new(value: u64) -> Self {
-        Self::new(value)
-    }
-
-    fn load(&self) -> u64 {
-        self.load(Ordering::SeqCst)
-    }
-
-    fn store(&self, value: u64) {
-        self.store(value, Ordering::SeqCst);
-    }
-
-    fn add(&self, more: u64) {
-        self.fetch_add(more, Ordering::SeqCst);
-    }
-
-    fn exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
-        self.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
-    }
-}
-
-impl<T: Send + 'static> Lock<T> for Mutex<T> {
-    fn new(value: T) -> Self {
-        Self::new(value)
-    }
-
-    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        f(&mut self.lock().unwrap())
-    }
-}
+use crate::middleware::checked::Checked;
 
 const NOW: Duration = Duration::from_secs(5);
 const GOOD: Option<Outcome> = Some(Outcome { failed: false, slow: false });

@@ -264,6 +264,7 @@ mod tests {
         assert_eq!(frame.counts(at(25)).calls, 2, "so late that it has slid out");
         frame.absorb(25, 3, at(24));
         assert_eq!(frame.counts(at(25)).calls, 5, "counted by a thread that was a tick ahead");
+        assert_eq!(frame.counts(at(34)).calls, 4, "and in the tick of that thread");
         frame.absorb(14, 3, at(25));
         assert_eq!(frame.counts(at(25)).calls, 5);
     }

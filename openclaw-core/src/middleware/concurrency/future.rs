@@ -12,7 +12,10 @@ use tokio::time::Sleep;
 use tower_service::Service;
 
 use super::permits::{Permit, Permits};
-use crate::{Refusal, policy::Policy};
+use crate::{
+    Refusal,
+    policy::{Assessment, Policy},
+};
 
 /// A permit to come.
 pub(super) type Next = Pin<Box<dyn Future<Output = Option<Permit>> + Send>>;
@@ -92,17 +95,29 @@ where
                     let future = service.call(request);
                     this.state.set(State::Calling { future });
                 }
-                StateProjection::Calling { future } => {
-                    let outcome = ready!(future.poll(cx));
-                    this.state.set(State::Done);
-                    if let Some(permit) = this.permit.take() {
-                        permit.of().learn(|| this.policy.assess(outcome.as_ref()));
+                // Taken apart here: moved as a whole, an outcome costs more than the permit.
+                StateProjection::Calling { future } => match ready!(future.poll(cx)) {
+                    Ok(answer) => {
+                        this.state.set(State::Done);
+                        release(this.permit, || this.policy.assess(Ok(&answer)));
+                        return Poll::Ready(Ok(answer));
                     }
-                    return Poll::Ready(outcome);
-                }
+                    Err(e) => {
+                        this.state.set(State::Done);
+                        release(this.permit, || this.policy.assess(Err(&e)));
+                        return Poll::Ready(Err(e));
+                    }
+                },
                 StateProjection::Done => return Poll::Pending,
             }
         }
+    }
+}
+
+/// Gives the permit back, behind what its limit learns from the outcome.
+fn release(permit: &mut Option<Permit>, means: impl FnOnce() -> Assessment) {
+    if let Some(permit) = permit.take() {
+        permit.of().learn(means);
     }
 }
 

@@ -1,9 +1,10 @@
 //! The way of one call: its seat, its claim, its run, and what is left of it.
 
 use std::{
+    convert::Infallible,
     future::{pending, poll_fn},
-    pin::pin,
-    sync::Arc,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
@@ -12,21 +13,23 @@ use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
 use super::{
-    Approved, NAME, Payload, Shared, Stored,
+    Approved, LEASE, NAME, Payload, Shared, Stored,
     desk::{End, Found, Id, Lead},
     mark::{in_doubt, unrecorded},
 };
 use crate::{
-    Call, Effects, Error, ErrorKind, Happened, MessageId, Reason, Refusal, Result,
+    Call, Effects, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Reason, Refusal, Result,
+    TenantId,
     channel::Reconciled,
     records::{
         claims::{
             Claim, Fence, Heard, Lease, LeaseRow, Left, Opened, Place, Slot, Wanted, fingerprint,
-            keyed, not_yet,
+            keyed, not_yet, subject,
         },
         ledger::{EffectRecord, EffectState, Plan},
     },
     skill::SkillAnswer,
+    words::caught::caught,
 };
 
 /// One call on its way.
@@ -56,6 +59,34 @@ where
 
 pub(super) fn reused() -> Error {
     Refusal::new(Reason::KeyReused, NAME).into()
+}
+
+impl<P, R> Shared<P, R> {
+    /// Where the effect of a key is recorded, under a new lease of this layer.
+    pub(super) fn place(
+        &self,
+        tenant: &TenantId,
+        name: &IdempotencyKey,
+        subject: Arc<str>,
+        length: Duration,
+    ) -> Place {
+        let (key, lease) = keyed(tenant, name);
+        let row = LeaseRow {
+            owner: self.owner,
+            nonce: self.calls.fetch_add(1, Ordering::Relaxed),
+            until: self.claims.env().now().after(length),
+            expires: None,
+        };
+        let retention = self.settings.retention;
+        let lease = Lease { key: lease, version: None, row, length, retention };
+        Place {
+            tenant: tenant.clone(),
+            message: name.turn().unwrap_or(MessageId::from_u128(0)),
+            key,
+            fence: Fence::Leased(lease),
+            subject,
+        }
+    }
 }
 
 impl<P: Payload, R: Stored> Course<P, R> {
@@ -120,24 +151,9 @@ impl<P: Payload, R: Stored> Course<P, R> {
             return Err(Refusal::new(Reason::NotRecorded, NAME).into());
         };
         let request = call.payload().record().map_err(|e| e.with_happened(Happened::No))?;
-        let (key, lease) = keyed(call.context().tenant(), name);
-        let env = self.shared.claims.env();
+        let subject = subject(call.target(), name.operation());
         let length = self.length(call);
-        let row = LeaseRow {
-            owner: self.shared.owner,
-            nonce: env.next_u64(),
-            until: env.now().after(length),
-            expires: None,
-        };
-        let retention = self.shared.settings.retention;
-        let lease = Lease { key: lease, version: None, row, length, retention };
-        let place = Place {
-            tenant: call.context().tenant().clone(),
-            message: name.turn().unwrap_or(MessageId::from_u128(0)),
-            key,
-            fence: Fence::Leased(lease),
-            subject: format!("{}/{}", call.target(), name.operation()),
-        };
+        let place = self.shared.place(call.context().tenant(), name, subject, length);
         let record = EffectRecord {
             target: Arc::clone(call.shared_target()),
             fingerprint: fingerprint(call.target(), &request),
@@ -154,7 +170,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
     fn length(&self, call: &Call<P>) -> Duration {
         let spare = Duration::from_secs(5);
         self.shared.settings.lease.unwrap_or_else(|| {
-            call.context().deadline().map_or(Duration::from_secs(30), |deadline| {
+            call.context().deadline().map_or(LEASE, |deadline| {
                 deadline.saturating_duration_since(Instant::now()).saturating_add(spare)
             })
         })
@@ -170,17 +186,19 @@ impl<P: Payload, R: Stored> Course<P, R> {
             let settled = match claims.plan(&claim) {
                 Plan::Dispatch => return self.sent(claim, inner, call).await,
                 Plan::Replay => return replay(&claim.record, self.shared.settings.retention),
+                // Boxed, as all that is rare: every call would carry the room for it.
                 Plan::Park(reason) => {
-                    claims.park(&mut claim, reason).await.map(|()| Some(Err(in_doubt(reason))))
+                    let parked = Box::pin(claims.park(&mut claim, reason)).await;
+                    parked.map(|()| Some(Err(in_doubt(reason))))
                 }
-                Plan::Reconcile => self.reconcile(&call, &mut claim).await,
+                Plan::Reconcile => Box::pin(self.reconcile(&call, &mut claim)).await,
             };
             match settled {
                 Ok(None) => {}
                 Ok(Some(Ok(()))) => return replay(&claim.record, self.shared.settings.retention),
                 Ok(Some(Err(e))) | Err(e) => {
                     // Whoever asks next need not wait; without the store it does.
-                    drop(claims.release(&mut claim).await);
+                    drop(Box::pin(claims.release(&mut claim)).await);
                     return Outcome::Open(Err(e.with_happened(Happened::Maybe)));
                 }
             }
@@ -194,7 +212,8 @@ impl<P: Payload, R: Stored> Course<P, R> {
         let said = match (&settings.reconcile, intent) {
             (Some(hook), Some(intent)) => {
                 let late = |_| Err(Error::new(ErrorKind::Timeout, "the owner did not answer"));
-                timeout(settings.patience, hook.reconcile(&intent)).await.unwrap_or_else(late)?
+                let asked = caught("the reconcile hook", hook.reconcile(&intent));
+                timeout(settings.patience, asked).await.unwrap_or_else(late)?
             }
             _ => Reconciled::CannotKnow,
         };
@@ -224,11 +243,11 @@ impl<P: Payload, R: Stored> Course<P, R> {
             Ok(answer) => {
                 // A layer between answered itself, or there is no mark.
                 let e = Error::new(ErrorKind::Cancelled, "something else answered");
-                drop(self.shared.claims.left(&mut claim, e).await);
-                drop(self.shared.claims.release(&mut claim).await);
+                drop(Box::pin(self.shared.claims.left(&mut claim, e)).await);
+                drop(Box::pin(self.shared.claims.release(&mut claim)).await);
                 Outcome::Open(Ok(answer))
             }
-            Err(e) => self.failed(&mut claim, e).await,
+            Err(e) => Box::pin(self.failed(&mut claim, e)).await,
         }
     }
 
@@ -253,19 +272,21 @@ impl<P: Payload, R: Stored> Course<P, R> {
 }
 
 /// Runs it, and renews its lease meanwhile.
-async fn alive<T>(running: impl Future<Output = T>, slot: &Slot, third: Duration) -> T {
+async fn alive<T>(running: impl Future<Output = T>, slot: &Arc<Slot>, third: Duration) -> T {
     let mut running = pin!(running);
-    let mut renewing = pin!(renew(slot, third));
+    // Not before it has to be waited for.
+    let mut renewing: Option<Pin<Box<dyn Future<Output = Infallible> + Send>>> = None;
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = running.as_mut().poll(cx) {
             return Poll::Ready(outcome);
         }
+        let renewing = renewing.get_or_insert_with(|| Box::pin(renew(Arc::clone(slot), third)));
         renewing.as_mut().poll(cx).map(|never| match never {})
     })
     .await
 }
 
-async fn renew(slot: &Slot, third: Duration) -> std::convert::Infallible {
+async fn renew(slot: Arc<Slot>, third: Duration) -> Infallible {
     loop {
         sleep(third.max(Duration::from_millis(1))).await;
         let mut claim = slot.claim.lock().await;

@@ -2,19 +2,34 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::{Arc, OnceLock},
 };
 
 use crate::{
-    Call, Error, ErrorKind, Happened, IdempotencyKey, Result, TenantId, Timestamp,
-    records::claims::failed_before, words::flag::Flag,
+    Call, Error, ErrorKind, Happened, IdempotencyKey, Result, Rng as _, SystemRng, TenantId,
+    Timestamp,
+    middleware::{
+        by_hash::{Same, Seeded},
+        kit::{Kit, Lock, Native},
+    },
+    records::claims::failed_before,
+    words::flag::{Bit, Flag},
 };
 
 /// Who asks under which key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Id {
+    /// Of the other two; it is asked for several times.
+    hash: u64,
     tenant: TenantId,
     key: IdempotencyKey,
+}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// How a call ended for good.
@@ -36,11 +51,11 @@ impl<R> End<R> {
 }
 
 /// What a call finds at the desk.
-pub(super) enum Found<P: Clone + PartialEq, R: Clone> {
+pub(super) enum Found<P: Clone + PartialEq, R: Clone, K: Kit = Native> {
     /// It goes first.
-    Lead(Lead<P, R>),
+    Lead(Lead<P, R, K>),
     /// Another one runs: it tells an error that is not for good, or nothing at all.
-    Join(Arc<Told>),
+    Join(Arc<Told<K::Bit>>),
     /// It ended.
     Ended(End<R>),
     /// The key is another request's.
@@ -51,12 +66,12 @@ pub(super) enum Found<P: Clone + PartialEq, R: Clone> {
 
 /// What those hear who wait for a call under way.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Told<B> {
     error: OnceLock<Error>,
-    over: Flag,
+    over: Flag<B>,
 }
 
-impl Told {
+impl<B: Bit> Told<B> {
     /// Waits for its end: an error that is not for good, or nothing, and whoever asks looks again.
     pub(super) async fn heard(&self) -> Option<Error> {
         self.over.wait().await;
@@ -65,121 +80,120 @@ impl Told {
 }
 
 /// The calls in flight, and the ends of the latest ones.
-#[derive(Debug)]
-pub(super) struct Desk<P, R> {
-    seats: Mutex<Seats<P, R>>,
+pub(super) struct Desk<P, R, K: Kit = Native> {
+    seats: K::Lock<Seats<P, R, K::Bit>>,
+    seed: Seeded,
     most: usize,
     recall: usize,
 }
 
-#[derive(Debug)]
-struct Seats<P, R> {
-    map: HashMap<Id, Seat<P, R>>,
+struct Seats<P, R, B> {
+    map: HashMap<Id, Seat<P, R, B>, BuildHasherDefault<Same>>,
     flying: usize,
     /// What is remembered, oldest first.
     order: VecDeque<(Id, u64)>,
     stamp: u64,
 }
 
-#[derive(Debug)]
-struct Seat<P, R> {
+struct Seat<P, R, B> {
     target: Arc<str>,
     payload: P,
-    state: State<R>,
+    state: State<R, B>,
 }
 
-#[derive(Debug)]
-enum State<R> {
-    Flying(Option<Arc<Told>>),
+enum State<R, B> {
+    Flying(Option<Arc<Told<B>>>),
     Ended { end: End<R>, until: Timestamp, stamp: u64 },
 }
 
-impl<P: Clone + PartialEq, R: Clone> Desk<P, R> {
+impl<P: Clone + PartialEq, R: Clone, K: Kit> Desk<P, R, K> {
     /// A desk for this many calls in flight and this many ends.
     pub(super) fn new(most: usize, recall: usize) -> Self {
-        let seats = Seats { map: HashMap::new(), flying: 0, order: VecDeque::new(), stamp: 0 };
-        Self { seats: Mutex::new(seats), most, recall: recall.max(1) }
+        let seats = Seats { map: HashMap::default(), flying: 0, order: VecDeque::new(), stamp: 0 };
+        let seed = Seeded::new(SystemRng.next_u64());
+        Self { seats: K::Lock::new(seats), seed, most, recall: recall.max(1) }
     }
 
-    fn seats(&self) -> MutexGuard<'_, Seats<P, R>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Who asks; `None` without a key.
+    pub(super) fn id(&self, call: &Call<P>) -> Option<Id> {
+        let (tenant, key) = (call.context().tenant(), call.key()?);
+        let hash = self.seed.hash(&(tenant.as_str(), key.as_str()));
+        Some(Id { hash, tenant: tenant.clone(), key: key.clone() })
     }
 
     /// The end of this call, when it is remembered.
-    pub(super) fn recall(&self, id: &Id, call: &Call<P>, now: Timestamp) -> Option<Found<P, R>> {
-        let seats = self.seats();
-        let seat = seats.map.get(id)?;
-        let State::Ended { end, until, .. } = &seat.state else { return None };
-        if *until <= now {
-            return None;
-        }
-        Some(if seat.is_for(call) { Found::Ended(end.clone()) } else { Found::Reused })
+    pub(super) fn recall(&self, id: &Id, call: &Call<P>, now: Timestamp) -> Option<Found<P, R, K>> {
+        self.seats.with(|seats| {
+            let seat = seats.map.get(id)?;
+            let State::Ended { end, until, .. } = &seat.state else { return None };
+            if *until <= now {
+                return None;
+            }
+            Some(if seat.is_for(call) { Found::Ended(end.clone()) } else { Found::Reused })
+        })
     }
 
     /// Takes a seat.
-    pub(super) fn enter(self: &Arc<Self>, id: &Id, call: &Call<P>, now: Timestamp) -> Found<P, R> {
-        let mut seats = self.seats();
-        let full = seats.flying >= self.most;
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        id: &Id,
+        call: &Call<P>,
+        now: Timestamp,
+    ) -> Found<P, R, K> {
         let lead = || Lead { desk: Arc::clone(self), id: id.clone(), ended: false };
-        match seats.map.entry(id.clone()) {
-            Entry::Occupied(mut entry) => {
-                let seat = entry.get_mut();
-                if let State::Ended { until, .. } = &seat.state
-                    && *until <= now
-                {
-                    if full {
-                        return Found::Full;
+        self.seats.with(|seats| {
+            let full = seats.flying >= self.most;
+            match seats.map.entry(id.clone()) {
+                Entry::Occupied(mut entry) => {
+                    let seat = entry.get_mut();
+                    if let State::Ended { until, .. } = &seat.state
+                        && *until <= now
+                    {
+                        if full {
+                            return Found::Full;
+                        }
+                        *seat = Seat::of(call);
+                        seats.flying += 1;
+                        return Found::Lead(lead());
                     }
-                    *seat = Seat::of(call);
+                    seat.found(call)
+                }
+                Entry::Vacant(_) if full => Found::Full,
+                Entry::Vacant(entry) => {
+                    entry.insert(Seat::of(call));
                     seats.flying += 1;
-                    return Found::Lead(lead());
-                }
-                if !seat.is_for(call) {
-                    return Found::Reused;
-                }
-                match &mut seat.state {
-                    State::Ended { end, .. } => Found::Ended(end.clone()),
-                    State::Flying(others) => {
-                        Found::Join(Arc::clone(others.get_or_insert_default()))
-                    }
+                    Found::Lead(lead())
                 }
             }
-            Entry::Vacant(_) if full => Found::Full,
-            Entry::Vacant(entry) => {
-                entry.insert(Seat::of(call));
-                seats.flying += 1;
-                Found::Lead(lead())
-            }
-        }
+        })
     }
 
     /// Calls in flight, and ends that are remembered.
     pub(super) fn len(&self) -> (usize, usize) {
-        let seats = self.seats();
-        (seats.flying, seats.map.len().saturating_sub(seats.flying))
+        self.seats.with(|seats| (seats.flying, seats.map.len().saturating_sub(seats.flying)))
     }
 
     fn leave(&self, id: &Id, end: Option<(End<R>, Timestamp)>, error: Option<&Error>) {
-        let mut seats = self.seats();
-        let Some(seat) = seats.map.get_mut(id) else { return };
-        let State::Flying(others) = &mut seat.state else { return };
-        let others = others.take();
-        if let (Some(others), Some(error)) = (&others, error) {
-            others.error.get_or_init(|| error.duplicate());
-        }
-        seats.flying -= 1;
-        match end {
-            Some((end, until)) => seats.remember(id, end, until, self.recall),
-            None => drop(seats.map.remove(id)),
-        }
-        drop(seats);
+        let others = self.seats.with(|seats| {
+            let State::Flying(others) = &mut seats.map.get_mut(id)?.state else { return None };
+            let others = others.take();
+            if let (Some(others), Some(error)) = (&others, error) {
+                others.error.get_or_init(|| error.duplicate());
+            }
+            seats.flying -= 1;
+            match end {
+                Some((end, until)) => seats.remember(id, end, until, self.recall),
+                None => drop(seats.map.remove(id)),
+            }
+            others
+        });
         if let Some(others) = others {
             others.over.raise();
         }
     }
 }
 
-impl<P, R> Seats<P, R> {
+impl<P, R, B> Seats<P, R, B> {
     fn remember(&mut self, id: &Id, end: End<R>, until: Timestamp, most: usize) {
         self.stamp += 1;
         let stamp = self.stamp;
@@ -190,7 +204,7 @@ impl<P, R> Seats<P, R> {
         self.order.push_back((id.clone(), stamp));
         while self.order.len() > most {
             let Some((oldest, stamp)) = self.order.pop_front() else { break };
-            let same = |seat: &Seat<P, R>| matches!(&seat.state, State::Ended { stamp: s, .. } if *s == stamp);
+            let same = |seat: &Seat<P, R, B>| matches!(&seat.state, State::Ended { stamp: s, .. } if *s == stamp);
             if self.map.get(&oldest).is_some_and(same) {
                 self.map.remove(&oldest);
             }
@@ -198,7 +212,7 @@ impl<P, R> Seats<P, R> {
     }
 }
 
-impl<P: Clone + PartialEq, R> Seat<P, R> {
+impl<P: Clone + PartialEq, R: Clone, B: Bit> Seat<P, R, B> {
     fn of(call: &Call<P>) -> Self {
         Self {
             target: Arc::clone(call.shared_target()),
@@ -207,26 +221,30 @@ impl<P: Clone + PartialEq, R> Seat<P, R> {
         }
     }
 
+    /// What another call finds here.
+    fn found<K: Kit<Bit = B>>(&mut self, call: &Call<P>) -> Found<P, R, K> {
+        if !self.is_for(call) {
+            return Found::Reused;
+        }
+        match &mut self.state {
+            State::Ended { end, .. } => Found::Ended(end.clone()),
+            State::Flying(others) => Found::Join(Arc::clone(others.get_or_insert_default())),
+        }
+    }
+
     fn is_for(&self, call: &Call<P>) -> bool {
         *self.target == *call.target() && self.payload == *call.payload()
     }
 }
 
-impl Id {
-    pub(super) fn of<P>(call: &Call<P>) -> Option<Self> {
-        let key = call.key()?.clone();
-        Some(Self { tenant: call.context().tenant().clone(), key })
-    }
-}
-
 /// The seat of the call that goes first; dropped, the next one goes.
-pub(super) struct Lead<P: Clone + PartialEq, R: Clone> {
-    desk: Arc<Desk<P, R>>,
+pub(super) struct Lead<P: Clone + PartialEq, R: Clone, K: Kit = Native> {
+    desk: Arc<Desk<P, R, K>>,
     id: Id,
     ended: bool,
 }
 
-impl<P: Clone + PartialEq, R: Clone> Lead<P, R> {
+impl<P: Clone + PartialEq, R: Clone, K: Kit> Lead<P, R, K> {
     /// It ended for good; remembered until then.
     pub(super) fn ended(mut self, end: End<R>, until: Timestamp) {
         self.ended = true;
@@ -240,7 +258,7 @@ impl<P: Clone + PartialEq, R: Clone> Lead<P, R> {
     }
 }
 
-impl<P: Clone + PartialEq, R: Clone> Drop for Lead<P, R> {
+impl<P: Clone + PartialEq, R: Clone, K: Kit> Drop for Lead<P, R, K> {
     fn drop(&mut self) {
         if !self.ended {
             self.desk.leave(&self.id, None, None);
@@ -257,12 +275,12 @@ mod tests {
     fn a_million_keys_leave_only_what_is_recalled() {
         let manifest = SkillManifest::new("shop.refund".parse().unwrap(), "1.0.0");
         let context = Context::new(TenantId::new("acme").unwrap());
-        let desk = Arc::new(Desk::<(), u64>::new(10, 1024));
+        let desk: Arc<Desk<(), u64>> = Arc::new(Desk::new(10, 1024));
         for n in 0..1_000_000_u64 {
             let key = IdempotencyKey::of(MessageId::from_u128(n.into()), "refund").unwrap();
             let call = Call::skill(context.clone(), &manifest, Arc::default()).with_key(key);
             let call = call.map(|_| ());
-            let id = Id::of(&call).unwrap();
+            let id = desk.id(&call).unwrap();
             let Found::Lead(lead) = desk.enter(&id, &call, Timestamp::default()) else {
                 panic!("a new key goes first");
             };
@@ -272,6 +290,6 @@ mod tests {
             }
         }
         assert_eq!(desk.len(), (0, 1024));
-        assert_eq!(desk.seats().order.len(), 1024);
+        assert_eq!(desk.seats.with(|seats| seats.order.len()), 1024);
     }
 }

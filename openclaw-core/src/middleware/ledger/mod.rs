@@ -4,11 +4,13 @@ mod codec;
 mod course;
 mod desk;
 mod mark;
+#[cfg(test)]
+mod threads;
 
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,15 +25,20 @@ pub use self::{
 };
 use self::{
     course::Course,
-    desk::{Desk, Found, Id},
+    desk::{Desk, Found},
 };
 use crate::{
-    Call, Digest, Effect, Env, Error, Reason, Refusal, Result, channel::Reconcile,
-    records::claims::Claims, store::SharedStore,
+    Call, Digest, Effect, Env, Error, IdempotencyKey, Reason, Refusal, Result, TenantId,
+    channel::Reconcile,
+    records::{EffectRecord, claims::Claims},
+    store::SharedStore,
 };
 
 /// The name in refusals.
 const NAME: &str = "ledger";
+
+/// The lease of a claim without a deadline.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// Makes the effect of a call once for its key: the outermost of the two ledger layers.
 ///
@@ -58,7 +65,8 @@ const NAME: &str = "ledger";
 /// processes. Who takes an expired lease over fences the former holder: its late commit loses.
 ///
 /// A finished record counts for the retention, 24 h; then it is as absent. Nothing here removes
-/// the row itself: a sweep does. A parked one stays.
+/// the row itself: a sweep does. A parked one stays until somebody
+/// [decides](LedgerLayer::decide).
 ///
 /// Errors: the stack's own, `APPROVAL_REQUIRED`, `VALIDATION_ERROR` for what can't be
 /// written, `UNSUPPORTED` where effects are withheld, and the refusals above.
@@ -139,6 +147,8 @@ struct Shared<P, R> {
     settings: Settings<P>,
     claims: Arc<Claims>,
     owner: u64,
+    /// Tells the calls of this owner apart.
+    calls: AtomicU64,
     desk: Arc<Desk<P, R>>,
 }
 
@@ -175,6 +185,39 @@ impl<P: Payload, R: Stored> LedgerLayer<P, R> {
             recall: 1024,
             answer: std::marker::PhantomData,
         }
+    }
+
+    /// What is recorded under a key; `None` when nothing is, or when it counts no more.
+    ///
+    /// # Errors
+    /// The store does not answer, or a row can't be read.
+    pub async fn record(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<EffectRecord>> {
+        let place = self.shared.place(tenant, key, Arc::default(), LEASE);
+        self.shared.claims.look(&place).await
+    }
+
+    /// Says what became of an effect in doubt, after a person has looked.
+    ///
+    /// `Some(answer)`: it happened, with this answer, which whoever asks again gets. `None`: it
+    /// did not, and the next call makes it. `by` is the person, for the audit trail.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when nothing is recorded under the key; `CONFLICT` when it is not in doubt, or
+    /// is on its way, or has just moved on; the store's error.
+    pub async fn decide(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+        answer: Option<R>,
+        by: impl Into<Arc<str>>,
+    ) -> Result<()> {
+        let answer = answer.map(|answer| answer.store()).transpose()?;
+        let place = self.shared.place(tenant, key, Arc::default(), LEASE);
+        self.shared.claims.decide(place, answer, by.into()).await
     }
 
     /// How full it is.
@@ -242,6 +285,7 @@ impl<P: Payload, R: Stored> LedgerBuilder<P, R> {
             settings: self.settings,
             claims: Arc::new(self.claims),
             owner: self.owner,
+            calls: AtomicU64::new(0),
             desk: Arc::new(Desk::new(self.in_flight, self.recall)),
         };
         LedgerLayer { shared: Arc::new(shared) }
@@ -313,7 +357,7 @@ where
 
     fn call(&mut self, call: Call<P>) -> Self::Future {
         let pure = call.effect() == Effect::Pure;
-        let id = match Id::of(&call) {
+        let id = match self.shared.desk.id(&call) {
             Some(id) if !pure => id,
             None if !pure => {
                 return LedgerFuture::now(Err(Refusal::new(Reason::NotRecorded, NAME)

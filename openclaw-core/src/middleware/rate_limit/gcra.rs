@@ -90,6 +90,7 @@ pub(super) struct Rule {
 
 impl Rule {
     /// This rule at the pace that the other side asked for, while it lasts; never a faster one.
+    #[inline]
     pub(super) fn at_pace(self, pace: Pace, now: u64) -> Self {
         Self { cost: pace.cost(now).max(self.cost), ..self }
     }
@@ -97,6 +98,7 @@ impl Rule {
     /// The place of a call that comes now, at the pace that the other side asked for.
     ///
     /// Without a limit what was used up under an earlier one is forgotten, but not a silence.
+    #[inline]
     pub(super) fn slot_at(self, pace: Pace, number: u64, now: u64) -> Slot {
         let rule = self.at_pace(pace, now);
         let free = rule.cost == 0 && !pace.is_silent(now);
@@ -104,6 +106,7 @@ impl Rule {
     }
 
     /// The place of a call that comes now.
+    #[inline]
     pub(super) fn slot(self, number: u64, now: u64) -> Slot {
         let from = number.max(now);
         let wait = from.saturating_sub(now.saturating_add(self.ahead));

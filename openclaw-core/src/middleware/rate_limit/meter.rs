@@ -1,15 +1,17 @@
 //! Where the numbers are kept: one for all calls, or one a key.
 
 use std::{
-    collections::{HashMap, hash_map::DefaultHasher},
-    hash::{BuildHasherDefault, Hash, Hasher},
+    hash::Hash,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use super::gcra::Pace;
+use super::{
+    super::by_hash::{ByHash, Seeded, part},
+    gcra::Pace,
+};
 use crate::{Rng, SystemRng};
 
 /// Keeps two words for each limit: its number, and the pace that the other side asked for.
@@ -69,6 +71,7 @@ impl Numbers for Direct {
         self.0.look()
     }
 
+    #[inline]
     fn update(&self, (): &(), _: u64, change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
         self.0.update(change)
     }
@@ -95,6 +98,7 @@ pub(super) trait Word: Send + Sync {
     fn exchange(&self, old: u64, new: u64) -> Result<u64, u64>;
 
     /// Replaces the number, unless `change` makes nothing of it.
+    #[inline]
     fn change(&self, mut change: impl FnMut(u64) -> Option<u64>) -> bool {
         let mut old = self.get();
         while let Some(new) = change(old) {
@@ -129,6 +133,7 @@ impl<W: Word> Words<W> {
         (self.number.get(), self.pace.get())
     }
 
+    #[inline]
     pub(super) fn update(&self, mut change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
         let pace = self.pace.get();
         self.number.change(|number| change(number, pace))
@@ -146,14 +151,14 @@ const SHARDS: usize = 64;
 pub struct PerKey<K, F> {
     shards: Box<[Mutex<Shard<K>>]>,
     key: F,
-    seed: u64,
+    seed: Seeded,
     rest: Words<AtomicU64>,
     forgotten: AtomicU64,
     crowded: AtomicU64,
 }
 
 struct Shard<K> {
-    places: HashMap<u64, Place<K>, BuildHasherDefault<Same>>,
+    places: ByHash<Place<K>>,
     /// The hashes of the places, to go round.
     round: Vec<u64>,
     room: usize,
@@ -181,33 +186,27 @@ impl<K, F> std::fmt::Debug for PerKey<K, F> {
 
 impl<K: Hash + Eq + Clone, F> PerKey<K, F> {
     pub(super) fn new(key: F, keys: usize) -> Self {
-        let shards = SHARDS.min(keys.max(1));
-        let room = keys.max(1).div_ceil(shards);
+        let keys = keys.max(1);
+        // A power of two, and no more than there are keys.
+        let shards = SHARDS.min(1 << keys.ilog2());
+        let room = keys.div_ceil(shards);
         let shard =
-            |_| Mutex::new(Shard { places: HashMap::default(), round: Vec::new(), room, hand: 0 });
+            |_| Mutex::new(Shard { places: ByHash::default(), round: Vec::new(), room, hand: 0 });
         Self {
             shards: (0..shards).map(shard).collect(),
             key,
-            // Who can't guess the seed can't make keys that fall together.
-            seed: SystemRng.next_u64(),
+            seed: Seeded::new(SystemRng.next_u64()),
             rest: Words::default(),
             forgotten: AtomicU64::new(0),
             crowded: AtomicU64::new(0),
         }
     }
-
-    fn hash(&self, key: &K) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.seed);
-        key.hash(&mut hasher);
-        hasher.finish()
-    }
 }
 
 impl<K: Eq + Clone, F> PerKey<K, F> {
     fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard<K>>> {
-        let at = usize::try_from(hash >> 32).unwrap_or_default() % self.shards.len().max(1);
-        Some(self.shards.get(at)?.lock().unwrap_or_else(PoisonError::into_inner))
+        let shard = self.shards.get(part(hash, self.shards.len()))?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -229,7 +228,7 @@ where
     type Key = K;
 
     fn look(&self, key: &K) -> (u64, u64) {
-        let hash = self.hash(key);
+        let hash = self.seed.hash(key);
         let Some(shard) = self.shard(hash) else { return self.rest.look() };
         match shard.places.get(&hash) {
             Some(place) if place.key == *key => (place.number, place.pace),
@@ -239,27 +238,30 @@ where
     }
 
     fn update(&self, key: &K, now: u64, mut change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
-        let hash = self.hash(key);
-        let Some(mut shard) = self.shard(hash) else { return self.rest.update(change) };
-        if let Some(place) = shard.find(hash, key, now, &self.forgotten) {
-            let next = change(place.number, place.pace);
-            place.number = next.unwrap_or(place.number);
-            return next.is_some();
-        }
-        drop(shard);
-        self.crowded.fetch_add(1, Ordering::Relaxed);
-        self.rest.update(change)
+        let hash = self.seed.hash(key);
+        let own = self.shard(hash).and_then(|mut shard| {
+            shard.with(hash, key, now, &self.forgotten, |place| {
+                let next = change(place.number, place.pace);
+                place.number = next.unwrap_or(place.number);
+                next.is_some()
+            })
+        });
+        own.unwrap_or_else(|| {
+            self.crowded.fetch_add(1, Ordering::Relaxed);
+            self.rest.update(change)
+        })
     }
 
     fn repace(&self, key: &K, now: u64, mut change: impl FnMut(u64) -> Option<u64>) {
-        let hash = self.hash(key);
-        if let Some(mut shard) = self.shard(hash)
-            && let Some(place) = shard.find(hash, key, now, &self.forgotten)
-        {
-            place.pace = change(place.pace).unwrap_or(place.pace);
-            return;
-        }
-        self.rest.pace.change(change);
+        let hash = self.seed.hash(key);
+        let own = self.shard(hash).and_then(|mut shard| {
+            shard.with(hash, key, now, &self.forgotten, |place| {
+                place.pace = change(place.pace).unwrap_or(place.pace);
+            })
+        });
+        own.unwrap_or_else(|| {
+            self.rest.pace.change(change);
+        });
     }
 
     fn update_all(
@@ -291,21 +293,23 @@ where
 }
 
 impl<K: Eq + Clone> Shard<K> {
-    /// The place of a key; `None` when there is no room for a new one.
-    fn find(
+    /// Does something to the place of a key; `None` when there is no room for a new one.
+    #[inline]
+    fn with<T>(
         &mut self,
         hash: u64,
         key: &K,
         now: u64,
         forgotten: &AtomicU64,
-    ) -> Option<&mut Place<K>> {
-        if !self.places.contains_key(&hash) {
-            self.make_room(hash, now, forgotten)?;
+        f: impl FnOnce(&mut Place<K>) -> T,
+    ) -> Option<T> {
+        if let Some(place) = self.places.get_mut(&hash) {
+            // Two keys with one hash: the second goes with those that find no room.
+            return (place.key == *key).then(|| f(place));
         }
-        let new = || Place { key: key.clone(), number: 0, pace: 0 };
-        let place = self.places.entry(hash).or_insert_with(new);
-        // Two keys with one hash: the second goes with those that find no room.
-        (place.key == *key).then_some(place)
+        self.make_room(hash, now, forgotten)?;
+        let new = Place { key: key.clone(), number: 0, pace: 0 };
+        Some(f(self.places.entry(hash).or_insert(new)))
     }
 
     /// Room for a new key: that of one of the next two, if it can be forgotten, or more.
@@ -325,22 +329,13 @@ impl<K: Eq + Clone> Shard<K> {
     }
 }
 
-/// A hasher of what is a hash already.
-#[derive(Default)]
-pub(super) struct Same(u64);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Hasher for Same {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+    #[test]
+    fn limits_by_key_show_how_they_are_kept() {
+        let shown = format!("{:?}", PerKey::<u8, _>::new(|request: &u8| *request, 3));
+        assert_eq!(shown, "PerKey { shards: 2, .. }");
     }
 }

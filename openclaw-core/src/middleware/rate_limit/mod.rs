@@ -203,16 +203,14 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
         self.shared.peek(key, self.shared.at(Instant::now()))
     }
 
-    /// Takes a place without a call, if there is one at once.
+    /// Takes a place of this key without a call, if there is one at once.
     ///
     /// # Errors
-    /// The refusal that the call would have met.
-    pub fn check<Req>(&self, request: &Req) -> Result<(), Refusal>
-    where
-        M: Meter<Req>,
-    {
+    /// The refusal that a call would have met.
+    #[inline]
+    pub fn check(&self, key: &M::Key) -> Result<(), Refusal> {
         let now = self.shared.at(Instant::now());
-        self.shared.reserve(&self.shared.meter.key(request), now, now).map(|_| ())
+        self.shared.reserve(key, now, now).map(|_| ())
     }
 
     /// How it is doing.

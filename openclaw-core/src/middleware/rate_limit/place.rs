@@ -19,6 +19,7 @@ pub(super) fn is_silenced<N: Numbers>(numbers: &N, key: &N::Key, now: u64, taken
 }
 
 /// Takes the next place of a key, unless it lies behind `last`; then its wait is the answer.
+#[inline]
 pub(super) fn take<N: Numbers>(
     numbers: &N,
     key: &N::Key,
@@ -26,13 +27,14 @@ pub(super) fn take<N: Numbers>(
     rule: Rule,
     last: u64,
 ) -> Result<Taken, u64> {
-    let (mut slot, mut seen) = (rule.slot(0, now), Pace::default());
-    let taken = numbers.update(key, now, |number, pace| {
-        seen = Pace(pace);
-        slot = rule.slot_at(seen, number, now);
+    let mut taken = Taken { slot: Slot { wait: 0, from: 0, next: 0 }, pace: Pace::default() };
+    let is_taken = numbers.update(key, now, |number, pace| {
+        let pace = Pace(pace);
+        let slot = rule.slot_at(pace, number, now);
+        taken = Taken { slot, pace };
         (slot.wait == 0 || now.saturating_add(slot.wait) <= last).then_some(slot.next)
     });
-    if taken { Ok(Taken { slot, pace: seen }) } else { Err(slot.wait) }
+    if is_taken { Ok(taken) } else { Err(taken.slot.wait) }
 }
 
 /// Gives a place back, if it is the last one: another can't be, since later ones count from it.
@@ -80,4 +82,31 @@ pub(super) fn learn<N: Numbers>(numbers: &N, key: &N::Key, lesson: Lesson) -> bo
     let tighter = numbers.update(key, lesson.now, |number, _| lesson.number(number));
     numbers.repace(key, lesson.now, |pace| lesson.pace(pace));
     tighter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const NOW: u64 = 10 * SECOND;
+    const RULE: Rule = Rule { cost: SECOND, ahead: 2 * SECOND };
+
+    #[test]
+    fn advice_as_fast_as_the_quota_asks_for_no_pace() {
+        let lesson = Lesson::spread(3, SECOND, NOW + 3 * SECOND, RULE, NOW);
+        assert_eq!(lesson.pace(0), None);
+        let slower = Pace::slow(2 * SECOND, NOW + 60 * SECOND);
+        assert_eq!(lesson.pace(slower.0), Some(0), "what was asked for before is over");
+    }
+
+    #[test]
+    fn what_is_learnt_already_tightens_nothing() {
+        let lesson = Lesson::silence(NOW + 60 * SECOND, RULE, NOW);
+        let number = lesson.number(0).unwrap();
+        assert_eq!(lesson.number(number - 1), Some(number));
+        assert_eq!(lesson.number(number), None);
+        let all = Lesson::spread(3, SECOND, NOW + 3 * SECOND, RULE, NOW);
+        assert_eq!(all.number(0), None, "the whole burst is left");
+    }
 }

@@ -61,14 +61,14 @@ pub struct RateLimitSnapshot {
 }
 
 pub(super) fn nanos(d: Duration) -> u64 {
-    d.as_secs().saturating_mul(1_000_000_000).saturating_add(d.subsec_nanos().into())
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<M> Shared<M> {
     pub(super) fn new(name: Arc<str>, quota: Quota, meter: M) -> Self {
         let shared = Self {
             name,
-            epoch: Instant::now(),
+            epoch: Instant::now().checked_sub(Duration::from_nanos(1)).unwrap_or_else(Instant::now),
             meter,
             interval: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
@@ -133,10 +133,14 @@ impl<M> Shared<M> {
     }
 
     /// The time since the limit was made; never zero, so that a fresh number lies in the past.
+    #[inline]
     pub(super) fn at(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.epoch)).saturating_add(1)
+        let since = now.saturating_duration_since(self.epoch);
+        // Now is less than 584 years behind the start of the process.
+        since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(since.subsec_nanos().into())
     }
 
+    #[inline]
     fn rule(&self) -> Rule {
         let (cost, ahead) = (&self.interval, &self.ahead);
         Rule { cost: cost.load(Ordering::Relaxed), ahead: ahead.load(Ordering::Relaxed) }
@@ -149,7 +153,9 @@ impl<M> Shared<M> {
             return now;
         }
         let last = now.saturating_add(max);
-        deadline.map_or(last, |deadline| last.min(self.at(deadline)))
+        deadline.map_or(last, |deadline| {
+            last.min(nanos(deadline.saturating_duration_since(self.epoch)))
+        })
     }
 
     pub(super) fn left_the_queue(&self) {
@@ -161,6 +167,7 @@ impl<M> Shared<M> {
     }
 
     /// Takes a place, unless it lies behind `last`.
+    #[inline]
     pub(super) fn reserve(&self, key: &M::Key, now: u64, last: u64) -> Result<Taken, Refusal>
     where
         M: Numbers,
@@ -190,7 +197,8 @@ impl<M> Shared<M> {
         Duration::from_nanos(self.rule().slot_at(Pace(pace), number, now).wait)
     }
 
-    pub(super) fn refuse(&self, after: Duration) -> Refusal {
+    #[cold]
+    fn refuse(&self, after: Duration) -> Refusal {
         self.refused.fetch_add(1, Ordering::Relaxed);
         if !self.refusing.swap(true, Ordering::Relaxed) {
             tracing::warn!(

@@ -34,8 +34,9 @@ pin_project! {
         policy: P,
         // The request for the next try; none behind the last one.
         spare: Option<Req>,
-        head: Head,
-        course: Course,
+        terms: Terms,
+        // Behind the first fault: most calls have none.
+        course: Option<Course>,
         #[pin]
         state: State<S, S::Future>,
     }
@@ -50,10 +51,35 @@ pin_project! {
     }
 }
 
-/// How far the call has come.
-pub(super) struct Course {
-    tried: Tried,
+/// What a call begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    attempts: u32,
+    waits: u32,
+    within: Option<Duration>,
     /// When the first try began; known where something depends on it.
+    began: Option<Instant>,
+}
+
+impl Terms {
+    #[inline]
+    pub(super) fn new(shared: &Shared, head: &Head) -> Self {
+        let within = shared.within();
+        let began = (head.effect.is_keyed() || within.is_some()).then(Instant::now);
+        Self { attempts: shared.attempts(), waits: shared.waits(), within, began }
+    }
+
+    /// May there be a try behind the first?
+    #[inline]
+    pub(super) const fn may_go_on(&self) -> bool {
+        self.attempts > 1 || self.waits > 0
+    }
+}
+
+/// How far a call has come that met a fault.
+struct Course {
+    head: Head,
+    tried: Tried,
     began: Option<Instant>,
     /// No try begins behind this.
     until: Option<Instant>,
@@ -61,38 +87,37 @@ pub(super) struct Course {
 }
 
 impl Course {
-    #[inline]
-    pub(super) fn begin(shared: &Shared, head: &Head) -> Self {
-        let within = shared.within();
-        let began = (head.effect.is_keyed() || within.is_some()).then(Instant::now);
+    fn new(terms: Terms, head: Head) -> Self {
+        let Terms { attempts, waits, within, began } = terms;
         let own = began.zip(within).and_then(|(began, within)| began.checked_add(within));
         let until = match (own, head.deadline) {
             (Some(own), Some(deadline)) => Some(own.min(deadline)),
             (own, deadline) => own.or(deadline),
         };
-        let (attempts, waits) = (shared.attempts(), shared.waits());
         let tried = Tried { tries: 1, attempts, waits, since: Duration::ZERO, doubt: false };
-        Self { tried, began, until, pauses: Pauses::default() }
+        Self { head, tried, began, until, pauses: Pauses::default() }
     }
 
     /// May there be a try behind the present one?
-    #[inline]
-    pub(super) const fn may_go_on(&self) -> bool {
+    const fn may_go_on(&self) -> bool {
         self.tried.tries < self.tried.attempts || self.tried.waits > 0
     }
 
-    /// The moment of the next try, behind this pause; `None` when that is too late.
-    fn next_at(
+    /// The answer, which may have to tell of an earlier try's doubt.
+    fn ended<Req, Res, E>(
         &self,
-        head: &Head,
-        means: &Assessment,
-        now: Instant,
-        pause: Duration,
-    ) -> Option<Instant> {
+        policy: &impl Policy<Req, Res, E>,
+        outcome: Result<Res, E>,
+    ) -> Result<Res, E> {
+        if self.tried.doubt { policy.in_doubt(outcome) } else { outcome }
+    }
+
+    /// The moment of the next try, behind this pause; `None` when that is too late.
+    fn next_at(&self, means: &Assessment, now: Instant, pause: Duration) -> Option<Instant> {
         let at = now.checked_add(pause)?;
         let in_time = self.until.is_none_or(|until| at < until);
         let since = self.began.map_or(Duration::ZERO, |began| at - began);
-        (in_time && is_safe(head, means, Tried { since, ..self.tried })).then_some(at)
+        (in_time && is_safe(&self.head, means, Tried { since, ..self.tried })).then_some(at)
     }
 }
 
@@ -111,12 +136,11 @@ where
         of: Arc<Spare<S>>,
         policy: P,
         spare: Option<Req>,
-        head: Head,
-        course: Course,
+        terms: Terms,
         first: S::Future,
     ) -> Self {
         let state = State::Trying { future: first };
-        Self { of, policy, spare, head, course, state }
+        Self { of, policy, spare, terms, course: None, state }
     }
 }
 
@@ -135,22 +159,26 @@ where
                 StateProjection::Trying { future } => {
                     let outcome = ready!(future.poll(cx));
                     let means = this.policy.assess(outcome.as_ref());
-                    let has_spare = this.spare.is_some();
-                    let outcome =
-                        match next(&this.of.shared, this.course, this.head, &means, has_spare) {
-                            Next::Return => outcome,
-                            Next::Exhausted => this.policy.exhausted(outcome),
-                            Next::PauseUntil(at) => {
-                                this.state.set(State::Pausing { sleep: sleep_until(at) });
-                                continue;
-                            }
-                        };
-                    let doubtful = this.course.tried.doubt && !means.is_success();
-                    return Poll::Ready(if doubtful {
-                        this.policy.in_doubt(outcome)
-                    } else {
-                        outcome
-                    });
+                    if means.is_success() {
+                        this.of.shared.went_well();
+                        return Poll::Ready(outcome);
+                    }
+                    if this.course.is_none() {
+                        let head = this.spare.as_ref().map(|request| this.policy.head(request));
+                        *this.course = head.map(|head| Course::new(*this.terms, head));
+                    }
+                    // A call that is to be tried once keeps no request for another try.
+                    let Some(course) = this.course else { return Poll::Ready(outcome) };
+                    let outcome = match next(&this.of.shared, course, &means, this.spare.is_some())
+                    {
+                        Next::PauseUntil(at) => {
+                            this.state.set(State::Pausing { sleep: sleep_until(at) });
+                            continue;
+                        }
+                        Next::Return => outcome,
+                        Next::Exhausted => this.policy.exhausted(outcome),
+                    };
+                    return Poll::Ready(course.ended(this.policy, outcome));
                 }
                 StateProjection::Pausing { sleep } => {
                     ready!(sleep.poll(cx));
@@ -158,21 +186,17 @@ where
                     this.state.set(State::Readying { service });
                 }
                 StateProjection::Readying { service } => {
+                    // A pause is begun only on a course, and with a request in hand: see `next`.
+                    let Some(course) = this.course else { return Poll::Pending };
                     if let Err(e) = ready!(service.poll_ready(cx)) {
-                        let outcome = Err(e);
-                        return Poll::Ready(if this.course.tried.doubt {
-                            this.policy.in_doubt(outcome)
-                        } else {
-                            outcome
-                        });
+                        return Poll::Ready(course.ended(this.policy, Err(e)));
                     }
-                    this.course.tried.tries += 1;
-                    let more = this.course.may_go_on();
+                    course.tried.tries += 1;
+                    let more = course.may_go_on();
                     let spare = if more { this.spare.clone() } else { this.spare.take() };
-                    // A pause is begun only with a request in hand: see `next`.
                     let Some(request) = spare else { return Poll::Pending };
-                    let attempt = this.head.attempt.saturating_add(this.course.tried.tries - 1);
-                    let request = this.policy.stamp(request, this.head.deadline, attempt);
+                    let attempt = course.head.attempt.saturating_add(course.tried.tries - 1);
+                    let request = this.policy.stamp(request, course.head.deadline, attempt);
                     let future = service.call(request);
                     this.state.set(State::Trying { future });
                 }
@@ -181,24 +205,14 @@ where
     }
 }
 
-#[inline]
-fn next(
-    shared: &Shared,
-    course: &mut Course,
-    head: &Head,
-    means: &Assessment,
-    has_spare: bool,
-) -> Next {
-    if means.is_success() {
-        shared.went_well();
-        return Next::Return;
-    }
+#[cold]
+fn next(shared: &Shared, course: &mut Course, means: &Assessment, has_spare: bool) -> Next {
     if !means.is_transient() {
         return Next::Return;
     }
     let now = Instant::now();
     course.tried.since = course.began.map_or(Duration::ZERO, |began| now - began);
-    match decide(head, means, course.tried) {
+    match decide(&course.head, means, course.tried) {
         Decision::Return => Next::Return,
         Decision::Spent => {
             shared.gave_up(Why::Attempts, course.tried.tries, means);
@@ -206,7 +220,7 @@ fn next(
         }
         _ if !has_spare => Next::Return,
         Decision::Wait(after) => {
-            let Some(at) = course.next_at(head, means, now, after) else {
+            let Some(at) = course.next_at(means, now, after) else {
                 shared.gave_up(Why::Time, course.tried.tries, means);
                 return Next::Return;
             };
@@ -216,24 +230,18 @@ fn next(
             shared.waits_for(after, means);
             Next::PauseUntil(at)
         }
-        Decision::Again => again(shared, course, head, means, now),
+        Decision::Again => again(shared, course, means, now),
     }
 }
 
-fn again(
-    shared: &Shared,
-    course: &mut Course,
-    head: &Head,
-    means: &Assessment,
-    now: Instant,
-) -> Next {
+fn again(shared: &Shared, course: &mut Course, means: &Assessment, now: Instant) -> Next {
     let tries = course.tried.tries;
     let Some(own) = shared.pause(&mut course.pauses, tries) else {
         shared.gave_up(Why::Pauses, tries, means);
         return Next::Exhausted;
     };
     let pause = own.max(means.retry_after.unwrap_or_default());
-    let Some(at) = course.next_at(head, means, now, pause) else {
+    let Some(at) = course.next_at(means, now, pause) else {
         // Who has more time may still come back: it is not exhausted.
         shared.gave_up(Why::Time, tries, means);
         return Next::Return;
@@ -242,7 +250,7 @@ fn again(
         shared.gave_up(Why::Budget, tries, means);
         return Next::Exhausted;
     }
-    course.tried.doubt |= means.happened != Happened::No && head.effect != Effect::Pure;
+    course.tried.doubt |= means.happened != Happened::No && course.head.effect != Effect::Pure;
     shared.tries_again(tries, pause, means);
     Next::PauseUntil(at)
 }
@@ -250,7 +258,7 @@ fn again(
 impl<S: Service<Req>, P, Req> fmt::Debug for RetryFuture<S, P, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryFuture")
-            .field("tries", &self.course.tried.tries)
+            .field("tries", &self.course.as_ref().map_or(1, |course| course.tried.tries))
             .finish_non_exhaustive()
     }
 }

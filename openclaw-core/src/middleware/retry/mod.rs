@@ -26,7 +26,7 @@ pub use self::{
     future::RetryFuture,
     snapshot::{GivenUp, RetrySnapshot},
 };
-use self::{future::Course, shared::Shared};
+use self::{future::Terms, shared::Shared};
 use crate::policy::{ByHead, Policy};
 
 /// Tries a failed call again, where that is safe and there is time.
@@ -234,10 +234,9 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let head = self.policy.head(&request);
-        let course = Course::begin(&self.spare.shared, &head);
-        let spare = course.may_go_on().then(|| request.clone());
+        let terms = Terms::new(&self.spare.shared, &self.policy.head(&request));
+        let spare = terms.may_go_on().then(|| request.clone());
         let first = self.inner.call(request);
-        RetryFuture::new(Arc::clone(&self.spare), self.policy.clone(), spare, head, course, first)
+        RetryFuture::new(Arc::clone(&self.spare), self.policy.clone(), spare, terms, first)
     }
 }

@@ -1,5 +1,6 @@
 //! Claims: the one place where an effect is claimed, moved on, reconciled and parked.
 
+mod decide;
 mod fence;
 mod open;
 mod settle;
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::sync::Mutex;
 
 pub(crate) use self::{
@@ -29,6 +31,7 @@ use crate::{
     channel::Intent,
     records::ledger::EffectState,
     store::{Guard, Key, Op, SharedStore, Txn, Version},
+    words::scratch::scratch,
 };
 
 /// Claims effects in one store, and moves them on.
@@ -54,7 +57,9 @@ pub(crate) struct Claim {
     version: Version,
     fence: Fence,
     /// For the audit trail: target and operation.
-    subject: String,
+    subject: Arc<str>,
+    /// The bytes of the record's row up to its state, once they are known.
+    head: Option<Bytes>,
     /// A commit was begun, and nobody here saw how it ended.
     stale: bool,
 }
@@ -106,8 +111,8 @@ impl Claims {
         lost.or_fenced().err().unwrap_or_else(|| Error::new(ErrorKind::Conflict, "lost a commit"))
     }
 
-    fn entry(&self, claim: &Claim, action: AuditAction, subject: &str) -> AuditEntry {
-        AuditEntry::new(self.env.now(), action, claim.message, subject)
+    fn entry(&self, claim: &Claim, action: AuditAction, subject: &Arc<str>) -> AuditEntry {
+        AuditEntry::new(self.env.now(), action, claim.message, Arc::clone(subject))
     }
 
     /// Reads again what a commit without an answer may have changed.
@@ -128,6 +133,7 @@ impl Claims {
             }
         }
         claim.record = super::row::Row::decode(&record.value)?;
+        claim.head = None;
         claim.version = record.version;
         claim.stale = false;
         Ok(())
@@ -174,6 +180,15 @@ impl Claims {
 }
 
 impl Claim {
+    /// The row of its record in this state.
+    fn row(&mut self, state: &EffectState) -> Result<Bytes> {
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => self.record.head()?,
+        };
+        EffectRecord::row(self.head.insert(head), state)
+    }
+
     /// What its owner is asked when nobody knows whether it happened.
     pub(crate) fn intent<P>(
         &self,
@@ -218,6 +233,15 @@ impl Slot {
 pub(crate) fn fingerprint(target: &str, input: &serde_json::Value) -> [u8; 16] {
     let arguments = Digest::of_json("openclaw.arguments", input);
     Digest::of("openclaw.request", [target.as_bytes(), arguments.as_bytes()]).short()
+}
+
+/// What the audit trail calls an effect: its target and its operation.
+pub(crate) fn subject(target: &str, operation: &str) -> Arc<str> {
+    let parts = [target, "/", operation];
+    scratch(|text| {
+        parts.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
+        String::from_utf8_lossy(text).into()
+    })
 }
 
 /// The keys of an effect that no turn asked for: its record, and its lease.

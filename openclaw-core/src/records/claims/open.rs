@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use super::{Claim, Claims, Fence, Lease, LeaseRow, guard_of};
 use crate::{
     Digest, Error, ErrorKind, MessageId, Result, TenantId,
@@ -22,7 +24,7 @@ pub(crate) struct Place {
     pub(crate) message: MessageId,
     pub(crate) key: Key,
     pub(crate) fence: Fence,
-    pub(crate) subject: String,
+    pub(crate) subject: Arc<str>,
 }
 
 /// The approval that a claim consumes.
@@ -58,11 +60,13 @@ impl Claims {
         wanted: Option<Wanted>,
     ) -> Result<Claim> {
         let slot = self.slot(&place, wanted, false).await?;
-        let (txn, record) = self.txn(&place, record, Guard::Absent(place.key.clone()), slot)?;
-        match self.commit(txn).await? {
-            Known::Applied(applied) => Ok(claimed(place, record, applied.version)),
+        let new = self.opening(&place, record, Guard::Absent(place.key.clone()), slot)?;
+        match self.commit(new.txn).await? {
+            Known::Applied(applied) => {
+                Ok(claimed(place, new.record, Some(new.head), applied.version))
+            }
             Known::Lost { guard: 1, current: Some(row) } => {
-                Ok(claimed(place, EffectRecord::decode(&row.value)?, row.version))
+                Ok(claimed(place, EffectRecord::decode(&row.value)?, None, row.version))
             }
             Known::Lost { guard: 2, .. } => Err(used()),
             lost @ Known::Lost { .. } => Err(self.lost(lost)),
@@ -80,15 +84,17 @@ impl Claims {
         for _ in 0..RACES {
             let replaces = !matches!(absent, Guard::Absent(_));
             let slot = self.slot(&place, wanted.clone(), replaces).await?;
-            let (txn, new) = self.txn(&place, record.clone(), absent, slot)?;
-            match self.commit(txn).await? {
+            let new = self.opening(&place, record.clone(), absent, slot)?;
+            match self.commit(new.txn).await? {
                 Known::Applied(applied) => {
-                    return Ok(Opened::Ours(claimed(place, new, applied.version)));
+                    let claim = claimed(place, new.record, Some(new.head), applied.version);
+                    return Ok(Opened::Ours(claim));
                 }
                 Known::Lost { guard: 2, .. } => return Err(used()),
                 Known::Lost { .. } => {}
             }
-            match self.found(&mut place, &record).await? {
+            // Boxed, as all that is rare: every claim would carry the room for it.
+            match Box::pin(self.found(&mut place, &record)).await? {
                 Found::Opened(opened) => return Ok(opened),
                 Found::Expired(version) => absent = guard_of(&place.key, version),
                 Found::Raced => absent = Guard::Absent(place.key.clone()),
@@ -129,7 +135,7 @@ impl Claims {
         self.take_over(place, known, &entry).await
     }
 
-    async fn take_over(
+    pub(super) async fn take_over(
         &self,
         place: &mut Place,
         known: EffectRecord,
@@ -146,7 +152,7 @@ impl Claims {
             .op(put);
         match self.commit(txn).await? {
             Known::Applied(applied) => {
-                let mut claim = claimed(place.clone(), known, entry.version);
+                let mut claim = claimed(place.clone(), known, None, entry.version);
                 let row = claim.fence.lease().map(|lease| lease.row.clone());
                 row.into_iter().for_each(|row| claim.fence.leased_at(row, applied.version));
                 Ok(Found::Opened(Opened::Ours(claim)))
@@ -155,32 +161,32 @@ impl Claims {
         }
     }
 
-    fn txn(
+    fn opening(
         &self,
         place: &Place,
         mut record: EffectRecord,
         absent: Guard,
         slot: Option<Slot>,
-    ) -> Result<(Txn, EffectRecord)> {
+    ) -> Result<Opening> {
         record.approval = slot.as_ref().map(|slot| Arc::clone(&slot.id));
-        let note = slot.as_ref().map_or_else(String::new, |slot| format!("approval {}", slot.id));
-        let entry = AuditEntry::new(
-            self.env.now(),
-            AuditAction::EffectClaimed,
-            place.message,
-            place.subject.as_str(),
-        );
+        let subject = Arc::clone(&place.subject);
+        let action = AuditAction::EffectClaimed;
+        let mut entry = AuditEntry::new(self.env.now(), action, place.message, subject);
+        if let Some(slot) = &slot {
+            entry = entry.because(format!("approval {}", slot.id));
+        }
         let mut txn = Txn::new("claim").guard(place.fence.guard()).guard(absent);
         if let Fence::Leased(lease) = &place.fence {
             // First, as the witness of this commit: no other call writes the same.
             txn = txn.op(Op::put(lease.key.clone(), lease.row.encode()?));
         }
-        let put = Op::put(place.key.clone(), record.encode()?);
-        txn = txn.op(put).op(entry.because(note).append(&place.tenant)?);
+        let head = record.head()?;
+        let put = Op::put(place.key.clone(), EffectRecord::row(&head, &record.state)?);
+        txn = txn.op(put).op(entry.append(&place.tenant)?);
         if let Some(slot) = slot {
             txn = txn.guard(slot.guard).op(slot.op);
         }
-        Ok((txn, record))
+        Ok(Opening { txn, record, head })
     }
 
     /// The slot of the approval that is asked for, unless the effect is claimed already.
@@ -207,19 +213,26 @@ impl Claims {
 }
 
 #[expect(clippy::large_enum_variant, reason = "made once a call, and taken apart at once")]
-enum Found {
+pub(super) enum Found {
     Opened(Opened),
     /// Nothing that counts; the version of what is there all the same.
     Expired(Option<Version>),
     Raced,
 }
 
-fn claimed(place: Place, record: EffectRecord, version: Version) -> Claim {
+/// A new claim, to be committed.
+struct Opening {
+    txn: Txn,
+    record: EffectRecord,
+    head: Bytes,
+}
+
+fn claimed(place: Place, record: EffectRecord, head: Option<Bytes>, version: Version) -> Claim {
     let Place { tenant, message, key, mut fence, subject } = place;
     if let Fence::Leased(lease) = &mut fence {
         lease.version = Some(version);
     }
-    Claim { tenant, message, record, key, version, fence, subject, stale: false }
+    Claim { tenant, message, record, key, version, fence, subject, head, stale: false }
 }
 
 fn used() -> Error {

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Claim, Claims};
 use crate::{
-    Error, ErrorKind, Happened, Result,
+    Error, ErrorKind, Happened, Result, Timestamp,
     channel::Reconciled,
     records::{
         audit::{AuditAction, AuditEntry},
         commit::unchanged,
-        ledger::{EffectState, Event, Plan, heard, plan},
+        ledger::{EffectRecord, EffectState, Event, Plan, heard, plan},
         row::Row,
     },
     skill::SkillAnswer,
@@ -43,7 +43,10 @@ pub(crate) enum Heard {
 impl Claims {
     /// What is to be done with the claim now.
     pub(crate) fn plan(&self, claim: &Claim) -> Plan {
-        plan(&claim.record.state, claim.record.effect, self.env.now())
+        let EffectRecord { state, effect, .. } = &claim.record;
+        // The time matters to what is in doubt only.
+        let now = if state.is_in_doubt() { self.env.now() } else { Timestamp::default() };
+        plan(state, *effect, now)
     }
 
     /// Records that a try is about to be sent.
@@ -67,7 +70,7 @@ impl Claims {
             Happened::No | Happened::Yes => Event::Failed(Arc::clone(&e)),
         };
         // An early try in doubt outweighs a later one that surely failed.
-        let action = match claim.record.after(event.clone())?.state {
+        let action = match claim.record.state_after(event.clone())? {
             EffectState::Unknown { .. } => Some(AuditAction::EffectUnknown),
             EffectState::Failed { .. } => Some(AuditAction::EffectFailed),
             _ => None,
@@ -138,7 +141,7 @@ impl Claims {
     }
 
     /// Moves the record on, in one commit with its audit entry.
-    async fn step(
+    pub(super) async fn step(
         &self,
         label: &'static str,
         claim: &mut Claim,
@@ -146,14 +149,15 @@ impl Claims {
         entry: Option<AuditEntry>,
     ) -> Result<()> {
         self.refresh(claim).await?;
-        let record = claim.record.after(event)?;
+        let state = claim.record.state_after(event)?;
+        let row = claim.row(&state)?;
         let mut txn = Txn::new(label)
             .guard(claim.fence.guard())
             .guard(unchanged(claim.key.clone(), claim.version))
-            .op(Op::put(claim.key.clone(), record.encode()?));
+            .op(Op::put(claim.key.clone(), row));
         let mut ended = None;
-        if let Some(lease) = claim.fence.lease().filter(|_| record.state.is_final()) {
-            let parked = matches!(record.state, EffectState::Parked { .. });
+        if let Some(lease) = claim.fence.lease().filter(|_| state.is_final()) {
+            let parked = matches!(state, EffectState::Parked { .. });
             let row = lease.ended(self.env.now(), parked);
             txn = txn.op(Op::put(lease.key.clone(), row.encode()?));
             ended = Some(row);
@@ -162,7 +166,7 @@ impl Claims {
             txn = txn.op(entry.append(&claim.tenant)?);
         }
         let version = self.apply(claim, txn).await?;
-        (claim.record, claim.version) = (record, version);
+        (claim.record.state, claim.version) = (state, version);
         if let Some(row) = ended {
             claim.fence.leased_at(row, version);
         }

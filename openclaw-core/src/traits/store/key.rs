@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{MessageId, TenantId, Timestamp};
+use crate::{MessageId, TenantId, Timestamp, words::scratch};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_LEN: usize = 480;
@@ -103,7 +103,7 @@ pub struct KeyBuilder(Vec<u8>);
 
 impl KeyBuilder {
     fn start(tenant: &str, table: &str) -> Self {
-        Self(Vec::with_capacity(64)).text(tenant).text(table)
+        Self(scratch::take()).text(tenant).text(table)
     }
 
     /// A part of any text: its length in two bytes, then its bytes.
@@ -141,13 +141,20 @@ impl KeyBuilder {
     /// The key.
     #[must_use]
     pub fn build(self) -> Key {
-        Key(self.0.into())
+        Key(self.bytes_of_its_own())
     }
 
     /// The prefix of all keys that go on from here.
     #[must_use]
     pub fn prefix(self) -> Prefix {
-        Prefix(self.0.into())
+        Prefix(self.bytes_of_its_own())
+    }
+
+    /// The bytes and no more: stores keep keys for long.
+    fn bytes_of_its_own(self) -> Bytes {
+        let bytes = Bytes::copy_from_slice(&self.0);
+        scratch::give_back(self.0);
+        bytes
     }
 }
 

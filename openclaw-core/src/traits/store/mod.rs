@@ -164,6 +164,8 @@ pub struct StoreCapabilities {
     pub durable: bool,
     /// Several processes may open it at once.
     pub shared: bool,
+    /// Whoever commits always learns the outcome: it is never [`StoreError::OutcomeUnknown`].
+    pub certain: bool,
     /// Bytes of the largest value.
     pub max_value: usize,
     /// Operations in the largest transaction.
@@ -174,13 +176,23 @@ impl StoreCapabilities {
     /// A store of one process, with the usual limits: 4 MiB a value, 128 operations.
     #[must_use]
     pub const fn new(durable: bool) -> Self {
-        Self { durable, shared: false, max_value: 4 << 20, max_ops: 128 }
+        Self { durable, shared: false, certain: false, max_value: 4 << 20, max_ops: 128 }
     }
 
     /// The same store, open to several processes.
     #[must_use]
     pub const fn shared(mut self) -> Self {
         self.shared = true;
+        self
+    }
+
+    /// The same store, where a commit may, or may not, end with an unknown outcome.
+    ///
+    /// Who commits to a certain one keeps no copy to look it up by. A wrapper that can lose an
+    /// answer has to say that it is not.
+    #[must_use]
+    pub const fn certain(mut self, certain: bool) -> Self {
+        self.certain = certain;
         self
     }
 }

@@ -192,6 +192,21 @@ async fn a_claimed_effect_needs_no_second_approval_after_a_crash() {
     );
 }
 
+/// The agent makes a text of any error: an answer that rests on an outage must not go out.
+#[tokio::test(start_paused = true)]
+async fn an_outage_behind_the_admission_never_becomes_the_answer() {
+    for read in 1..=3 {
+        let bank = Bank::new();
+        bank.grant(&input(), DAY).await;
+        let run = bank.start(0).await;
+        run.plan.when("admit", move |plan| plan.fail_nth("read", read));
+        bank.pay(&run, "c1").await;
+        assert_eq!(run.plan.injected()["fail"], 1, "read {read}");
+        let seen = (bank.world.platform.texts(), bank.remote.effects_total());
+        assert_eq!(seen, (vec!["paid".into()], 1), "read {read}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_id_of_an_approval_is_granted_once() {
     let bank = Bank::new();

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    AgentId, ChannelId, Error, ErrorKind,
+    AgentId, ChannelId, Effect, Error, ErrorKind, SkillId,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
     gateway::{GatewayConfig, MessageState},
+    skill::SkillRequest,
 };
 use openclaw_testkit::{
     fault::{Fault, Plan},
     platform::{Platform, Sending, Verdict},
+    remote::{CountingRemote, RemoteKind, RemoteSkill},
     trace::Event,
 };
 use serde_json::json;
@@ -270,6 +272,39 @@ async fn a_gateway_that_was_taken_over_writes_nothing_more() {
     assert_eq!(world.platform.texts(), ["hold"], "the second one answered");
     let sent = |event: &Event| matches!(event, Event::Conflict { label: "turn" });
     assert!(world.trace.events().iter().any(sent), "the first one tried");
+}
+
+/// Pays when there is a permit, and then takes half a minute.
+fn payer(gate: &Arc<Semaphore>) -> impl Agent + use<> {
+    let gate = Arc::clone(gate);
+    agent_fn(AgentId::new("payer").unwrap(), move |mut turn| {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            let pay = SkillRequest::new(SkillId::new("pay").unwrap(), "pay", json!(7));
+            let paid = turn.call(pay).await;
+            tokio::time::sleep(MINUTE / 2).await;
+            paid.map(|_| Answer::text("paid"))
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_was_taken_over_learns_it_from_an_effect() {
+    let (world, first_gate, second_gate) = (World::new(1), gate(), gate());
+    let remote = CountingRemote::new(RemoteKind::Unkeyed);
+    let pay = || RemoteSkill::named("pay", Effect::AtMostOnce, remote.clone()).unwrap();
+    let first = world.start(|b| b.agent(payer(&first_gate)).skill(pay())).await;
+    let message = world.tell("c1", "m1", "pay").await;
+    let second = world.start(|b| b.agent(payer(&second_gate)).skill(pay())).await;
+    first_gate.add_permits(1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let health = first.health().await;
+    assert!(!health.live, "its turn still runs: {health:?}");
+    assert_eq!(remote.calls_total(), 0);
+    second_gate.add_permits(1);
+    second.ends(message, MessageState::Done).await;
+    assert_eq!((remote.effects_total(), world.platform.texts()), (1, vec!["paid".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ mod letters;
 mod orders;
 mod outage;
 mod patience;
+mod sought;
 mod stacks;
 mod suspended;
 mod way;

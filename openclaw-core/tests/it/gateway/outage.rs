@@ -136,7 +136,7 @@ async fn a_message_that_is_looked_for_is_not_overtaken() {
     // The look-up of the first second fails; the next one is still to come.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let again = world.platform.verdict(world.say("c1", "m1", "first")).await;
-    assert!(matches!(again, Verdict::Retry { .. }), "it stands in no lane yet: {again:?}");
+    assert!(matches!(again, Verdict::Retry { .. }), "nobody knows yet that it is in: {again:?}");
     run.plan.heal();
     world.platform.verdict(world.say("c1", "m2", "second")).await;
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -20,6 +20,8 @@ use openclaw_core::{
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
+use super::telling::Telling;
+
 const S: Duration = Duration::from_secs(1);
 
 fn n(calls: u32) -> NonZeroU32 {
@@ -288,6 +290,46 @@ async fn a_block_by_hand_ends() {
     layer.block(5 * S);
     let began = Instant::now();
     assert_eq!(ask(&layer, call("acme")).await.expect("behind it"), began + 5 * S);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_learnt_can_be_bounded_or_switched_off() {
+    for (learns, longest, blocked) in [(true, 3, 3), (true, 60, 7), (false, 60, 0)] {
+        let layer = RateLimitLayer::new("crm", Quota::PER_KEY).learn(learns, longest * S);
+        let leaf = service_fn(async |_: Call<u32>| {
+            Err::<(), _>(Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(7 * S))
+        });
+        layer.layer(leaf).oneshot(call("acme")).await.expect_err("throttled");
+        assert_eq!(layer.peek(&()), blocked * S, "{learns}, {longest} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_tells_when_it_begins_to_refuse_and_not_of_each_refusal() {
+    let telling = Telling::of("rate_limit");
+    let layer = RateLimitLayer::new("crm", one_a_second()).wait(S);
+    let check = || layer.check(&());
+    check().expect("the first");
+    check().expect_err("used up");
+    check().expect_err("used up");
+    assert_eq!(telling.told(), 1);
+    ask(&layer, call("acme")).await.expect("it waited");
+    check().expect_err("used up");
+    assert_eq!(telling.told(), 1, "who has to wait does not end it");
+    sleep(S).await;
+    check().expect("a place at once");
+    check().expect_err("used up");
+    assert_eq!(telling.told(), 2, "it begins again");
+}
+
+#[test]
+fn a_limit_shows_its_name_and_its_quota_and_counts_as_one_key() {
+    let layer = RateLimitLayer::new("crm", Quota::per_second(n(2)).burst(n(3)));
+    let shown = format!("{layer:?}");
+    let expected = r#"RateLimit { name: "crm", interval: 500ms, ahead: 1s, .. }"#;
+    assert!(shown.contains(expected), "{shown}");
+    let seen = layer.snapshot();
+    assert_eq!((seen.keys, seen.forgotten, seen.crowded), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -148,7 +148,7 @@ async fn a_call_dropped_anywhere_leaves_nothing_behind() {
     let mut ended = false;
     for polls in 0..20 {
         let layer = RateLimitLayer::new("crm", Quota::per_hour(NonZeroU32::MIN)).wait(7_200 * S);
-        layer.check(&call()).expect("the first place");
+        layer.check(&()).expect("the first place");
         advance(3_599 * S).await;
         let made = Arc::new(AtomicU32::new(0));
         // Ready at once, slow behind the wait.
@@ -166,7 +166,7 @@ async fn a_call_dropped_anywhere_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_place_is_given_back_as_it_was_taken() {
     let layer = RateLimitLayer::new("crm", one_a_second()).wait(60 * S);
-    layer.check(&call()).expect("the first");
+    layer.check(&()).expect("the first");
     let mut service = layer.layer(service_fn(async |_: Call<u32>| Ok::<_, Error>(())));
     let waits = service.ready().await.unwrap().call(call());
     layer.set_quota(Some(Quota::per_hour(NonZeroU32::MIN)));
@@ -177,7 +177,7 @@ async fn a_place_is_given_back_as_it_was_taken() {
 #[tokio::test(start_paused = true)]
 async fn only_the_last_place_can_be_given_back() {
     let layer = RateLimitLayer::new("crm", one_a_second()).wait(60 * S);
-    layer.check(&call()).expect("the first");
+    layer.check(&()).expect("the first");
     let mut service = layer.layer(service_fn(async |_: Call<u32>| Ok::<_, Error>(())));
     let second = service.ready().await.unwrap().call(call());
     let third = service.ready().await.unwrap().call(call());
@@ -223,4 +223,5 @@ fn the_presets_are_what_they_say() {
     let n = |n| NonZeroU32::new(n).unwrap();
     assert_eq!(Quota::PER_IP, Quota::per_minute(n(100)));
     assert_eq!(Quota::PER_KEY, Quota::per_minute(n(1_000)));
+    assert_eq!(Quota::PER_IP.interval(), Duration::from_millis(600));
 }

@@ -319,6 +319,18 @@ async fn a_throttled_retry_costs_half() {
     assert_eq!(remote.tries(), 3);
 }
 
+#[test]
+fn another_most_keeps_what_is_left_as_far_as_it_fits() {
+    let budget = Budget::new(10);
+    let left = |expected: f64| assert!((budget.left() - expected).abs() < 1e-9, "{budget:?}");
+    budget.set_most(4);
+    left(4.0);
+    budget.set_most(6);
+    left(4.0);
+    (0..100).for_each(|_| budget.deposit());
+    left(6.0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_attempt_is_stamped_into_the_call() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -358,6 +370,33 @@ async fn pauses_change_at_run_time() {
     remote.ask(&layer, call(Effect::Pure)).await.expect_err("it is down");
     assert_eq!((remote.tries(), began.elapsed()), (4, 6 * S));
     assert_eq!(layer.snapshot().retries, 3);
+}
+
+#[test]
+fn pauses_grow_by_their_factor_up_to_their_cap() {
+    let delays = Delays::exponential(2 * S, 3.0, 60 * S).jitter(Jitter::None);
+    let pauses = [1, 2, 3, 4, 5].map(|failed| delays.pause(failed, Duration::ZERO, 0).as_secs());
+    assert_eq!(pauses, [2, 6, 18, 54, 60]);
+}
+
+#[test]
+fn chance_reaches_both_ends_of_a_pause() {
+    let ends = |jitter, last| {
+        let delays = Delays::exponential(4 * S, 1.0, 60 * S).jitter(jitter);
+        [0, u64::MAX].map(|random| delays.pause(1, last, random))
+    };
+    assert_eq!(ends(Jitter::Full, S), [Duration::ZERO, 4 * S]);
+    assert_eq!(ends(Jitter::Equal, S), [2 * S, 4 * S]);
+    assert_eq!(ends(Jitter::Decorrelated, 5 * S), [4 * S, 15 * S]);
+    assert_eq!(Delays::none().jitter(Jitter::Full).pause(1, S, u64::MAX), Duration::ZERO);
+}
+
+#[test]
+fn pauses_show_what_they_are() {
+    let shown = format!("{:?}", Delays::exponential(S, 2.0, 5 * S).jitter(Jitter::Equal));
+    assert_eq!(shown, "Exponential { base: 1s, factor: 2.0, jitter: Equal, cap: 5s }");
+    let shown = format!("{:?}", Delays::list([S, 2 * S]).cap(3 * S));
+    assert_eq!(shown, "List { pauses: [1s, 2s], cap: 3s }");
 }
 
 /// Pauses of one call each, of three calls of clones of one layer.

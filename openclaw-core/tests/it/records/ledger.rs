@@ -10,13 +10,12 @@ use openclaw_core::{
 use proptest::prelude::*;
 use serde_json::json;
 
+fn failure(happened: Happened) -> Event {
+    Event::Failed(Arc::new(Error::new(ErrorKind::ValidationError, "no").with_happened(happened)))
+}
+
 /// What a history is made of.
 fn event() -> impl Strategy<Value = Event> {
-    let failure = |happened| {
-        Event::Failed(Arc::new(
-            Error::new(ErrorKind::ValidationError, "no").with_happened(happened),
-        ))
-    };
     prop_oneof![
         4 => (0..1000_u64).prop_map(|ms| Event::Dispatch { at: Timestamp::from_millis(ms) }),
         2 => Just(Event::Succeeded(SkillAnswer::done(json!(1)))),
@@ -127,6 +126,43 @@ fn the_date_of_the_first_send_stays_while_that_send_is_in_doubt() {
             assert_eq!(Some(first), world.since, "{before:?} {event:?} {after:?}");
         }
     });
+}
+
+#[test]
+fn only_a_failure_that_happened_ends_a_doubt() {
+    let at = Timestamp::from_millis(1);
+    let sent = EffectState::NEW.after(Event::Dispatch { at }).unwrap();
+    let doubts = [sent.after(Event::Dispatch { at }).unwrap(), sent.after(Event::Lost).unwrap()];
+    for (happened, state) in
+        [(Happened::No, "unknown"), (Happened::Maybe, "unknown"), (Happened::Yes, "failed")]
+    {
+        for doubt in &doubts {
+            let after = doubt.after(failure(happened)).unwrap();
+            assert_eq!(after.name(), state, "{doubt:?} {happened:?}");
+        }
+    }
+}
+
+#[test]
+fn an_event_that_does_not_fit_is_named() {
+    let at = Timestamp::from_millis(1);
+    let answer = || SkillAnswer::done(json!(1));
+    let sent = EffectState::NEW.after(Event::Dispatch { at }).unwrap();
+    let done = sent.after(Event::Succeeded(answer())).unwrap();
+    let events = [
+        (Event::Dispatch { at }, "dispatched"),
+        (Event::Succeeded(answer()), "done"),
+        (Event::NotSent, "given back"),
+        (Event::DidNotHappen, "ruled out"),
+        (failure(Happened::No), "failed"),
+        (Event::Lost, "lost"),
+        (Event::Park("a test".into()), "parked"),
+        (Event::Decided(None), "decided"),
+    ];
+    for (event, name) in events {
+        let e = done.after(event).unwrap_err();
+        assert_eq!(e.to_string(), format!("an effect that is done can't be {name}"));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openclaw_core::MessageId;
+use openclaw_core::{MessageId, channel::Ordering};
 
 use super::{Over, replies::Shown};
 use crate::sim::{books::Course, clerk::lane_of, inbound::name_of, plan::Saying};
@@ -56,13 +56,20 @@ impl Over<'_> {
         lanes
     }
 
+    /// Does its channel deliver in order, and again what was refused?
+    fn has_order(&self, saying: &Saying) -> bool {
+        let facts = self.scene.plan.facts(saying.channel());
+        facts.is_some_and(|facts| {
+            facts.capabilities.redelivers && facts.capabilities.ordering != Ordering::None
+        })
+    }
+
     /// Where order counts, a message that came first gets in first, also behind a refusal.
     fn admissions(&self, lane: &str, a: &Steps, b: &Steps) {
         let (Some(one), Some(two)) = (self.scene.saying(a.n), self.scene.saying(b.n)) else {
             return;
         };
-        let ordered = one.channel().as_str() != "web" && !a.doubted && !b.doubted;
-        if !ordered || a.course.admitted < b.course.admitted || a.n == b.n {
+        if !self.has_order(one) || a.course.admitted < b.course.admitted || a.n == b.n {
             return;
         }
         let by = b.course.by;
@@ -97,7 +104,10 @@ impl Over<'_> {
     /// Turns end in the order in which their messages were admitted.
     fn turns(&self, lane: &str, a: &Steps, b: &Steps) {
         let (Some(one), Some(two)) = (a.course.ended, b.course.ended) else { return };
-        let admitted = a.course.admitted < b.course.admitted && !a.doubted && !b.doubted;
+        let ordered = self.scene.saying(a.n).is_some_and(|saying| self.has_order(saying));
+        // Without order the later of two may be applied while the first one's fate is unknown.
+        let known = ordered || !a.doubted && !b.doubted;
+        let admitted = a.course.admitted < b.course.admitted && known;
         let told = matches!((a.accepted, b.offered), (Some(told), Some(said)) if told < said);
         if (admitted || told) && two < one {
             let why = if admitted { "was admitted" } else { "was acknowledged" };

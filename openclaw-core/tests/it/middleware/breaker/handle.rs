@@ -1,18 +1,13 @@
 //! Watching a breaker and steering it from outside.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
-
 use openclaw_core::{
     ErrorKind,
     middleware::breaker::{BreakerConfig, BreakerLayer, State, Window},
 };
 use tokio::time::{Instant, advance};
-use tracing::{Event, Metadata, Subscriber, span};
 
 use super::leaf::{Rig, s};
+use crate::middleware::telling::Telling;
 
 fn rig(window: Option<Window>) -> Rig {
     let mut config = BreakerConfig::default();
@@ -121,6 +116,23 @@ async fn a_window_of_time_is_kept_under_another_length() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_window_of_calls_is_kept_under_another_width() {
+    let rig = rig(Some(Window::Count(10)));
+    rig.fail(2).await;
+    rig.succeed(4).await;
+    let mut config = BreakerConfig::default();
+    config.window = Some(Window::Count(5));
+    rig.handle.reload(&config).unwrap();
+    let seen = rig.handle.snapshot();
+    assert_eq!((seen.calls, seen.failures), (5, 1), "the last five");
+    config.window = Some(Window::Count(8));
+    rig.handle.reload(&config).unwrap();
+    rig.succeed(2).await;
+    let seen = rig.handle.snapshot();
+    assert_eq!((seen.calls, seen.failures), (7, 1), "and there is room again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn fewer_permits_end_a_trial_that_has_had_enough() {
     let rig = rig(None);
     rig.half_open().await;
@@ -160,42 +172,10 @@ async fn who_watches_sees_every_transition_once_and_in_order() {
     assert_eq!(rig.handle.subscribe().try_next(), None, "a new one sees what is to come");
 }
 
-/// Counts events.
-#[derive(Clone, Default)]
-struct Counter(Arc<AtomicU32>);
-
-impl Subscriber for Counter {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        if event.metadata().target().contains("breaker") {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
 #[tokio::test(start_paused = true)]
 async fn it_tells_of_transitions_and_of_the_first_refusal_only() {
-    let counter = Counter::default();
-    // With a second one alive, tracing asks them all who is interested, and not only the
-    // thread that comes first: that may be another test's.
-    let _second = tracing::Dispatch::new(Counter::default());
-    let _guard = tracing::subscriber::set_default(counter.clone());
-    let told = || counter.0.load(Ordering::SeqCst);
+    let telling = Telling::of("breaker");
+    let told = || telling.told();
     let rig = rig(None);
     rig.succeed(100).await;
     rig.fail(4).await;

@@ -1,10 +1,14 @@
 //! One effect a key: across callers, processes, failing stores and dropped calls.
 
+mod doubts;
+mod leases;
+
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -13,8 +17,8 @@ use openclaw_core::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, Reason, Refusal, Result,
     TenantId,
     channel::{Intent, Reconcile, Reconciled},
-    middleware::{Approved, LedgerBuilder, LedgerLayer, MarkLayer, RetryLayer},
-    records::{Approval, Approvals},
+    middleware::{Approved, LedgerBuilder, LedgerFuture, LedgerLayer, MarkLayer, RetryLayer},
+    records::{Approval, Approvals, AuditAction, AuditLog},
     skill::{SkillAnswer, SkillManifest},
     store::{MemoryStore, SharedStore},
 };
@@ -190,70 +194,6 @@ async fn a_retry_between_the_layers_runs_under_one_claim() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_doubt_ends_as_its_effect_says() {
-    for effect in EFFECTS {
-        let lost = |n| if n == 1 { failure(ErrorKind::Timeout, Happened::Maybe) } else { Ok(()) };
-        let (rows, shop) = (store(), Shop::new(lost));
-        let layer = on(&rows, 1).build();
-        let first = shop.ask(&layer, call(effect, "1")).await;
-        assert_eq!(first.unwrap_err().happened(), Happened::Maybe);
-        let again = shop.ask(&on(&rows, 2).build(), call(effect, "1")).await;
-        let (made, parked) = (shop.effects(), reason(&again) == Some(Reason::InDoubt));
-        match effect {
-            Effect::AtLeastOnce | Effect::Keyed { .. } => assert!(again.is_ok() && made == 2),
-            _ => assert!(parked && made == 1, "{effect:?}: {again:?}, {made} effects"),
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_keyed_call_is_not_sent_behind_the_memory_of_its_remote() {
-    let lost = |_| failure(ErrorKind::Timeout, Happened::Maybe);
-    let (rows, shop) = (store(), Shop::new(lost));
-    let layer = on(&rows, 1).build();
-    shop.ask(&layer, call(KEYED, "1")).await.unwrap_err();
-    sleep(3600 * S).await;
-    let outcome = shop.ask(&layer, call(KEYED, "1")).await;
-    assert_eq!((reason(&outcome), shop.effects()), (Some(Reason::InDoubt), 1));
-}
-
-#[derive(Debug)]
-struct Owner(Reconciled);
-
-#[async_trait]
-impl Reconcile for Owner {
-    async fn reconcile(&self, _intent: &Intent) -> Result<Reconciled> {
-        Ok(self.0.clone())
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_owner_of_a_doubt_is_asked_before_anything_is_sent() {
-    let answers = [
-        (Reconciled::Happened(Arc::new(json!("r-1"))), 1),
-        (Reconciled::DidNotHappen, 2),
-        (Reconciled::NotYetKnown { retry_after: 7 * S }, 1),
-        (Reconciled::CannotKnow, 1),
-    ];
-    for (said, effects) in answers {
-        let lost = |n| if n == 1 { failure(ErrorKind::Timeout, Happened::Maybe) } else { Ok(()) };
-        let (rows, shop) = (store(), Shop::new(lost));
-        let layer = on(&rows, 1).reconcile(Owner(said.clone())).build();
-        shop.ask(&layer, call(Effect::Reconcilable, "1")).await.unwrap_err();
-        let again = shop.ask(&layer, call(Effect::Reconcilable, "1")).await;
-        assert_eq!(shop.effects(), effects, "{said:?}");
-        match said {
-            Reconciled::Happened(answer) => assert_eq!(again.unwrap(), SkillAnswer::Done(answer)),
-            Reconciled::DidNotHappen => assert_eq!(again.unwrap(), SkillAnswer::done(json!(2))),
-            Reconciled::NotYetKnown { .. } => {
-                assert_eq!(again.unwrap_err().retry_after(), Some(7 * S));
-            }
-            Reconciled::CannotKnow => assert_eq!(reason(&again), Some(Reason::InDoubt)),
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_hundred_calls_under_one_key_are_one_effect() {
     let (rows, shop) = (store(), Shop::good().slow(S, S));
     let layer = on(&rows, 1).build();
@@ -284,65 +224,6 @@ async fn who_waits_shares_the_failure_and_goes_first_when_the_first_one_is_dropp
     assert!(dropped.is_err());
     next.unwrap();
     assert_eq!(shop.effects(), 1, "the first one was dropped before its effect");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_living_lease_is_respected_and_renewed() {
-    let (rows, shop) = (store(), Shop::good().slow(100 * S, Duration::ZERO));
-    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
-    let first = shop.ask(&here, call(Effect::AtLeastOnce, "1"));
-    let others = async {
-        for at in [1, 45, 45] {
-            sleep(at * S).await;
-            let outcome = shop.ask(&there, call(Effect::AtLeastOnce, "1")).await;
-            assert_eq!(reason(&outcome), Some(Reason::InProgress));
-            let after = outcome.unwrap_err().retry_after().unwrap();
-            assert!(after > 15 * S && after <= 30 * S, "{after:?}");
-        }
-    };
-    let (first, ()) = tokio::join!(first, others);
-    first.unwrap();
-    assert_eq!(shop.effects(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_late_writer_loses_against_who_took_its_lease() {
-    let inner = MemoryStore::new(test_env(1).clock());
-    let plan = Plan::default();
-    let slow: SharedStore = Arc::new(FaultStore::new(inner.clone(), plan.clone()));
-    let rows: SharedStore = Arc::new(inner);
-    let shop = Shop::good();
-    // The first process stands still before its settling reaches the store.
-    plan.every("settle", Fault::Delay(100 * S));
-    plan.fail("renew");
-    let (zombie, heir) = (on(&slow, 1).build(), on(&rows, 2).build());
-    let late = shop.ask(&zombie, call(Effect::AtMostOnce, "1"));
-    let taken = async {
-        sleep(31 * S).await;
-        shop.ask(&heir, call(Effect::AtMostOnce, "1")).await
-    };
-    let (late, taken) = tokio::join!(late, taken);
-    assert_eq!(reason(&taken), Some(Reason::InDoubt), "parked, not sent again");
-    let late = late.unwrap_err();
-    assert_eq!((late.kind(), late.happened()), (ErrorKind::Conflict, Happened::Maybe));
-    assert_eq!(shop.effects(), 1);
-    let again = shop.ask(&on(&rows, 3).build(), call(Effect::AtMostOnce, "1")).await;
-    assert_eq!(reason(&again), Some(Reason::InDoubt), "what the late one wrote was lost");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_finished_record_counts_for_its_retention() {
-    let (rows, shop) = (store(), Shop::good());
-    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
-    shop.ask(&here, call(Effect::AtMostOnce, "1")).await.unwrap();
-    sleep(24 * 3600 * S - S).await;
-    shop.ask(&there, call(Effect::AtMostOnce, "1")).await.unwrap();
-    assert_eq!(shop.effects(), 1);
-    sleep(2 * S).await;
-    for layer in [&here, &there] {
-        shop.ask(layer, call(Effect::AtMostOnce, "1")).await.unwrap();
-    }
-    assert_eq!(shop.effects(), 2, "absent for one, and recorded again for both");
 }
 
 #[tokio::test(start_paused = true)]
@@ -462,6 +343,34 @@ async fn many_keys_leave_only_what_is_recalled() {
     assert!(began.elapsed() < 3 * S);
 }
 
+/// Opens a claim around each call, a new one each time; readiness goes straight through.
+#[derive(Clone)]
+struct Claiming<S>(S);
+
+impl<S> Service<Call<Payload>> for Claiming<S>
+where
+    S: Service<Call<Payload>, Response = SkillAnswer, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = SkillAnswer;
+    type Error = Error;
+    type Future = LedgerFuture<SkillAnswer>;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call<Payload>) -> Self::Future {
+        let clone = self.0.clone();
+        let ready = Arc::new(Mutex::new(Some(std::mem::replace(&mut self.0, clone))));
+        let once = service_fn(move |call| {
+            let mut ready = ready.lock().unwrap().take().expect("one try a claim");
+            ready.call(call)
+        });
+        on(&store(), 1).build().layer(once).call(call)
+    }
+}
+
 mod laws {
     use openclaw_testkit::{conformance::layer, layer_laws};
 
@@ -474,5 +383,20 @@ mod laws {
             both.layer(MarkLayer::new()).into_inner()
         })
         .replays()
+    );
+}
+
+mod laws_of_mark {
+    use openclaw_testkit::{conformance::layer, layer_laws};
+    use tower::layer::layer_fn;
+
+    use super::*;
+
+    layer_laws!(
+        "Mark",
+        layer::on::<Call<Payload>, _>(|| {
+            let claimed = ServiceBuilder::new().layer(layer_fn(Claiming));
+            claimed.layer(MarkLayer::new()).into_inner()
+        })
     );
 }

@@ -1,9 +1,11 @@
-//! The atomics and the lock of a circuit, so that a model checker can bring its own.
+//! The atomics and the lock of a layer's state, so that a model checker can bring its own.
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
+
+use crate::words::flag::Bit;
 
 /// Sixty-four shared bits.
 pub(super) trait Atomic: Send + Sync + 'static {
@@ -16,7 +18,7 @@ pub(super) trait Atomic: Send + Sync + 'static {
 }
 
 /// A lock that is held for a few instructions.
-pub(super) trait Lock<T>: Send + Sync + 'static {
+pub(super) trait Lock<T> {
     fn new(value: T) -> Self;
     fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R;
 }
@@ -24,7 +26,8 @@ pub(super) trait Lock<T>: Send + Sync + 'static {
 /// Where atomics and locks come from.
 pub(super) trait Kit: Send + Sync + 'static {
     type Atomic: Atomic;
-    type Lock<T: Send + 'static>: Lock<T>;
+    type Bit: Bit;
+    type Lock<T>: Lock<T>;
 }
 
 /// The machine's own.
@@ -33,7 +36,8 @@ pub(super) struct Native;
 
 impl Kit for Native {
     type Atomic = AtomicU64;
-    type Lock<T: Send + 'static> = Mutex<T>;
+    type Bit = AtomicBool;
+    type Lock<T> = Mutex<T>;
 }
 
 impl Atomic for AtomicU64 {
@@ -63,11 +67,13 @@ impl Atomic for AtomicU64 {
     }
 }
 
-impl<T: Send + 'static> Lock<T> for Mutex<T> {
+impl<T> Lock<T> for Mutex<T> {
+    #[inline]
     fn new(value: T) -> Self {
         Self::new(value)
     }
 
+    #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
     }

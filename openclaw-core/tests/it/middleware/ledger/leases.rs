@@ -1,0 +1,130 @@
+//! Leases: renewed, run out, taken over; and how long a record counts.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_living_lease_is_respected_and_renewed() {
+    let (rows, shop) = (store(), Shop::good().slow(100 * S, Duration::ZERO));
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    let first = shop.ask(&here, call(Effect::AtLeastOnce, "1"));
+    let others = async {
+        for at in [1, 45, 45] {
+            sleep(at * S).await;
+            let outcome = shop.ask(&there, call(Effect::AtLeastOnce, "1")).await;
+            assert_eq!(reason(&outcome), Some(Reason::InProgress));
+            let after = outcome.unwrap_err().retry_after().unwrap();
+            assert!(after > 15 * S && after <= 30 * S, "{after:?}");
+        }
+    };
+    let (first, ()) = tokio::join!(first, others);
+    first.unwrap();
+    assert_eq!(shop.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_ends_at_its_time() {
+    let (rows, shop) = (store(), Shop::good().slow(100 * S, Duration::ZERO));
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    drop(timeout(S, shop.ask(&here, call(Effect::AtLeastOnce, "1"))).await);
+    sleep(28 * S).await;
+    let e = shop.ask(&there, call(Effect::AtLeastOnce, "1")).await.unwrap_err();
+    assert_eq!(e.retry_after(), Some(S));
+    sleep(S).await;
+    shop.ask(&there, call(Effect::AtLeastOnce, "1")).await.expect("then it may be had");
+}
+
+/// Done or not: it is looked up before the call is settled.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_without_an_answer_costs_the_call_nothing() {
+    for fault in [Fault::Fail, Fault::LoseAnswer] {
+        let plan = Plan::default();
+        let rows = MemoryStore::new(test_env(1).clock());
+        let faulty: SharedStore = Arc::new(FaultStore::new(rows, plan.clone()));
+        plan.next("renew", 1, fault);
+        if fault == Fault::LoseAnswer {
+            plan.when("renew", |plan| plan.fail_next("read", 1));
+        }
+        // A third of the lease is ten seconds.
+        let shop = Shop::good().slow(15 * S, Duration::ZERO);
+        let outcome = shop.ask(&on(&faulty, 1).build(), call(Effect::AtMostOnce, "1")).await;
+        assert_eq!(plan.injected()[fault.name()], 1);
+        outcome.expect("its lease is still its own");
+        assert_eq!(shop.effects(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_end_was_not_recorded_keeps_its_lease() {
+    let plan = Plan::default();
+    let rows = MemoryStore::new(test_env(1).clock());
+    let faulty: SharedStore = Arc::new(FaultStore::new(rows.clone(), plan.clone()));
+    let (rows, shop): (SharedStore, _) = (Arc::new(rows), Shop::good());
+    plan.next("settle", 1, Fault::Fail);
+    shop.ask(&on(&faulty, 1).build(), call(Effect::AtMostOnce, "1")).await.unwrap_err();
+    let there = on(&rows, 2).build();
+    let early = shop.ask(&there, call(Effect::AtMostOnce, "1")).await;
+    assert_eq!(reason(&early), Some(Reason::InProgress));
+    sleep(30 * S).await;
+    let late = shop.ask(&there, call(Effect::AtMostOnce, "1")).await;
+    assert_eq!(reason(&late), Some(Reason::InDoubt));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trail_says_what_became_of_an_effect() {
+    use AuditAction::{EffectClaimed, EffectDone, EffectFailed, EffectUnknown};
+    type Answer = fn(u32) -> Result<()>;
+    let cases: [(Answer, &[AuditAction]); 4] = [
+        (|_| Ok(()), &[EffectClaimed, EffectDone]),
+        (|_| failure(ErrorKind::NotFound, Happened::No), &[EffectClaimed, EffectFailed]),
+        (|_| failure(ErrorKind::Timeout, Happened::Maybe), &[EffectClaimed, EffectUnknown]),
+        (|_| failure(ErrorKind::Unavailable, Happened::No), &[EffectClaimed]),
+    ];
+    for (answer, expected) in cases {
+        let rows = store();
+        let outcome = Shop::new(answer).ask(&on(&rows, 1).build(), call(KEYED, "1")).await;
+        let log = AuditLog::new(Arc::clone(&rows), TenantId::new("acme").unwrap());
+        let entries = log.entries().await.unwrap();
+        let actions: Vec<_> = entries.iter().map(|entry| entry.action.clone()).collect();
+        assert_eq!(actions, expected, "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_writer_loses_against_who_took_its_lease() {
+    let inner = MemoryStore::new(test_env(1).clock());
+    let plan = Plan::default();
+    let slow: SharedStore = Arc::new(FaultStore::new(inner.clone(), plan.clone()));
+    let rows: SharedStore = Arc::new(inner);
+    let shop = Shop::good();
+    // The first process stands still before its settling reaches the store.
+    plan.every("settle", Fault::Delay(100 * S));
+    plan.fail("renew");
+    let (zombie, heir) = (on(&slow, 1).build(), on(&rows, 2).build());
+    let late = shop.ask(&zombie, call(Effect::AtMostOnce, "1"));
+    let taken = async {
+        sleep(31 * S).await;
+        shop.ask(&heir, call(Effect::AtMostOnce, "1")).await
+    };
+    let (late, taken) = tokio::join!(late, taken);
+    assert_eq!(reason(&taken), Some(Reason::InDoubt), "parked, not sent again");
+    let late = late.unwrap_err();
+    assert_eq!((late.kind(), late.happened()), (ErrorKind::Conflict, Happened::Maybe));
+    assert_eq!(shop.effects(), 1);
+    let again = shop.ask(&on(&rows, 3).build(), call(Effect::AtMostOnce, "1")).await;
+    assert_eq!(reason(&again), Some(Reason::InDoubt), "what the late one wrote was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_record_counts_for_its_retention() {
+    let (rows, shop) = (store(), Shop::good());
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    shop.ask(&here, call(Effect::AtMostOnce, "1")).await.unwrap();
+    sleep(24 * 3600 * S - S).await;
+    shop.ask(&there, call(Effect::AtMostOnce, "1")).await.unwrap();
+    assert_eq!(shop.effects(), 1);
+    sleep(2 * S).await;
+    for layer in [&here, &there] {
+        shop.ask(layer, call(Effect::AtMostOnce, "1")).await.unwrap();
+    }
+    assert_eq!(shop.effects(), 2, "absent for one, and recorded again for both");
+}
