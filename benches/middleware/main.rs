@@ -24,11 +24,16 @@ use openclaw_core::{Effect, middleware::breaker::Window};
 use tower::Service;
 
 use self::{
-    drive::{COUNTED, Effort, call, cpu_time, finish, measure, measure_once, pin_to},
+    drive::{
+        COUNTED, Effort, call, cpu_time, finish, measure, measure_beside, measure_once, pin_to,
+    },
     flags::Flags,
     report::{Ratios, Rows},
     stacks::Calls,
 };
+
+/// What a peer says of settings that it does not take.
+const REFUSED: &str = "a peer refused its settings";
 
 fn main() -> ExitCode {
     let flags = match Flags::read(std::env::args().skip(1)) {
@@ -55,17 +60,17 @@ fn run(flags: Flags) -> Outcome<Vec<String>> {
     let rounds = if flags.quick { 10 } else { 60 };
     let effort = Effort { rounds, calls: 20_000 };
     let mut rows = Rows::default();
-    layers(&mut rows, effort);
+    layers(&mut rows, effort)?;
     limits(&mut rows, effort);
     whole(&mut rows, effort)?;
     ledger(&mut rows, effort)?;
     let calls = effort.calls * rounds;
-    let peer = peers::breaker(false).ok_or("the peer's breaker was refused")?;
+    let peer = peers::breaker(false).ok_or(REFUSED)?;
     let ratios = Ratios {
         two_threads: two_threads(calls, &ours::breaker(false)),
         peer_two_threads: two_threads(calls.min(200_000), &peer),
         window: growth(ours::breaker_of(Window::Time(ours::MINUTE))),
-        peer_window: growth(peers::time_breaker().ok_or("the peer's breaker was refused")?),
+        peer_window: growth(peers::time_breaker().ok_or(REFUSED)?),
     };
     drop(inside);
 
@@ -95,29 +100,49 @@ where
     let mut n = 0_u64;
     let cost = measure(effort, || {
         n += 1;
-        black_box(call(&mut service, n).ok());
+        black_box(call(&mut service, n));
     });
     rows.add(name, cost);
 }
 
-fn layers(rows: &mut Rows, effort: Effort) {
+/// Adds two rows, measured in turn.
+fn beside<S, T>(rows: &mut Rows, effort: Effort, ours: (&'static str, S), peer: (&'static str, T))
+where
+    S: Service<u64, Response = u64>,
+    T: Service<u64, Response = u64>,
+{
+    let ((name, mut ours), (peer_name, mut peer)) = (ours, peer);
+    let (mut n, mut m) = (0_u64, 0_u64);
+    let [cost, peer_cost] = measure_beside(
+        effort,
+        || {
+            n += 1;
+            black_box(call(&mut ours, n));
+        },
+        || {
+            m += 1;
+            black_box(call(&mut peer, m));
+        },
+    );
+    rows.add(name, cost);
+    rows.add(peer_name, peer_cost);
+}
+
+fn layers(rows: &mut Rows, effort: Effort) -> Outcome<()> {
     row(rows, effort, "bare", ours::bare(false));
-    row(rows, effort, "breaker", ours::breaker(false));
+    let peer = peers::breaker(false).ok_or(REFUSED)?;
+    beside(rows, effort, ("breaker", ours::breaker(false)), ("peer_breaker", peer));
     row(rows, effort, "breaker_pending", ours::breaker(true));
     row(rows, effort, "breaker_count_100", ours::breaker_of(Window::Count(100)));
     row(rows, effort, "breaker_count_100k", ours::breaker_of(Window::Count(100_000)));
     row(rows, effort, "breaker_time_60s", ours::breaker_of(Window::Time(ours::MINUTE)));
     row(rows, effort, "breaker_open", ours::open_breaker());
-    row(rows, effort, "retry", ours::retry(false));
+    beside(rows, effort, ("retry", ours::retry(false)), ("peer_retry", peers::retry(false)));
     row(rows, effort, "retry_pending", ours::retry(true));
     let inside = Arc::new(0_u64);
     rows.add("retry_clone", measure(effort, || drop(black_box(Arc::clone(black_box(&inside))))));
     row(rows, effort, "timeout", ours::timeout(false));
     row(rows, effort, "timeout_pending", ours::timeout(true));
-    if let Some(peer) = peers::breaker(false) {
-        row(rows, effort, "peer_breaker", peer);
-    }
-    row(rows, effort, "peer_retry", peers::retry(false));
     let (failsafe, recloser) = (peers::failsafe(), peers::recloser());
     rows.add(
         "peer_failsafe",
@@ -131,17 +156,18 @@ fn layers(rows: &mut Rows, effort: Effort) {
             black_box(recloser(black_box(1)));
         }),
     );
+    Ok(())
 }
 
 /// What the time window of a breaker costs with many calls in it, by what it costs with few.
 fn growth<S: Service<u64, Response = u64>>(mut service: S) -> f64 {
     let mut cost_behind = |calls: u64| {
         (0..calls).for_each(|n| {
-            black_box(call(&mut service, n).ok());
+            black_box(call(&mut service, n));
         });
         let effort = Effort { rounds: 20, calls: 20 };
         measure_once(effort, || {
-            black_box(call(&mut service, 0).ok());
+            black_box(call(&mut service, 0));
         })
     };
     let few = cost_behind(500);
@@ -150,32 +176,47 @@ fn growth<S: Service<u64, Response = u64>>(mut service: S) -> f64 {
 
 fn limits(rows: &mut Rows, effort: Effort) {
     // governor has a decision and no layer: ours beside it is the decision, too.
-    let (one, keyed) = (ours::decision(), ours::keyed_decision());
-    let keys = peers::keys();
-    let mut n = 0_u64;
-    let mut next = || {
-        n += 1;
-        let at = ours::scattered(n) % ours::KEYS;
+    let (one, peer) = (ours::decision(), peers::governor());
+    let [cost, peer_cost] = measure_beside(
+        effort,
+        || {
+            black_box(one.check(&()).is_ok());
+        },
+        || {
+            black_box(peer.check().is_ok());
+        },
+    );
+    rows.add("limiter", cost);
+    rows.add("peer_limiter", peer_cost);
+    let (keyed, peer, keys) = (ours::keyed_decision(), peers::governor_keyed(), peers::keys());
+    let key = |n: &mut u64| {
+        *n += 1;
+        let at = ours::scattered(*n) % ours::KEYS;
         keys.get(usize::try_from(at).unwrap_or_default()).map_or_else(|| "".into(), Arc::clone)
     };
-    rows.add("limiter", measure(effort, || drop(black_box(one.check(&0_u64)))));
-    rows.add("limiter_keyed100k", measure(effort, || drop(black_box(keyed.check(&next())))));
+    let (mut n, mut m) = (0_u64, 0_u64);
+    let [cost, peer_cost] = measure_beside(
+        effort,
+        || {
+            black_box(keyed.check(&key(&mut n)).is_ok());
+        },
+        || {
+            black_box(peer.check_key(&key(&mut m)).is_ok());
+        },
+    );
+    rows.add("limiter_keyed100k", cost);
+    rows.add("peer_limiter_keyed100k", peer_cost);
     row(rows, effort, "limiter_layer", ours::limiter(false));
     row(rows, effort, "limiter_layer_pending", ours::limiter(true));
-    let (one, keyed) = (peers::governor(), peers::governor_keyed());
-    rows.add("peer_limiter", measure(effort, || drop(black_box(one.check()))));
-    let cost = measure(effort, || drop(black_box(keyed.check_key(&next()))));
-    rows.add("peer_limiter_keyed100k", cost);
     if let Some(peer) = peers::limiter() {
         row(rows, effort, "peer_limiter_layer", peer);
     }
 }
 
 fn whole(rows: &mut Rows, effort: Effort) -> Outcome<()> {
-    row(rows, effort, "core6", ours::core6(false));
+    let peer = peers::stack(false).ok_or(REFUSED)?;
+    beside(rows, effort, ("core6", ours::core6(false)), ("peer_stack", peer));
     row(rows, effort, "core6_pending", ours::core6(true));
-    let stack = peers::stack(false).ok_or("the peers' stack was refused")?;
-    row(rows, effort, "peer_stack", stack);
     Ok(())
 }
 
@@ -184,29 +225,37 @@ fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
     let effort = Effort { rounds: effort.rounds.min(30), calls: effort.calls / 20 };
     let mut calls = Calls::new(Effect::AtMostOnce)?;
     let runs = effort.rounds * effort.calls + COUNTED;
-    let mut commits =
-        stacks::Commits::of(&mut calls, runs).ok_or("a first run is not three commits")?;
+    let recorded = "a first run is not three commits";
+    let mut commits = stacks::Commits::of(&mut calls, runs).ok_or(recorded)?;
     let cost = measure(effort, || {
-        assert!(black_box(finish(commits.next())).is_some(), "every commit is applied");
+        assert!(black_box(finish(commits.ready())).is_some(), "every commit is applied");
     });
-    rows.add("commits_alone", cost);
+    rows.add("commits_recorded", cost);
+    let mut commits = stacks::Commits::of(&mut calls, runs).ok_or(recorded)?;
+    let mut new = calls.some(runs).ok_or("a key of the bench")?;
     let mut first = stacks::ledger();
-    let cost = measure(effort, || {
-        let outcome = calls.fresh().map(|fresh| call(&mut first, fresh));
-        assert!(matches!(black_box(outcome), Some(Ok(_))), "a first run is answered");
-    });
+    let [cost, alone] = measure_beside(
+        effort,
+        || {
+            let answer = new.next().and_then(|new| call(&mut first, new));
+            assert!(black_box(answer).is_some(), "a first run is answered");
+        },
+        || assert!(black_box(finish(commits.made())).is_some(), "every commit is applied"),
+    );
+    rows.add("commits_alone", alone);
     rows.add("idempotency_first", cost);
-    let again = calls.of(1).ok_or("a key of the bench")?;
-    let cost = measure(effort, || {
-        black_box(call(&mut first, again.clone()).ok());
-    });
-    rows.add("idempotency_replay", cost);
+    let mut new = calls.some(runs).ok_or("a key of the bench")?;
     let mut erased = stacks::erased();
     let cost = measure(effort, || {
-        let outcome = calls.fresh().map(|fresh| call(&mut erased, fresh));
-        assert!(matches!(black_box(outcome), Some(Ok(_))), "a first run is answered");
+        let answer = new.next().and_then(|new| call(&mut erased, new));
+        assert!(black_box(answer).is_some(), "a first run is answered");
     });
     rows.add("dyn", cost);
+    let again = calls.of(1).ok_or("a key of the bench")?;
+    let cost = measure(effort, || {
+        black_box(call(&mut first, again.clone()));
+    });
+    rows.add("idempotency_replay", cost);
     Ok(())
 }
 
@@ -221,7 +270,7 @@ where
         start.wait();
         let began = cpu_time();
         for n in 0..calls {
-            black_box(call(&mut service, u64::from(n)).ok());
+            black_box(call(&mut service, u64::from(n)));
         }
         (cpu_time() - began).as_secs_f64()
     };

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use openclaw_core::{
     Call, Context, Effect, Env, Error, ErrorKind, IdempotencyKey, MessageId, SkillId, TenantId,
     middleware::{LedgerLayer, MarkLayer, TraceLayer, stack::Resilience},
     skill::{Skill, SkillAnswer, SkillManifest},
     store::{
-        Commit, Entry, Key, MemoryStore, Page, ScanQuery, SharedStore, Snapshot, StateStore,
-        StoreCapabilities, StoreError, Txn,
+        Commit, Entry, Guard, Key, MemoryStore, Op, Page, Prefix, ScanQuery, SharedStore, Snapshot,
+        StateStore, StoreCapabilities, StoreError, Txn,
     },
 };
 use serde_json::{Value, json};
@@ -80,7 +81,7 @@ impl Service<Call<Arc<Value>>> for Leaf {
 
     fn call(&mut self, call: Call<Arc<Value>>) -> Self::Future {
         let skill = Arc::clone(&self.0);
-        Box::pin(async move { skill.run(call).await })
+        Box::pin(async move { (*skill).run(call).await })
     }
 }
 
@@ -110,9 +111,12 @@ impl Calls {
         Some(call.with_key(key))
     }
 
-    pub(crate) fn fresh(&mut self) -> Option<Call<Arc<Value>>> {
-        self.next += 1;
-        self.of(self.next)
+    /// So many, each with a key of its own, and made beforehand.
+    pub(crate) fn some(&mut self, calls: u32) -> Option<std::vec::IntoIter<Call<Arc<Value>>>> {
+        let first = self.next + 1;
+        self.next += u128::from(calls);
+        let calls: Option<Vec<_>> = (first..=self.next).map(|n| self.of(n)).collect();
+        calls.map(Vec::into_iter)
     }
 }
 
@@ -184,6 +188,8 @@ impl StateStore for Recording {
 pub(crate) struct Commits {
     store: SharedStore,
     txns: std::vec::IntoIter<Txn>,
+    /// What was copied in this run: a key that is named twice is made once.
+    copies: Vec<(usize, Bytes)>,
 }
 
 /// Transactions of a first run: claim, dispatch, settle.
@@ -196,22 +202,70 @@ impl Commits {
         let recording = Arc::new(Recording { store: store(&env), txns: Mutex::default() });
         let shared: SharedStore = Arc::<Recording>::clone(&recording);
         let mut service = ledger_on(shared, env.clone());
-        for _ in 0..runs {
-            crate::drive::call(&mut service, calls.fresh()?).ok()?;
+        for call in calls.some(runs)? {
+            crate::drive::call(&mut service, call)?;
         }
         let txns =
             std::mem::take(&mut *recording.txns.lock().unwrap_or_else(PoisonError::into_inner));
         let whole = txns.len() == STEPS * usize::try_from(runs).ok()?;
-        whole.then(|| Self { store: store(&env), txns: txns.into_iter() })
+        whole.then(|| Self { store: store(&env), txns: txns.into_iter(), copies: Vec::new() })
     }
 
-    /// Those of the next run; each must be applied.
-    pub(crate) async fn next(&mut self) -> Option<()> {
+    /// Those of the next run as they were recorded; each must be applied.
+    pub(crate) async fn ready(&mut self) -> Option<()> {
         for txn in self.txns.by_ref().take(STEPS) {
-            if !matches!(self.store.commit(txn).await, Ok(Commit::Applied(_))) {
-                return None;
-            }
+            applied(&(*self.store).commit(txn).await)?;
         }
         Some(())
     }
+
+    /// Those of the next run, their keys and rows in memory of their own; each must be applied.
+    ///
+    /// What any program pays that writes these rows by itself.
+    pub(crate) async fn made(&mut self) -> Option<()> {
+        self.copies.clear();
+        for _ in 0..STEPS {
+            let recorded = self.txns.next()?;
+            let txn = self.copy(&recorded);
+            applied(&(*self.store).commit(txn).await)?;
+        }
+        Some(())
+    }
+
+    fn copy(&mut self, recorded: &Txn) -> Txn {
+        let mut txn = Txn::new(recorded.label);
+        for guard in &recorded.guards {
+            txn = txn.guard(match guard {
+                Guard::Absent(key) => Guard::Absent(self.key(key)),
+                Guard::Exists(key) => Guard::Exists(self.key(key)),
+                Guard::VersionIs(key, version) => Guard::VersionIs(self.key(key), *version),
+            });
+        }
+        for op in &recorded.ops {
+            txn = txn.op(match op {
+                Op::Put { key, value, .. } => Op::put(self.key(key), Bytes::copy_from_slice(value)),
+                Op::Append { prefix, value, .. } => {
+                    let prefix = Bytes::copy_from_slice(prefix.as_bytes());
+                    Op::append(Prefix::from_bytes(prefix), Bytes::copy_from_slice(value))
+                }
+                other => other.clone(),
+            });
+        }
+        txn
+    }
+
+    fn key(&mut self, key: &Key) -> Key {
+        let place = key.as_bytes().as_ptr().addr();
+        let known = self.copies.iter().find(|(copied, _)| *copied == place);
+        let copy = known.map(|(_, copy)| copy.clone()).unwrap_or_else(|| {
+            let copy = Bytes::copy_from_slice(key.as_bytes());
+            self.copies.push((place, copy.clone()));
+            copy
+        });
+        Key::from_bytes(copy)
+    }
+}
+
+fn applied(outcome: &Result<Commit, StoreError>) -> Option<()> {
+    matches!(outcome, Ok(Commit::Applied(_))).then_some(())
 }

@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod breaker;
 #[cfg(test)]
+mod forward;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod limit;
