@@ -1,6 +1,9 @@
 //! RabbitMQ.
 
+use std::{fs, path::Path, time::Duration};
+
 use openclaw_testkit::servers::RabbitMq;
+use tokio::time::{interval, timeout};
 
 use super::{Client, assert_gone, processes_in};
 
@@ -49,6 +52,27 @@ impl Session {
     }
 }
 
+/// Waits until the broker's own log names the queue.
+///
+/// It answers a declaration before Mnesia has written it down: a kill right behind the answer
+/// would take the queue along.
+async fn written_down(node: &Path) {
+    let named = || {
+        let mut logs = fs::read_dir(node).unwrap().flatten().map(|entry| entry.path());
+        logs.any(|log| {
+            log.extension().is_some_and(|kind| kind == "LOG" || kind == "DCL" || kind == "DCD")
+                && fs::read(log).unwrap_or_default().windows(6).any(|word| word == b"orders")
+        })
+    };
+    let mut tick = interval(Duration::from_millis(20));
+    let waiting = async {
+        while !named() {
+            tick.tick().await;
+        }
+    };
+    timeout(Duration::from_secs(30), waiting).await.expect("the broker writes its queue down");
+}
+
 #[tokio::test]
 async fn rabbitmq_keeps_a_durable_queue_over_sigkill_and_leaves_nothing() {
     const PASSIVE: u8 = 1;
@@ -59,6 +83,7 @@ async fn rabbitmq_keeps_a_durable_queue_over_sigkill_and_leaves_nothing() {
     assert!(running.contains("beam.smp"), "{running}");
     assert!(running.contains("epmd -d -address 127.0.0.1"), "a port mapper of its own: {running}");
     Session::open(port).await.declare(DURABLE).await;
+    written_down(&dir.join("mnesia/node")).await;
 
     rabbit.kill().await.unwrap();
     let left = processes_in(&dir);
