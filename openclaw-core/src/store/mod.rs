@@ -5,11 +5,14 @@
 
 mod apply;
 mod disk;
+#[cfg(any(feature = "redb", feature = "fjall", feature = "sqlite"))]
+mod embedded;
 mod memory;
+mod open;
 #[cfg(feature = "redb")]
 mod redb;
 
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
-pub use self::{disk::Disk, memory::MemoryStore};
+pub use self::{disk::Disk, memory::MemoryStore, open::Store};
 pub use crate::traits::store::*;

@@ -2,25 +2,25 @@
 
 mod backend;
 mod fault;
-mod queue;
 mod rows;
 mod source;
-mod view;
 mod writer;
 
 use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use redb::ReadTransaction;
+use redb::{Database, ReadTransaction, ReadableDatabase};
 
-use self::{fault::guarded, queue::Queue, source::Source, view::View, writer::Writer};
-use super::Disk;
+use self::{fault::fault, source::Source, writer::Writer};
+use super::{
+    Disk,
+    embedded::{Batches, View, Writing, guarded},
+};
 use crate::{
     Clock, Timestamp,
     traits::store::{
@@ -30,9 +30,6 @@ use crate::{
 };
 
 const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
-
-/// How many batches may wait in the queue.
-const QUEUED_BATCHES: usize = 4;
 
 /// A durable [`StateStore`] in one file.
 ///
@@ -74,9 +71,8 @@ pub struct RedbStore(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     clock: Arc<dyn Clock>,
-    queue: Arc<Queue>,
-    view: Arc<View>,
-    writer: Option<JoinHandle<()>>,
+    view: Arc<View<Database>>,
+    writing: Writing,
 }
 
 /// Settings of a [`RedbStore`].
@@ -97,8 +93,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 #[must_use = "end it with `open`"]
 pub struct RedbStoreBuilder {
-    linger: Duration,
-    max_batch: usize,
+    batches: Batches,
     cache: usize,
     disk: Option<Arc<dyn Disk>>,
 }
@@ -115,12 +110,7 @@ impl RedbStore {
 
     /// Starts with the usual settings.
     pub const fn builder() -> RedbStoreBuilder {
-        RedbStoreBuilder {
-            linger: Duration::from_micros(100),
-            max_batch: 256,
-            cache: 8 << 20,
-            disk: None,
-        }
+        RedbStoreBuilder { batches: Batches::USUAL, cache: 8 << 20, disk: None }
     }
 }
 
@@ -129,13 +119,13 @@ impl RedbStoreBuilder {
     ///
     /// It waits only when there are several, and stops when they are back.
     pub const fn linger(mut self, linger: Duration) -> Self {
-        self.linger = linger;
+        self.batches.linger = linger;
         self
     }
 
     /// Sets how many transactions share a sync, at least one.
     pub const fn max_batch(mut self, transactions: usize) -> Self {
-        self.max_batch = if transactions == 0 { 1 } else { transactions };
+        self.batches.max = if transactions == 0 { 1 } else { transactions };
         self
     }
 
@@ -167,14 +157,9 @@ impl RedbStoreBuilder {
         let path = path.as_ref().to_owned();
         let source = Source { path: path.clone(), disk: self.disk, cache: self.cache };
         let opened = source.open()?;
-        let queue = Arc::new(Queue::new(self.max_batch.saturating_mul(QUEUED_BATCHES)));
-        let (writer, view) = Writer::new(source, opened, Arc::clone(&queue), Arc::clone(&clock));
-        let writer = writer.batches(self.linger, self.max_batch);
-        let writer = thread::Builder::new()
-            .name("openclaw-redb".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|e| StoreError::Unavailable(format!("its thread did not start: {e}")))?;
-        Ok(RedbStore(Arc::new(Inner { path, clock, queue, view, writer: Some(writer) })))
+        let (writer, view) = Writer::new(source, opened, Arc::clone(&clock));
+        let writing = Writing::start("openclaw-redb", self.batches, writer)?;
+        Ok(RedbStore(Arc::new(Inner { path, clock, view, writing })))
     }
 }
 
@@ -188,7 +173,8 @@ impl Inner {
     ) -> Result<Snapshot<T>, StoreError> {
         let read = || {
             guarded(|| {
-                let (txn, as_of) = self.view.read(self.clock.now())?;
+                let (txn, as_of) =
+                    self.view.read(self.clock.now(), |db| db.begin_read().map_err(fault))?;
                 Ok(Snapshot::new(rows(&txn, as_of)?, as_of))
             })?
         };
@@ -196,34 +182,17 @@ impl Inner {
             Err(StoreError::Unavailable(_) | StoreError::Full(_)) => {
                 // Its guard never holds, so it leaves no trace.
                 let nothing = Guard::VersionIs(Key::system("").build(), Version::default());
-                self.commit(Txn::new("read").guard(nothing)).await?;
+                self.writing.commit(Txn::new("read").guard(nothing), &LIMITS).await?;
                 read()
             }
             answer => answer,
         }
-    }
-
-    async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
-        let unknown = StoreError::OutcomeUnknown(txn.id);
-        self.queue.send(txn).await?.await.unwrap_or(Err(unknown))
     }
 }
 
 impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStore").field("path", &self.0.path).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.queue.finish("its last handle was dropped");
-        let Some(writer) = self.writer.take() else { return };
-        // An answer may wake a task that holds the last handle: the thread can't wait for
-        // itself, and ends by itself.
-        if writer.thread().id() != thread::current().id() {
-            drop(writer.join());
-        }
     }
 }
 
@@ -242,25 +211,10 @@ impl StateStore for RedbStore {
     }
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
-        txn.check(&LIMITS)?;
-        self.0.commit(txn).await
+        self.0.writing.commit(txn, &LIMITS).await
     }
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
-        let checked: Vec<_> = txns.iter().map(|txn| txn.check(&LIMITS).map(|()| txn.id)).collect();
-        let fit = txns.into_iter().zip(&checked).filter(|(_, checked)| checked.is_ok());
-        let mut sent = self.0.queue.send_many(fit.map(|(txn, _)| txn).collect()).await.into_iter();
-        let mut outcomes = Vec::with_capacity(checked.len());
-        for checked in checked {
-            outcomes.push(match checked {
-                Err(e) => Err(e),
-                Ok(id) => match sent.next() {
-                    Some(Ok(answer)) => answer.await.unwrap_or(Err(StoreError::OutcomeUnknown(id))),
-                    Some(Err(e)) => Err(e),
-                    None => Err(StoreError::OutcomeUnknown(id)),
-                },
-            });
-        }
-        outcomes
+        self.0.writing.commit_many(txns, &LIMITS).await
     }
 }

@@ -1,9 +1,7 @@
 //! How rows lie in redb's tables.
 //!
-//! `rows`: key → version (be64), expiry (be64), value. `expiry`: expiry (be64), key → nothing,
-//! only for rows that expire. `meta`: what outlives the process.
-
-use std::ops::Bound;
+//! `rows`: key → row. `expiry`: expiry and key → nothing, only for rows that expire. `meta`: what
+//! outlives the process. The bytes are those of `embedded::row`.
 
 use bytes::Bytes;
 use redb::{AccessGuard, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -11,8 +9,11 @@ use redb::{AccessGuard, ReadTransaction, ReadableTable, TableDefinition, WriteTr
 use super::fault::fault;
 use crate::{
     Timestamp,
-    store::apply::{Row, Table},
-    traits::store::{Entry, Key, Page, ScanQuery, StoreError, Version},
+    store::{
+        apply::{Row, Table},
+        embedded::{Found, due, due_key, encode, head, live, range, row},
+    },
+    traits::store::{Entry, Key, Page, ScanQuery, StoreError},
 };
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("openclaw.rows");
@@ -90,20 +91,17 @@ impl<'txn> Rows<'txn> {
 
 impl Table for Rows<'_> {
     fn row(&self, key: &Key) -> Result<Option<Row>, StoreError> {
-        self.rows.get(key.as_bytes()).map_err(fault)?.map(|row| decode(row.value())).transpose()
+        self.rows.get(key.as_bytes()).map_err(fault)?.map(|found| row(found.value())).transpose()
     }
 
-    fn head(&self, key: &Key) -> Result<Option<(Version, Timestamp)>, StoreError> {
+    fn head(&self, key: &Key) -> Result<Option<Found>, StoreError> {
         let row = self.rows.get(key.as_bytes()).map_err(fault)?;
-        row.map(|row| split(row.value()).map(|(head, _)| head)).transpose()
+        row.map(|row| head(row.value())).transpose()
     }
 
     fn put(&mut self, key: Key, row: Row) -> Result<(), StoreError> {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&row.version.get().to_be_bytes());
-        self.scratch.extend_from_slice(&row.expires.as_millis().to_be_bytes());
-        self.scratch.extend_from_slice(&row.value);
-        let old = self.rows.insert(key.as_bytes(), self.scratch.as_slice()).map_err(fault)?;
+        let bytes = encode(&mut self.scratch, &row);
+        let old = self.rows.insert(key.as_bytes(), bytes).map_err(fault)?;
         let before = expiry(old)?;
         if before == row.expires {
             return Ok(());
@@ -145,11 +143,11 @@ pub(super) fn page(
 ) -> Result<Page, StoreError> {
     let mut page = Page::default();
     let end = query.prefix.end();
-    let Some(bounds) = bounds(query, end.as_deref()) else { return Ok(page) };
+    let Some(wanted) = range(query, end.as_deref()) else { return Ok(page) };
     let rows = txn.open_table(ROWS).map_err(fault)?;
-    let mut range = rows.range::<&[u8]>(bounds).map_err(fault)?;
-    while let Some(found) = if query.reverse { range.next_back() } else { range.next() } {
-        let (key, row) = found.map_err(fault)?;
+    let mut found = rows.range::<&[u8]>(wanted).map_err(fault)?;
+    while let Some(next) = if query.reverse { found.next_back() } else { found.next() } {
+        let (key, row) = next.map_err(fault)?;
         if let Some(entry) = live(row.value(), now)? {
             if page.rows.len() == query.limit.get() {
                 page.more = true;
@@ -159,27 +157,6 @@ pub(super) fn page(
         }
     }
     Ok(page)
-}
-
-type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
-
-/// The keys a query asks for; `None` when there can be none.
-fn bounds<'a>(query: &'a ScanQuery, end: Option<&'a [u8]>) -> Option<Bounds<'a>> {
-    let start = query.prefix.as_bytes();
-    let after = query.after.as_ref().map(Key::as_bytes);
-    let low = match after {
-        Some(after) if !query.reverse && after >= start => Bound::Excluded(after),
-        _ => Bound::Included(start),
-    };
-    let high = match after.filter(|_| query.reverse) {
-        Some(after) => Some(end.map_or(after, |end| end.min(after))),
-        None => end,
-    };
-    let empty = matches!(
-        (low, high),
-        (Bound::Included(low) | Bound::Excluded(low), Some(high)) if low >= high
-    );
-    (!empty).then_some((low, high.map_or(Bound::Unbounded, Bound::Excluded)))
 }
 
 /// Writes what must outlive the process.
@@ -221,44 +198,9 @@ pub(super) fn load(txn: &ReadTransaction) -> Result<Option<(Meta, Timestamp)>, S
     Ok(Some((Meta { version: number("version")?, time }, earliest)))
 }
 
-fn due_key<'a>(scratch: &'a mut Vec<u8>, at: Timestamp, key: &[u8]) -> &'a [u8] {
-    scratch.clear();
-    scratch.extend_from_slice(&at.as_millis().to_be_bytes());
-    scratch.extend_from_slice(key);
-    scratch
-}
-
-fn due(index: &[u8]) -> Result<(Timestamp, &[u8]), StoreError> {
-    let (at, key) = index.split_first_chunk().ok_or_else(short)?;
-    Ok((Timestamp::from_millis(u64::from_be_bytes(*at)), key))
-}
-
-type Head = (Version, Timestamp);
-
-fn split(row: &[u8]) -> Result<(Head, &[u8]), StoreError> {
-    let (version, rest) = row.split_first_chunk().ok_or_else(short)?;
-    let (expires, value) = rest.split_first_chunk().ok_or_else(short)?;
-    let version = Version::new(u64::from_be_bytes(*version));
-    Ok(((version, Timestamp::from_millis(u64::from_be_bytes(*expires))), value))
-}
-
 /// When the row that was there expires; never, when there was none.
 fn expiry(old: Option<AccessGuard<'_, &'static [u8]>>) -> Result<Timestamp, StoreError> {
-    old.map_or(Ok(Timestamp::MAX), |old| split(old.value()).map(|((_, expires), _)| expires))
-}
-
-fn decode(row: &[u8]) -> Result<Row, StoreError> {
-    let ((version, expires), value) = split(row)?;
-    Ok(Row { version, expires, value: Bytes::copy_from_slice(value) })
-}
-
-fn live(row: &[u8], now: Timestamp) -> Result<Option<Entry>, StoreError> {
-    let ((_, expires), _) = split(row)?;
-    if expires > now { Ok(Some(decode(row)?.entry())) } else { Ok(None) }
-}
-
-fn short() -> StoreError {
-    StoreError::Corrupt("a row is shorter than its header".to_owned())
+    old.map_or(Ok(Timestamp::MAX), |old| head(old.value()).map(|(_, expires)| expires))
 }
 
 #[cfg(test)]

@@ -11,10 +11,17 @@ use redb::{Database, ReadableDatabase, backends::FileBackend};
 
 use super::{
     backend::{OnDisk, Watch, Watched},
-    fault::{cannot_open, cannot_use, fault, guarded, in_file},
+    fault::{cannot_open, fault},
     rows::{self, Meta},
 };
-use crate::{Timestamp, store::Disk, traits::store::StoreError};
+use crate::{
+    Timestamp,
+    store::{
+        Disk,
+        embedded::{cannot_use, guarded, in_place},
+    },
+    traits::store::StoreError,
+};
 
 /// The file or the disk of a store.
 #[derive(Debug)]
@@ -49,7 +56,7 @@ impl Source {
     }
 
     fn guarded(&self, create: bool) -> Result<Opened, StoreError> {
-        guarded(|| self.with(create)).unwrap_or_else(|e| Err(in_file(&self.path, e)))
+        guarded(|| self.with(create)).unwrap_or_else(|e| Err(in_place(&self.path, e)))
     }
 
     fn with(&self, create: bool) -> Result<Opened, StoreError> {
@@ -68,7 +75,7 @@ impl Source {
             }
         };
         let db = opened.map_err(|e| cannot_open(&self.path, e))?;
-        let (meta, earliest) = prepare(&db).map_err(|e| in_file(&self.path, e))?;
+        let (meta, earliest) = prepare(&db).map_err(|e| in_place(&self.path, e))?;
         Ok(Opened { db, watch, meta, earliest })
     }
 

@@ -1,48 +1,76 @@
-//! The one thread that writes: a batch, a sync, the answers.
+//! What the writer thread does to the file: a batch, a sync.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use redb::WriteTransaction;
-use tokio::sync::oneshot;
+use redb::{Database, WriteTransaction};
 
 use super::{
     backend::Watch,
-    fault::{fault, guarded},
-    queue::{Queue, Ticket},
+    fault::fault,
     rows::{self, Meta, Rows},
     source::{Opened, Source},
-    view::View,
 };
 use crate::{
     Clock, Timestamp,
-    store::apply::apply,
-    traits::store::{Commit, StoreError, Txn, TxnId, Version},
+    store::{
+        apply::apply,
+        embedded::{Engine, Failed, Outcome, View},
+    },
+    traits::store::{Commit, StoreError, Txn, Version},
 };
-
-type Outcome = Result<Commit, StoreError>;
 
 /// What a batch changes in the writer once it is durable.
 type Keep = (Meta, Timestamp);
 
-/// How a batch ended without a commit.
-enum Failed {
-    /// Nothing of it is in the file.
-    Before(StoreError),
-    /// It may be in the file or not.
-    After(StoreError),
-}
-
-/// The thread's own state.
+/// The engine as its writer has it.
 pub(super) struct Writer {
-    queue: Arc<Queue>,
-    view: Arc<View>,
+    view: Arc<View<Database>>,
     clock: Arc<dyn Clock>,
     source: Source,
     watch: Arc<Watch>,
     saved: Meta,
     earliest: Timestamp,
-    linger: Duration,
-    max_batch: usize,
+}
+
+impl Engine for Writer {
+    /// Applies a batch in order and makes it durable.
+    fn batch(&mut self, txns: Vec<Txn>) -> Result<Vec<Outcome>, Failed> {
+        if self.watch.failed() || self.view.is_down() {
+            self.open_again().map_err(Failed::Before)?;
+        }
+        let (txn, now) = self.begin(self.clock.now()).map_err(Failed::Before)?;
+        let result = self.write(txn, now, txns);
+        self.view.done();
+        match result {
+            // A sync failed although no commit was under way: the file grew.
+            Err(Failed::Before(e)) if self.watch.sync_failed() => {
+                Err(Failed::Before(StoreError::Closed(self.poisoned(&e))))
+            }
+            result => result,
+        }
+    }
+
+    fn mend(&mut self) {
+        if self.watch.failed() && !self.watch.sync_failed() {
+            drop(self.open_again());
+        }
+    }
+
+    fn close(&mut self, why: &str) {
+        self.view.close(why);
+    }
+
+    /// Nobody knows what a failed sync left in the file.
+    fn poisoned(&self, e: &StoreError) -> String {
+        format!(
+            "poisoned: {}: {e}: find the cause, then open the store again",
+            self.source.path.display()
+        )
+    }
+
+    fn finish(&mut self) {
+        self.keep_time();
+    }
 }
 
 impl Writer {
@@ -50,73 +78,16 @@ impl Writer {
     pub(super) fn new(
         source: Source,
         opened: Opened,
-        queue: Arc<Queue>,
         clock: Arc<dyn Clock>,
-    ) -> (Self, Arc<View>) {
+    ) -> (Self, Arc<View<Database>>) {
         let Opened { db, watch, meta, earliest } = opened;
         let view = Arc::new(View::new(db, meta.time));
         let shown = Arc::clone(&view);
-        let (linger, max_batch) = (Duration::ZERO, 1);
-        let saved = meta;
-        (Self { queue, view, clock, source, watch, saved, earliest, linger, max_batch }, shown)
+        (Self { view, clock, source, watch, saved: meta, earliest }, shown)
     }
 
-    /// Sets how batches form.
-    pub(super) const fn batches(mut self, linger: Duration, max_batch: usize) -> Self {
-        self.linger = linger;
-        self.max_batch = max_batch;
-        self
-    }
-
-    /// Writes batch after batch until the queue is finished.
-    pub(super) fn run(mut self) {
-        let mut woken = 0;
-        while let Some(tickets) = self.queue.take(self.max_batch, woken, self.linger) {
-            woken = tickets.len();
-            self.serve(tickets);
-        }
-        drop(guarded(|| self.keep_time()));
-    }
-
-    fn serve(&mut self, tickets: Vec<Ticket>) {
-        let mut answers = Vec::with_capacity(tickets.len());
-        let mut txns = Vec::with_capacity(tickets.len());
-        for Ticket { txn, answer } in tickets {
-            answers.push((txn.id, answer));
-            txns.push(txn);
-        }
-        match guarded(|| self.batch(txns)).unwrap_or_else(|e| Err(Failed::After(e))) {
-            Ok(outcomes) => {
-                for ((_, answer), outcome) in answers.into_iter().zip(outcomes) {
-                    drop(answer.send(outcome));
-                }
-            }
-            Err(Failed::Before(e)) => refuse(answers, |_| e.clone()),
-            Err(Failed::After(e)) => {
-                self.poison(&e);
-                refuse(answers, StoreError::OutcomeUnknown);
-            }
-        }
-        if self.watch.failed() && !self.watch.sync_failed() {
-            drop(self.mend());
-        }
-    }
-
-    /// Applies a batch in order and makes it durable.
-    fn batch(&mut self, txns: Vec<Txn>) -> Result<Vec<Outcome>, Failed> {
-        if self.watch.failed() || self.view.is_down() {
-            self.mend().map_err(Failed::Before)?;
-        }
-        let (txn, now) = self.view.begin(self.clock.now()).map_err(Failed::Before)?;
-        let result = self.write(txn, now, txns);
-        self.view.done();
-        match result {
-            // A sync failed although no commit was under way: the file grew.
-            Err(Failed::Before(e)) if self.watch.sync_failed() => {
-                Err(Failed::Before(StoreError::Closed(self.poison(&e))))
-            }
-            result => result,
-        }
+    fn begin(&self, now: Timestamp) -> Result<(WriteTransaction, Timestamp), StoreError> {
+        self.view.begin(now, |db| db.begin_write().map_err(fault))
     }
 
     fn write(
@@ -180,7 +151,7 @@ impl Writer {
     }
 
     /// Opens the database again after an error of its file that lost nothing.
-    fn mend(&mut self) -> Result<(), StoreError> {
+    fn open_again(&mut self) -> Result<(), StoreError> {
         let being = "the file failed and is being opened again".to_owned();
         // The old one goes first: it holds the lock of the file.
         self.view.put_down(StoreError::Unavailable(being));
@@ -197,20 +168,9 @@ impl Writer {
         }
     }
 
-    /// Closes the store for good: nobody knows what a failed sync left in the file.
-    fn poison(&self, e: &StoreError) -> String {
-        let why = format!(
-            "poisoned: {}: {e}: find the cause, then open the store again",
-            self.source.path.display()
-        );
-        self.view.close(&why);
-        self.queue.close(&why);
-        why
-    }
-
     /// Keeps the time that readers saw since the last batch.
     fn keep_time(&self) {
-        let Ok((mut txn, now)) = self.view.begin(Timestamp::default()) else { return };
+        let Ok((mut txn, now)) = self.begin(Timestamp::default()) else { return };
         if now > self.saved.time {
             txn.set_quick_repair(true);
             let kept = rows::save(&txn, Meta { time: now, ..self.saved });
@@ -219,20 +179,5 @@ impl Writer {
             }
         }
         self.view.done();
-    }
-}
-
-/// Also when the thread unwinds: nobody may wait for a writer that is gone.
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let why = "the writer has stopped";
-        self.view.close(why);
-        self.queue.close(why);
-    }
-}
-
-fn refuse(answers: Vec<(TxnId, oneshot::Sender<Outcome>)>, error: impl Fn(TxnId) -> StoreError) {
-    for (id, answer) in answers {
-        drop(answer.send(Err(error(id))));
     }
 }

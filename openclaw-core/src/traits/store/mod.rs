@@ -233,7 +233,7 @@ pub enum StoreError {
     Closed(String),
     /// This store does not offer the operation.
     #[error("the store does not support {0}")]
-    Unsupported(&'static str),
+    Unsupported(String),
 }
 
 impl From<StoreError> for Error {

@@ -120,7 +120,7 @@ fn a_store_that_did_not_answer_may_have_committed() {
         StoreError::Unavailable("x".into()),
         StoreError::Full("x".into()),
         StoreError::Closed("x".into()),
-        StoreError::Unsupported("x"),
+        StoreError::Unsupported("x".to_owned()),
         StoreError::TooLarge { what: "key", size: 2, limit: 1 },
     ];
     for e in refused {

@@ -11,18 +11,18 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::traits::store::{Commit, StoreError, Txn};
 
 /// What a caller waits for. When it ends without an answer, nobody knows the outcome.
-pub(super) type Answer = oneshot::Receiver<Result<Commit, StoreError>>;
+pub(in crate::store) type Answer = oneshot::Receiver<Result<Commit, StoreError>>;
 
 /// A transaction that waits for its turn.
 #[derive(Debug)]
-pub(super) struct Ticket {
-    pub(super) txn: Txn,
-    pub(super) answer: oneshot::Sender<Result<Commit, StoreError>>,
+pub(in crate::store) struct Ticket {
+    pub(in crate::store) txn: Txn,
+    pub(in crate::store) answer: oneshot::Sender<Result<Commit, StoreError>>,
 }
 
 /// The queue. Callers wait for space without blocking; the writer waits blocking.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(in crate::store) struct Queue {
     state: Mutex<State>,
     filled: Condvar,
     space: Semaphore,
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(in crate::store) fn new(capacity: usize) -> Self {
         // The semaphore counts permits in 32 bits for one caller.
         let capacity = capacity.clamp(1, 1 << 20);
         let state = Mutex::new(State { wanted: usize::MAX, ..State::default() });
@@ -51,7 +51,7 @@ impl Queue {
     }
 
     /// Queues a transaction as soon as there is space.
-    pub(super) async fn send(&self, txn: Txn) -> Result<Answer, StoreError> {
+    pub(in crate::store) async fn send(&self, txn: Txn) -> Result<Answer, StoreError> {
         self.room(1).await?;
         let (answer, receiver) = oneshot::channel();
         self.push([Ticket { txn, answer }])?;
@@ -59,7 +59,10 @@ impl Queue {
     }
 
     /// Queues transactions side by side, so that they land in one batch when they fit in one.
-    pub(super) async fn send_many(&self, txns: Vec<Txn>) -> Vec<Result<Answer, StoreError>> {
+    pub(in crate::store) async fn send_many(
+        &self,
+        txns: Vec<Txn>,
+    ) -> Vec<Result<Answer, StoreError>> {
         let mut answers = Vec::with_capacity(txns.len());
         let mut left = txns.into_iter();
         while left.len() > 0 {
@@ -114,7 +117,12 @@ impl Queue {
     /// `woken` callers have just got their answer and tend to come back at once. When there is
     /// company, it is worth a short wait for them: else the callers fall into two camps, each
     /// of which waits for the sync of the other.
-    pub(super) fn take(&self, max: usize, woken: usize, linger: Duration) -> Option<Vec<Ticket>> {
+    pub(in crate::store) fn take(
+        &self,
+        max: usize,
+        woken: usize,
+        linger: Duration,
+    ) -> Option<Vec<Ticket>> {
         let mut state = self.lock();
         let wanted = (state.tickets.len() + woken).min(max);
         if wanted > 1 && !linger.is_zero() {
@@ -139,7 +147,7 @@ impl Queue {
     }
 
     /// Takes no more; what waits is still taken out.
-    pub(super) fn finish(&self, why: &str) {
+    pub(in crate::store) fn finish(&self, why: &str) {
         let mut state = self.lock();
         state.closed.get_or_insert_with(|| why.to_owned());
         drop(state);
@@ -148,7 +156,7 @@ impl Queue {
     }
 
     /// Takes no more, and answers everybody who waits. The first reason stays.
-    pub(super) fn close(&self, why: &str) {
+    pub(in crate::store) fn close(&self, why: &str) {
         self.finish(why);
         let mut state = self.lock();
         let tickets = std::mem::take(&mut state.tickets);
