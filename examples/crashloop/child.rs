@@ -1,12 +1,12 @@
-//! The child: a gateway on redb, behind every wrapper, until the parent kills it.
+//! The child: a gateway on a durable store, behind every wrapper, until the parent kills it.
 
-use std::{error::Error as StdError, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error as StdError, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use openclaw_core::{
-    Env, TenantId,
+    Env, Error, ErrorKind, TenantId,
     gateway::{Gateway, GatewayConfig},
     records::{DeadLetters, EffectState, Ledger},
-    store::{RedbStore, SharedStore, StateStore},
+    store::{SharedStore, StateStore},
 };
 use openclaw_testkit::env::SeededRng;
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
@@ -14,6 +14,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 use crate::{
     broken::{self, Break, BrokenChannel},
     channel::{Delivered, LinkChannel},
+    engine,
     link::Link,
     skills::{Clerk, LinkSkill},
     traps::{TrapChannel, TrapSkill, TrapStore, Traps},
@@ -24,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Birth {
     pub(crate) port: u16,
-    pub(crate) store: PathBuf,
+    pub(crate) store: String,
     pub(crate) seed: u64,
     pub(crate) broken: Option<Break>,
 }
@@ -46,9 +47,9 @@ pub(crate) async fn run(birth: Birth) -> Outcome<()> {
     let (link, mut orders) = Link::connect(birth.port).await?;
     let env = Env::system();
     let tenant = TenantId::new(TENANT)?;
-    let redb = RedbStore::open(&birth.store, env.clock())?;
-    let effects = left_dispatching(Arc::new(redb.clone()), &tenant).await?;
-    let child = Child::start(&birth, env, redb, tenant, link).await?;
+    let store = engine::open(&birth.store, env.clock()).await?;
+    let effects = left_dispatching(Arc::clone(&store), &tenant).await?;
+    let child = Child::start(&birth, env, store, tenant, link).await?;
     let in_doubt = effects + child.gateway.recovered().in_doubt;
     child.link.say(Up::Hello { in_doubt }).await;
 
@@ -62,13 +63,7 @@ pub(crate) async fn run(birth: Birth) -> Outcome<()> {
                 Some(order) => child.obey(order, &mut drain).await,
                 None => return Ok(()),
             },
-            _ = look.tick() => {
-                let messages = letters(&child.gateway.dead_letters(&child.tenant)).await?;
-                if messages.len() != shown {
-                    shown = messages.len();
-                    child.link.say(Up::Letters { messages }).await;
-                }
-            }
+            _ = look.tick() => child.show_letters(&mut shown).await?,
             Some(ended) = drain.join_next() => {
                 child.link.say(Up::Drained { problem: ended? }).await;
             }
@@ -80,13 +75,13 @@ impl Child {
     async fn start(
         birth: &Birth,
         env: Env,
-        redb: RedbStore,
+        store: SharedStore,
         tenant: TenantId,
         link: Arc<Link>,
     ) -> Outcome<Self> {
         let traps = Traps::new(Arc::clone(&link));
         let dice = SeededRng::new(birth.seed);
-        let store = TrapStore::new(redb, Arc::clone(&traps), dice);
+        let store = TrapStore::new(store, Arc::clone(&traps), dice);
         let store: Arc<dyn StateStore> = broken::store(store, birth.broken);
         let mut builder = Gateway::builder(env.clone(), store).agent(Clerk::new(env)?);
         for remote in Remote::ALL {
@@ -105,6 +100,20 @@ impl Child {
         config.seal_every = Duration::from_millis(300);
         let gateway = builder.config(config).start().await?;
         Ok(Self { gateway, tenant, link, traps, plain, keyed })
+    }
+
+    /// Tells when there are other letters than at the last look.
+    async fn show_letters(&self, shown: &mut usize) -> Outcome<()> {
+        let messages = match letters(&self.gateway.dead_letters(&self.tenant)).await {
+            // A store that is away for a while has nothing new to show.
+            Err(e) if e.kind() == ErrorKind::Unavailable => return Ok(()),
+            messages => messages?,
+        };
+        if messages.len() != *shown {
+            *shown = messages.len();
+            self.link.say(Up::Letters { messages }).await;
+        }
+        Ok(())
     }
 
     async fn obey(&self, order: Down, drain: &mut JoinSet<Option<String>>) {
@@ -146,7 +155,7 @@ async fn left_dispatching(store: SharedStore, tenant: &TenantId) -> Outcome<usiz
 pub(crate) const ALL: NonZeroUsize = NonZeroUsize::MAX;
 
 /// The messages of all letters.
-async fn letters(letters: &DeadLetters) -> Outcome<Vec<Name>> {
+async fn letters(letters: &DeadLetters) -> Result<Vec<Name>, Error> {
     let mut all = letters.parked(None, ALL).await?;
     all.extend(letters.list(None, ALL).await?);
     Ok(all.iter().filter_map(|letter| named(&letter.content.to_text())).collect())

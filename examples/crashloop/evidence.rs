@@ -1,17 +1,18 @@
 //! What the store says when everything is over: ledger, letters, trail, and what is left to do.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use openclaw_core::{
     AgentId, Env, MessageId, TenantId,
     agent::{Answer, agent_fn},
     gateway::{Gateway, Recovered},
     records::{AuditEntry, AuditLog, AuditReport, DeadLetter, DeadLetters, EffectRecord, Ledger},
-    store::{RedbStore, SharedStore},
+    store::SharedStore,
 };
 
 use crate::{
     child::ALL,
+    engine,
     life::Outcome,
     platform::Platform,
     skills::message_of,
@@ -34,9 +35,9 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// Reads the store after the last child has closed it.
-    pub(crate) async fn read(path: &Path, platform: &Platform) -> Outcome<Self> {
+    pub(crate) async fn read(place: &str, platform: &Platform) -> Outcome<Self> {
         let env = Env::system();
-        let store: SharedStore = Arc::new(RedbStore::open(path, env.clock())?);
+        let store = engine::open(place, env.clock()).await?;
         let tenant = TenantId::new(TENANT)?;
         let letters = DeadLetters::new(Arc::clone(&store), tenant.clone());
         let (parked, dead) = (letters.parked(None, ALL).await?, letters.list(None, ALL).await?);

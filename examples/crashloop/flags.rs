@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use crate::{broken::Break, child::Birth, parent::Options};
+use crate::{broken::Break, child::Birth, engine::Engine, parent::Options};
 
 /// What the program is for, in one line.
-const USAGE: &str = "usage: crashloop --kills N [--seed S] \
-                     [--break dedupe|ledger|ack_before_write|order] | --power-cuts N [--seed S] [--break sync]";
+const USAGE: &str = "usage: crashloop --kills N [--engine redb|fjall|sqlite|postgres|redis] \
+                     [--seed S] [--break dedupe|ledger|ack_before_write|order] | --power-cuts N [--seed S] [--break sync]";
 
 /// What the program is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ struct Given {
     kills: Option<usize>,
     cuts: Option<u64>,
     seed: Option<u64>,
+    engine: Option<String>,
     broken: Option<String>,
     port: Option<u16>,
     store: Option<String>,
@@ -41,6 +42,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Job, 
             "--kills" => set(&mut given.kills, &flag, &value)?,
             "--power-cuts" => set(&mut given.cuts, &flag, &value)?,
             "--seed" => set(&mut given.seed, &flag, &value)?,
+            "--engine" if !child => set(&mut given.engine, &flag, &value)?,
             "--break" => set(&mut given.broken, &flag, &value)?,
             "--port" if child => set(&mut given.port, &flag, &value)?,
             "--store" if child => set(&mut given.store, &flag, &value)?,
@@ -65,14 +67,18 @@ impl Given {
         match (self.kills, self.cuts, self.port, self.store) {
             (None, None, Some(port), Some(store)) if child => {
                 let broken = known(self.broken.as_deref())?;
-                Ok(Job::Child(Birth { port, store: store.into(), seed, broken }))
+                Ok(Job::Child(Birth { port, store, seed, broken }))
             }
             (Some(0), None, ..) | (None, Some(0), ..) => {
                 Err(format!("none at all proves nothing; {USAGE}"))
             }
             (Some(kills), None, None, None) if !child => {
                 let broken = known(self.broken.as_deref())?;
-                Ok(Job::Kills(Options { kills, seed, broken }))
+                let engine = engine(self.engine.as_deref())?;
+                Ok(Job::Kills(Options { kills, engine, seed, broken }))
+            }
+            (None, Some(_), ..) if self.engine.is_some() => {
+                Err(format!("power is cut under redb only; {USAGE}"))
             }
             (None, Some(cuts), None, None) if !child => match self.broken.as_deref() {
                 None => Ok(Job::PowerCuts { cuts, seed, break_sync: false }),
@@ -82,6 +88,11 @@ impl Given {
             _ => Err(format!("either kills or power cuts; {USAGE}")),
         }
     }
+}
+
+fn engine(word: Option<&str>) -> Result<Engine, String> {
+    let word = word.unwrap_or("redb");
+    Engine::named(word).ok_or_else(|| format!("there is no engine {word:?}; {USAGE}"))
 }
 
 fn known(broken: Option<&str>) -> Result<Option<Break>, String> {

@@ -1,6 +1,6 @@
 //! One life of the child: its process, its connection, and its end.
 
-use std::{error::Error as StdError, path::Path, process::ExitStatus, time::Duration};
+use std::{error::Error as StdError, process::ExitStatus, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -36,11 +36,11 @@ pub(crate) struct Life {
 
 impl Life {
     /// Starts a child. Its port is its own: nothing of an earlier life comes in here.
-    pub(crate) async fn begin(store: &Path, seed: u64, broken: Option<Break>) -> Outcome<Self> {
+    pub(crate) async fn begin(place: &str, seed: u64, broken: Option<Break>) -> Outcome<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("child").arg("--port").arg(listener.local_addr()?.port().to_string());
-        command.arg("--store").arg(store).arg("--seed").arg(seed.to_string());
+        command.arg("--store").arg(place).arg("--seed").arg(seed.to_string());
         if let Some(broken) = broken {
             command.arg("--break").arg(broken.word());
         }

@@ -1,6 +1,7 @@
 //! Kills a gateway over and over, and compares what everybody counted.
 //!
-//! The parent is the platform and the remotes; the child is a gateway on redb. The parent sends
+//! The parent is the platform and the remotes; the child is a gateway on redb, or on what
+//! `--engine` names. The parent sends
 //! messages, kills the child with SIGKILL at random moments and at every named crash point,
 //! starts it again, and sends again what was not acknowledged. At the end acknowledgements,
 //! replies, the remotes' books, the ledger, the sessions and the audit trail must agree.
@@ -9,6 +10,7 @@
 //! not synced. `--break` takes a protection away, and the program must then fail.
 //!
 //! `cargo run --release --example crashloop -- --kills 50`
+//! `cargo run --release --all-features --example crashloop -- --kills 50 --engine postgres`
 //! `cargo run --release --example crashloop -- --power-cuts 200`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program tells what it found")]
@@ -16,6 +18,7 @@
 mod broken;
 mod channel;
 mod child;
+mod engine;
 mod evidence;
 mod flags;
 mod life;

@@ -2,17 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     time::Duration,
 };
 
 use openclaw_core::Rng;
 use openclaw_testkit::env::SeededRng;
-use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
 use crate::{
     broken::Break,
+    engine::{Engine, Home},
     life::{Life, Outcome},
     plan::{Kill, Plan},
     platform::{Heard, Platform},
@@ -24,6 +23,10 @@ use crate::{
 pub(crate) const PER_KILL: usize = 40;
 /// A child that does not come to its point for so long is killed where it stands.
 const TRAPPED: Duration = Duration::from_secs(10);
+/// One child in so many sees its server die.
+const SERVER_EVERY: usize = 3;
+/// How long the server stays away.
+const DARK: Duration = Duration::from_millis(200);
 /// The longest that a remote takes, in microseconds.
 const WORK: u64 = 3000;
 
@@ -31,6 +34,7 @@ const WORK: u64 = 3000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) kills: usize,
+    pub(crate) engine: Engine,
     pub(crate) seed: u64,
     pub(crate) broken: Option<Break>,
 }
@@ -38,11 +42,12 @@ pub(crate) struct Options {
 /// What the parent holds over all lives.
 struct Parent {
     options: Options,
-    dir: TempDir,
+    home: Home,
     dice: SeededRng,
     platform: Platform,
     points: BTreeMap<Point, usize>,
     kills: usize,
+    server_kills: usize,
     in_dispatching: usize,
     /// The last life was killed, and the next one has not said what it found.
     unheard: bool,
@@ -60,11 +65,12 @@ pub(crate) async fn run(options: Options) -> Outcome<Verdict> {
     let mut plan = Plan::new(options.kills, dice.split());
     let mut parent = Parent {
         options,
-        dir: tempfile::tempdir()?,
+        home: Home::make(options.engine).await?,
         platform: Platform::new(dice.split()),
         dice,
         points: BTreeMap::new(),
         kills: 0,
+        server_kills: 0,
         in_dispatching: 0,
         unheard: false,
         problems: Vec::new(),
@@ -79,21 +85,18 @@ pub(crate) async fn run(options: Options) -> Outcome<Verdict> {
         }
     }
     parent.last_life().await?;
-    let store = parent.store();
-    let Parent { platform, points, kills, in_dispatching, problems, dir, .. } = parent;
-    let run = Run { kills, points, in_dispatching, platform, problems };
-    let verdict = Verdict::of(run, &store).await;
-    drop(dir);
+    let Parent { platform, points, kills, server_kills, in_dispatching, problems, home, .. } =
+        parent;
+    let engine = options.engine.word();
+    let run = Run { engine, kills, server_kills, points, in_dispatching, platform, problems };
+    let verdict = Verdict::of(run, &home.place()).await;
+    drop(home);
     verdict
 }
 
 impl Parent {
-    fn store(&self) -> PathBuf {
-        self.dir.path().join("state.redb")
-    }
-
     async fn begin(&self) -> Outcome<Life> {
-        Life::begin(&self.store(), self.dice.next_u64(), self.options.broken).await
+        Life::begin(&self.home.place(), self.dice.next_u64(), self.options.broken).await
     }
 
     /// How long without a word means that nothing more will come.
@@ -121,6 +124,20 @@ impl Parent {
         Ok(met)
     }
 
+    /// Now and then the server dies under a child, and comes back.
+    async fn crash_server(&mut self, life: &mut Life) -> Outcome<()> {
+        if !self.home.has_server() || self.kills % SERVER_EVERY != 1 {
+            return Ok(());
+        }
+        self.until_acknowledged(life, 5).await?;
+        self.home.crash(self.kills % (2 * SERVER_EVERY) == 1).await?;
+        self.server_kills += 1;
+        // The child meets a store that is not there.
+        drop(timeout(DARK, self.until_point(life)).await);
+        self.home.restart().await?;
+        self.until_acknowledged(life, 5).await
+    }
+
     async fn until_due(&mut self, life: &mut Life, kill: Kill) -> Outcome<Option<Point>> {
         match kill {
             Kill::Early(after) => {
@@ -132,11 +149,13 @@ impl Parent {
             }
             Kill::Random { acknowledged, after } => {
                 self.connect(life).await?;
+                self.crash_server(life).await?;
                 self.until_acknowledged(life, acknowledged).await?;
                 timeout(after, self.until_point(life)).await.unwrap_or(Ok(None))
             }
             Kill::At { acknowledged, trap } => {
                 self.connect(life).await?;
+                self.crash_server(life).await?;
                 self.until_acknowledged(life, acknowledged).await?;
                 life.say(Down::Set { trap }).await;
                 timeout(TRAPPED, self.until_point(life)).await.unwrap_or(Ok(None))

@@ -33,6 +33,7 @@ impl fmt::Display for Verdict {
         let [not_applied, applied] = platform.unknown_commits;
         row("answers lost of applied commits", &applied)?;
         row("  and of commits not applied", &not_applied)?;
+        row("engine", &self.run.engine)?;
         row("kills", &self.run.kills)?;
         for point in Point::ALL {
             let times = self.run.points.get(&point).copied().unwrap_or_default();
@@ -41,6 +42,7 @@ impl fmt::Display for Verdict {
         let aimed: usize = self.run.points.values().sum();
         row("  at a random moment", &(self.run.kills - aimed))?;
         row("kills with something on its way", &self.run.in_dispatching)?;
+        row("kills of the server", &self.run.server_kills)?;
         row("acknowledged and lost", &self.lost)?;
         row("effects and replies too many", &self.duplicated)?;
         row("out of order", &self.order_violations)?;

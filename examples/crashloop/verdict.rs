@@ -1,9 +1,6 @@
 //! The comparison: acknowledgements, replies, remotes, ledger, letters, sessions and the trail.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use openclaw_core::records::EffectState;
 use serde::Serialize;
@@ -20,7 +17,9 @@ use crate::{
 /// What the parent saw.
 #[derive(Debug)]
 pub(crate) struct Run {
+    pub(crate) engine: &'static str,
     pub(crate) kills: usize,
+    pub(crate) server_kills: usize,
     pub(crate) points: BTreeMap<Point, usize>,
     pub(crate) in_dispatching: usize,
     pub(crate) platform: Platform,
@@ -43,8 +42,8 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// Reads the store and compares.
-    pub(crate) async fn of(mut run: Run, store: &Path) -> Outcome<Self> {
-        let evidence = Evidence::read(store, &run.platform).await?;
+    pub(crate) async fn of(mut run: Run, place: &str) -> Outcome<Self> {
+        let evidence = Evidence::read(place, &run.platform).await?;
         let mut problems = std::mem::take(&mut run.problems);
         problems.append(&mut run.platform.problems);
         let audit = trail::problems(&evidence);
@@ -247,7 +246,9 @@ impl Verdict {
     pub(crate) fn to_json(&self) -> String {
         let times = |point: &Point| self.run.points.get(point).copied().unwrap_or_default();
         let line = LastLine {
+            engine: self.run.engine,
             kills: self.run.kills,
+            server_kills: self.run.server_kills,
             acknowledged: self.run.platform.acknowledged.len(),
             lost: self.lost,
             duplicated: self.duplicated,
@@ -265,7 +266,9 @@ impl Verdict {
 /// What a program reads of a run.
 #[derive(Serialize)]
 struct LastLine {
+    engine: &'static str,
     kills: usize,
+    server_kills: usize,
     acknowledged: usize,
     lost: u64,
     duplicated: u64,
