@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use crate::{broken::Break, child::Birth, engine::Engine, parent::Options};
+use openclaw_testkit::servers::StoreEngine;
+
+use crate::{broken::Break, child::Birth, parent::Options};
 
 /// What the program is for, in one line.
 const USAGE: &str = "usage: crashloop --kills N [--engine redb|fjall|sqlite|postgres|redis] \
@@ -90,9 +92,9 @@ impl Given {
     }
 }
 
-fn engine(word: Option<&str>) -> Result<Engine, String> {
+fn engine(word: Option<&str>) -> Result<StoreEngine, String> {
     let word = word.unwrap_or("redb");
-    Engine::named(word).ok_or_else(|| format!("there is no engine {word:?}; {USAGE}"))
+    StoreEngine::named(word).ok_or_else(|| format!("there is no engine {word:?}; {USAGE}"))
 }
 
 fn known(broken: Option<&str>) -> Result<Option<Break>, String> {

@@ -6,12 +6,14 @@ use std::{
 };
 
 use openclaw_core::Rng;
-use openclaw_testkit::env::SeededRng;
+use openclaw_testkit::{
+    env::SeededRng,
+    servers::{StoreEngine, StorePlace},
+};
 use tokio::time::{Instant, timeout};
 
 use crate::{
     broken::Break,
-    engine::{Engine, Home},
     life::{Life, Outcome},
     plan::{Kill, Plan},
     platform::{Heard, Platform},
@@ -34,7 +36,7 @@ const WORK: u64 = 3000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) kills: usize,
-    pub(crate) engine: Engine,
+    pub(crate) engine: StoreEngine,
     pub(crate) seed: u64,
     pub(crate) broken: Option<Break>,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Options {
 /// What the parent holds over all lives.
 struct Parent {
     options: Options,
-    home: Home,
+    place: StorePlace,
     dice: SeededRng,
     platform: Platform,
     points: BTreeMap<Point, usize>,
@@ -65,7 +67,7 @@ pub(crate) async fn run(options: Options) -> Outcome<Verdict> {
     let mut plan = Plan::new(options.kills, dice.split());
     let mut parent = Parent {
         options,
-        home: Home::make(options.engine).await?,
+        place: StorePlace::make(options.engine).await?,
         platform: Platform::new(dice.split()),
         dice,
         points: BTreeMap::new(),
@@ -85,18 +87,18 @@ pub(crate) async fn run(options: Options) -> Outcome<Verdict> {
         }
     }
     parent.last_life().await?;
-    let Parent { platform, points, kills, server_kills, in_dispatching, problems, home, .. } =
+    let Parent { platform, points, kills, server_kills, in_dispatching, problems, place, .. } =
         parent;
-    let engine = options.engine.word();
+    let engine = options.engine.name();
     let run = Run { engine, kills, server_kills, points, in_dispatching, platform, problems };
-    let verdict = Verdict::of(run, &home.place()).await;
-    drop(home);
+    let verdict = Verdict::of(run, &place.url()).await;
+    drop(place);
     verdict
 }
 
 impl Parent {
     async fn begin(&self) -> Outcome<Life> {
-        Life::begin(&self.home.place(), self.dice.next_u64(), self.options.broken).await
+        Life::begin(&self.place.url(), self.dice.next_u64(), self.options.broken).await
     }
 
     /// How long without a word means that nothing more will come.
@@ -126,15 +128,15 @@ impl Parent {
 
     /// Now and then the server dies under a child, and comes back.
     async fn crash_server(&mut self, life: &mut Life) -> Outcome<()> {
-        if !self.home.has_server() || self.kills % SERVER_EVERY != 1 {
+        if !self.place.has_server() || self.kills % SERVER_EVERY != 1 {
             return Ok(());
         }
         self.until_acknowledged(life, 5).await?;
-        self.home.crash(self.kills % (2 * SERVER_EVERY) == 1).await?;
+        self.place.crash(self.kills % (2 * SERVER_EVERY) == 1).await?;
         self.server_kills += 1;
         // The child meets a store that is not there.
         drop(timeout(DARK, self.until_point(life)).await);
-        self.home.restart().await?;
+        self.place.restart().await?;
         self.until_acknowledged(life, 5).await
     }
 

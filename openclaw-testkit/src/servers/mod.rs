@@ -48,6 +48,7 @@ mod program;
 mod rabbitmq;
 mod redis;
 mod server;
+mod store;
 mod tree;
 mod watchdog;
 mod wire;
@@ -59,4 +60,5 @@ pub use self::{
     postgres::{Postgres, PostgresBuilder},
     rabbitmq::{RabbitMq, RabbitMqBuilder},
     redis::{Redis, RedisBuilder},
+    store::{StoreEngine, StorePlace},
 };
