@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use super::{Gateway, Router};
+use super::{Gateway, Replica, ReplicaConfig, Router};
 use crate::{
     AgentId, ChannelId, Env, Error, ErrorKind, Limits, Result, SkillId,
     agent::{Agent, Budget},
     channel::Channel,
     middleware::stack::Resilience,
+    records::partitions::Fences,
     skill::Skill,
     store::{SharedStore, StateStore},
 };
@@ -168,10 +169,19 @@ impl GatewayBuilder {
     /// offer, or the store can't be read.
     pub async fn start(self) -> Result<Gateway> {
         let parts = self.check()?;
-        Gateway::open(parts).await
+        let fences = Fences::seize(&parts.store, &parts.env).await?;
+        Gateway::open(parts, fences).await
     }
 
-    fn check(mut self) -> Result<Parts> {
+    /// Joins the replicas of this store, and answers its share of the conversations.
+    ///
+    /// # Errors
+    /// As [`GatewayBuilder::start`].
+    pub async fn start_replica(self, config: ReplicaConfig) -> Result<Replica> {
+        Replica::join(self.check()?, config).await
+    }
+
+    pub(super) fn check(mut self) -> Result<Parts> {
         if self.router.agents().next().is_none() {
             self.router =
                 Router::new(Vec::new(), self.agents.first().map(|agent| agent.id().clone()));
@@ -214,6 +224,7 @@ impl GatewayBuilder {
 }
 
 /// What a checked builder hands over.
+#[derive(Clone)]
 pub(super) struct Parts {
     pub(super) env: Env,
     pub(super) store: SharedStore,

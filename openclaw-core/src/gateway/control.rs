@@ -18,13 +18,14 @@ use crate::{
         AuditLog, DeadLetters,
         audit::{AuditAction, AuditEntry},
         commit::{self, Known, unchanged},
+        inbox::{marked_tenant, tenant_marks},
         ledger::{EffectRecord, EffectState, Event, effect_key},
         live::{Live, TurnRow, live_key},
         partitions::partition_of,
         row::Row,
     },
     skill::SkillAnswer,
-    store::{Guard, Op, Txn},
+    store::{Guard, Op, StateStoreExt as _, Txn},
     words::planted::{Bug, planted},
 };
 
@@ -66,8 +67,7 @@ impl Gateway {
     pub async fn purge(&self, tenant: &TenantId, id: MessageId, by: &str) -> Result<bool> {
         let inner = &self.inner;
         inner.open_for_orders()?;
-        // All partitions are seized together: one stands for all.
-        let fence = inner.fences.guard(0);
+        let fence = inner.fences.any();
         match self.dead_letters(tenant).purge(id, by, inner.env.now(), fence).await? {
             None => Ok(false),
             Some(Known::Applied(_)) => Ok(true),
@@ -107,8 +107,8 @@ impl Gateway {
             .because(happened);
         let on_its_way = matches!(record.state, EffectState::Dispatching { .. });
         let mut txn = Txn::new("decide")
-            // The effect does not name its conversation; all partitions are seized together.
-            .guard(inner.fences.guard(0))
+            // The effect does not name its conversation.
+            .guard(inner.fences.any())
             .guard(unchanged(key.clone(), version))
             .op(Op::put(key, decided.encode()?))
             .op(entry.append(tenant)?);
@@ -265,10 +265,16 @@ impl Inner {
     }
 
     async fn seal_all(&self) {
-        if self.is_fenced() {
+        // Where partitions are spread over replicas, one of them seals.
+        if self.is_fenced() || !self.fences.holds(0) {
             return;
         }
-        let tenants: Vec<TenantId> = lock(&self.tenants).iter().cloned().collect();
+        let tenants = if self.fences.is_whole() {
+            lock(&self.tenants).iter().cloned().collect()
+        } else {
+            let Ok(marks) = self.store.scan_all(tenant_marks()).await else { return };
+            marks.iter().filter_map(|(mark, _)| marked_tenant(mark)).collect::<Vec<_>>()
+        };
         for tenant in tenants {
             let log = AuditLog::new(Arc::clone(&self.store), tenant);
             while let Ok(Some(_)) = log.seal().await {}

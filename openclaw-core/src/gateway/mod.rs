@@ -16,6 +16,7 @@ mod intake;
 mod lanes;
 mod recover;
 mod refusals;
+mod replicas;
 mod reply_job;
 mod router;
 mod seek;
@@ -47,6 +48,7 @@ use self::{
 pub use self::{
     builder::{AckPolicy, GatewayBuilder, GatewayConfig},
     recover::Recovered,
+    replicas::{Replica, ReplicaConfig},
     router::{Route, Router},
     status::{Depths, GatewayHealth, MessageState, MessageStatus},
 };
@@ -146,10 +148,10 @@ impl Gateway {
         GatewayBuilder::new(env, store)
     }
 
-    async fn open(parts: Parts) -> Result<Self> {
+    /// Opens a gateway on the partitions of these fences.
+    async fn open(parts: Parts, fences: Fences) -> Result<Self> {
         let Parts { env, store, channels, acks, agents, skills, router, config, resilience } =
             parts;
-        let fences = Fences::seize(&store, &env).await?;
         let inner = Arc::new(Inner {
             fences,
             turns: Mutex::new(Lanes::new(Bounds { depth: config.lane, running: config.turns })),
@@ -188,6 +190,12 @@ impl Gateway {
         Inner::start_turns(&inner);
         Inner::start_replies(&inner);
         Ok(Self { inner, recovered: Arc::new(recovered) })
+    }
+
+    /// Stops at once, because somebody else has taken over: nothing is finished, nothing kept.
+    async fn abandon(&self) {
+        self.inner.outlived();
+        self.inner.tasks.stop().await;
     }
 
     /// What the start found of the run before.

@@ -7,11 +7,12 @@ use super::{
     seek::{To, enqueue},
 };
 use crate::{
-    Result,
+    Result, TenantId,
     records::{
         inbox::{marked_tenant, tenant_marks},
         ledger::EffectState,
         live::{Live, TurnRow, id_behind, live_rows},
+        partitions::partition_of,
         row::Row,
     },
     store::{Entry, Op, StateStore as _, StateStoreExt as _, Txn},
@@ -56,7 +57,7 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
                 inner.store.commit(Txn::new("sweep").op(Op::delete(key))).await?;
                 continue;
             }
-            let live = found(&entry, &mut recovered)?;
+            let Some(live) = found(inner, &tenant, &entry, &mut recovered)? else { continue };
             match &live {
                 Live::Turn(_) if planted(Bug::TurnDropped) => {}
                 Live::Reply(_) if planted(Bug::ReplyDropped) => {}
@@ -77,13 +78,21 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
     Ok(recovered)
 }
 
-/// Reads a live row, and counts it.
-fn found(entry: &Entry, recovered: &mut Recovered) -> Result<Live> {
+/// Reads a live row, and counts it; `None` when its conversation is somebody else's.
+fn found(
+    inner: &Inner,
+    tenant: &TenantId,
+    entry: &Entry,
+    recovered: &mut Recovered,
+) -> Result<Option<Live>> {
     let mut live = Live::decode(&entry.value)?;
     if planted(Bug::PartsForgotten)
         && let Live::Reply(row) = &mut live
     {
         row.parts.iter_mut().for_each(|part| part.state = EffectState::NEW);
+    }
+    if !inner.fences.holds(partition_of(tenant, live.place())) {
+        return Ok(None);
     }
     match &live {
         Live::Turn(row) if row.waiting.is_some() => recovered.waiting += 1,
@@ -94,5 +103,5 @@ fn found(entry: &Entry, recovered: &mut Recovered) -> Result<Live> {
             recovered.in_doubt += usize::from(in_doubt);
         }
     }
-    Ok(live)
+    Ok(Some(live))
 }

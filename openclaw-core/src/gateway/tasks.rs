@@ -16,6 +16,12 @@ impl Tasks {
         set.spawn(task);
     }
 
+    /// Waits until every task has ended.
+    pub(super) async fn ended(&self) {
+        let mut set = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        while set.join_next().await.is_some() {}
+    }
+
     /// Aborts every task and waits until none is left.
     pub(super) async fn stop(&self) {
         let mut set = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -154,6 +154,14 @@ impl DeadLetters {
         commit::commit(&*self.store, txn).await.map(Some)
     }
 
+    /// The conversation of a letter.
+    pub(crate) async fn place(&self, id: MessageId) -> Result<Option<Conversation>> {
+        let Some(found) = self.find(id).await? else { return Ok(None) };
+        let LetterRow { row, refused, .. } = found.letter;
+        let refused = refused.map(|envelope| envelope.conversation.clone());
+        Ok(row.map(|row| row.place().clone()).or(refused))
+    }
+
     /// Puts a letter back among the live messages, its attempts forgotten.
     ///
     /// What its effects did is not forgotten: the ledger answers for them. A part of a reply
@@ -185,13 +193,9 @@ impl DeadLetters {
                 open.for_each(|part| part.state = EffectState::NEW);
             }
         }
-        let to = match &row {
-            Live::Turn(turn) => &turn.envelope.conversation,
-            Live::Reply(reply) => &reply.to,
-        };
         let entry = AuditEntry::new(now, AuditAction::Replayed, id, by);
         let txn = Txn::new("replay")
-            .guard(fence(to))
+            .guard(fence(row.place()))
             .guard(commit::unchanged(found.key.clone(), found.version))
             .op(Op::put(live_key(&self.tenant, id), row.encode()?))
             .op(Op::delete(found.key))

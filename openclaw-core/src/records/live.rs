@@ -24,6 +24,16 @@ pub(crate) enum Live {
     Reply(ReplyRow),
 }
 
+impl Live {
+    /// The conversation it belongs to.
+    pub(crate) fn place(&self) -> &Conversation {
+        match self {
+            Self::Turn(row) => &row.envelope.conversation,
+            Self::Reply(row) => &row.to,
+        }
+    }
+}
+
 impl Row for Live {
     const NAME: &'static str = "live messages";
     const FORMAT: u8 = 2;

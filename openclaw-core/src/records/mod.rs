@@ -14,6 +14,8 @@ pub(crate) mod ledger;
 pub(crate) mod live;
 pub(crate) mod outbox;
 pub(crate) mod partitions;
+pub(crate) mod relay;
+pub(crate) mod replicas;
 pub(crate) mod row;
 pub(crate) mod sessions;
 

@@ -14,10 +14,10 @@ use crate::{
 /// How many partitions conversations are spread over. Fixed: rows are placed by it.
 pub(crate) const PARTITIONS: u16 = 16;
 
-/// Who owns a partition.
+/// Who owns a partition; nobody has the number 0.
 #[derive(Debug, Serialize, Deserialize)]
-struct OwnerRow {
-    owner: u64,
+pub(crate) struct OwnerRow {
+    pub(crate) owner: u64,
 }
 
 impl Row for OwnerRow {
@@ -25,9 +25,14 @@ impl Row for OwnerRow {
     const FORMAT: u8 = 1;
 }
 
+/// The row that says who owns a partition. Its version is the fence.
+pub(crate) fn owner_key(partition: u16) -> Key {
+    Key::system("pt").number(partition.into()).build()
+}
+
 /// The right to write, as guards: when another gateway takes over, every commit loses.
 #[derive(Clone, Debug)]
-pub(crate) struct Fences(Arc<[(Key, Version)]>);
+pub(crate) struct Fences(Arc<[Option<(Key, Version)>]>);
 
 impl Fences {
     /// Takes all partitions over, whoever had them.
@@ -38,14 +43,14 @@ impl Fences {
         let owner = OwnerRow { owner: env.next_u64() }.encode()?;
         let mut fences = Vec::with_capacity(PARTITIONS.into());
         for n in 0..PARTITIONS {
-            let key = Key::system("pt").number(n.into()).build();
+            let key = owner_key(n);
             let guard = match store.get(&key).await? {
                 Some(entry) => Guard::VersionIs(key.clone(), entry.version),
                 None => Guard::Absent(key.clone()),
             };
             let txn = Txn::new("seize").guard(guard).op(Op::put(key.clone(), owner.clone()));
             match commit::commit(&**store, txn).await? {
-                commit::Known::Applied(applied) => fences.push((key, applied.version)),
+                commit::Known::Applied(applied) => fences.push(Some((key, applied.version))),
                 commit::Known::Lost { .. } => {
                     return Err(Error::new(
                         ErrorKind::Conflict,
@@ -57,15 +62,40 @@ impl Fences {
         Ok(Self(fences.into()))
     }
 
+    /// The right to one partition, whose row was put with this version.
+    pub(crate) fn of(partition: u16, version: Version) -> Self {
+        let fence = |n| (n == partition).then(|| (owner_key(n), version));
+        Self((0..PARTITIONS).map(fence).collect())
+    }
+
+    /// Is this partition ours?
+    pub(crate) fn holds(&self, partition: u16) -> bool {
+        self.get(partition).is_some()
+    }
+
+    /// Are all partitions ours?
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+
+    fn get(&self, partition: u16) -> Option<&(Key, Version)> {
+        self.0.get(usize::from(partition % PARTITIONS))?.as_ref()
+    }
+
     /// The guard of a partition: our fence still stands.
     pub(crate) fn guard(&self, partition: u16) -> Guard {
-        let at = usize::from(partition % PARTITIONS);
-        match self.0.get(at) {
+        match self.get(partition) {
             Some((key, _)) if planted(Bug::NoFence) => Guard::Exists(key.clone()),
             Some((key, version)) => Guard::VersionIs(key.clone(), *version),
-            // Never reached: all partitions are seized at the start. It would lose every commit.
+            // Not ours: the commit loses.
             None => Guard::VersionIs(Key::system("pt").build(), Version::new(0)),
         }
+    }
+
+    /// The guard of one of our partitions, for what belongs to none.
+    pub(crate) fn any(&self) -> Guard {
+        let ours = (0..PARTITIONS).find(|n| self.holds(*n));
+        self.guard(ours.unwrap_or_default())
     }
 }
 

@@ -20,6 +20,7 @@ mod letters;
 mod orders;
 mod outage;
 mod patience;
+mod replicas;
 mod sought;
 mod stacks;
 mod suspended;

@@ -1,0 +1,126 @@
+//! The front: pulls from the real channels, and brings each message to the owner of its partition.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::{Core, lock};
+use crate::{
+    Error, ErrorKind,
+    channel::{Ack, Channel, Delivery, Settle, Source},
+    gateway::verdict::{SOON, tell},
+    records::{
+        partitions::partition_of,
+        relay::{self, Ticket, TicketRow},
+    },
+    words::caught::caught,
+};
+
+/// How many messages are pulled at a time.
+const BATCH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+/// The first and the longest pause before a channel is asked again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// A message that was left for its owner, and the duty to tell its sender.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    pub(super) ticket: Ticket,
+    pub(super) settle: Settle,
+    pub(super) since: tokio::time::Instant,
+}
+
+/// Pulls until the channel has nothing more to give, or the replica stops.
+pub(super) async fn pull(core: Arc<Core>, channel: Arc<dyn Channel>) {
+    let (first, longest) = PAUSES;
+    let mut pause = first;
+    while !core.stopping.is_up() {
+        match caught("the channel", channel.receive()).await {
+            Ok(None) => return,
+            Ok(Some(source)) => {
+                if drain(&core, &*channel, source).await {
+                    return;
+                }
+                pause = first;
+            }
+            Err(e) => {
+                tracing::warn!(channel = %channel.id(), error = %e, "the channel can't receive");
+            }
+        }
+        if core.pause(pause).await {
+            return;
+        }
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Pulls until the source ends; true when there is nothing to come back to.
+async fn drain(core: &Arc<Core>, channel: &dyn Channel, mut source: Box<dyn Source>) -> bool {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = core.stopping.wait() => break,
+            next = caught("the source", source.next(BATCH)) => next,
+        };
+        match next {
+            Ok(batch) if batch.is_empty() => return true,
+            Ok(batch) => {
+                for delivery in batch {
+                    bring(core, channel, delivery).await;
+                }
+            }
+            Err(e) => {
+                tracing::warn!(channel = %channel.id(), error = %e, "the source failed");
+                return false;
+            }
+        }
+    }
+    if let Err(e) = source.close().await {
+        tracing::warn!(channel = %channel.id(), error = %e, "the source did not close");
+    }
+    true
+}
+
+/// Brings a message to the owner of its partition: through a door of ours, or through the store.
+async fn bring(core: &Arc<Core>, channel: &dyn Channel, delivery: Delivery) {
+    let envelope = delivery.envelope();
+    let partition = partition_of(&envelope.tenant, &envelope.conversation);
+    let door = core.door(partition, channel.id());
+    let delivery = match door {
+        Some(door) => match door.send(delivery).await {
+            Ok(()) => return,
+            // The partition was given away meanwhile.
+            Err(back) => back.0,
+        },
+        None => delivery,
+    };
+    leave(core, partition, channel, delivery).await;
+}
+
+/// Leaves a message in the store for whoever owns its partition.
+async fn leave(core: &Arc<Core>, partition: u16, channel: &dyn Channel, delivery: Delivery) {
+    let nonce = delivery.nonce().cloned();
+    let (envelope, settle) = delivery.into_parts();
+    if lock(&core.relayed).len() >= core.parts.config.pending {
+        let error = Error::new(ErrorKind::Overloaded, "too many messages wait for other replicas");
+        return tell(settle, Ack::Retry { after: SOON, error }).await;
+    }
+    let row = TicketRow {
+        tenant: envelope.tenant.clone(),
+        channel: channel.id().clone(),
+        from: core.from,
+        number: core.numbers.fetch_add(1, Ordering::Relaxed),
+    };
+    let number = row.number;
+    match relay::leave(&core.parts.store, partition, row, envelope, nonce.as_ref()).await {
+        Ok(ticket) => {
+            let since = tokio::time::Instant::now();
+            lock(&core.relayed).insert(number, Relayed { ticket, settle, since });
+        }
+        Err(error) => {
+            let after = error.retry_after().unwrap_or(SOON);
+            tell(settle, Ack::Retry { after, error }).await;
+        }
+    }
+}

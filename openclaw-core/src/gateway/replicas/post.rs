@@ -1,0 +1,135 @@
+//! The post between replicas: messages that others left for us, answers to those that we left.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::{Core, Relayed, lock};
+use crate::{
+    Error, ErrorKind, Result,
+    channel::{Ack, Acker, Delivery},
+    gateway::{
+        AckPolicy,
+        verdict::{SOON, tell},
+    },
+    records::relay::{self, Ticket},
+    store::{Key, SharedStore},
+};
+
+/// How long a message waits for an owner before its sender is told to come again.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks for messages and for answers, for as long as the replica is there.
+pub(super) async fn carry(core: Arc<Core>) {
+    loop {
+        sleep(core.config.poll).await;
+        hear(&core).await;
+        if core.stopping.is_up() {
+            continue;
+        }
+        if let Err(e) = fetch(&core).await {
+            tracing::warn!(error = %e, "the messages of other replicas can't be read");
+        }
+    }
+}
+
+/// Takes what others left for the partitions that are ours.
+async fn fetch(core: &Arc<Core>) -> Result<()> {
+    if lock(&core.doors).is_empty() {
+        return Ok(());
+    }
+    // A partition whose door is full keeps its order: the rest of it waits.
+    let mut full = BTreeSet::new();
+    for ticket in relay::waiting(&core.parts.store, None).await? {
+        if full.contains(&ticket.partition) || lock(&core.taken).contains(&ticket.key) {
+            continue;
+        }
+        let Some(door) = core.door(ticket.partition, &ticket.row.channel) else { continue };
+        let Ok(room) = door.try_reserve() else {
+            full.insert(ticket.partition);
+            continue;
+        };
+        let Some((envelope, nonce)) = relay::message(&core.parts.store, &ticket).await? else {
+            continue;
+        };
+        lock(&core.taken).insert(ticket.key.clone());
+        let store = Arc::clone(&core.parts.store);
+        let mut delivery =
+            Delivery::new(envelope, Answer { store, ticket, taken: Arc::clone(&core.taken) });
+        if let Some(nonce) = nonce {
+            delivery = delivery.with_nonce(nonce);
+        }
+        room.send(delivery);
+    }
+    Ok(())
+}
+
+/// Tells senders what the owners of their conversations made of their messages.
+async fn hear(core: &Arc<Core>) {
+    if lock(&core.relayed).is_empty() {
+        return;
+    }
+    if let Err(e) = answered(core).await {
+        tracing::warn!(error = %e, "the answers of other replicas can't be read");
+    }
+    let overdue: Vec<(u64, Ticket)> = {
+        let relayed = lock(&core.relayed);
+        let late = |(_, one): &(&u64, &Relayed)| {
+            let ack = core.parts.acks.get(&one.ticket.row.channel);
+            one.since.elapsed() > PATIENCE && ack != Some(&AckPolicy::Replied)
+        };
+        relayed.iter().filter(late).map(|(n, one)| (*n, one.ticket.clone())).collect()
+    };
+    for (number, ticket) in overdue {
+        if matches!(relay::withdraw(&core.parts.store, &ticket).await, Ok(true)) {
+            let why = "nobody answers this conversation at the moment";
+            let error = Error::new(ErrorKind::Unavailable, why);
+            settle(core, number, Ack::Retry { after: SOON, error });
+        }
+    }
+}
+
+async fn answered(core: &Arc<Core>) -> Result<()> {
+    let answers = relay::answers(&core.parts.store, core.from).await?;
+    let mut keys = Vec::with_capacity(answers.len());
+    for (number, key, ack) in answers {
+        settle(core, number, ack);
+        keys.push(key);
+    }
+    if keys.is_empty() { Ok(()) } else { relay::heard(&core.parts.store, keys).await }
+}
+
+/// Tells the sender, without holding up anybody else.
+fn settle(core: &Arc<Core>, number: u64, ack: Ack) {
+    let relayed = lock(&core.relayed).remove(&number);
+    if let Some(Relayed { settle, .. }) = relayed {
+        core.tells.spawn(tell(settle, ack));
+    }
+}
+
+/// Takes the verdict back to the replica that left the message.
+#[derive(Debug)]
+struct Answer {
+    store: SharedStore,
+    ticket: Ticket,
+    taken: Arc<Mutex<BTreeSet<Key>>>,
+}
+
+#[async_trait]
+impl Acker for Answer {
+    async fn settle(self: Box<Self>, ack: Ack) -> Result<()> {
+        let answer = relay::answer(&self.store, &self.ticket, &ack).await;
+        // Unheard, it is taken again, and the dedupe row answers.
+        lock(&self.taken).remove(&self.ticket.key);
+        answer
+    }
+
+    fn abandon(self: Box<Self>) {
+        lock(&self.taken).remove(&self.ticket.key);
+    }
+}

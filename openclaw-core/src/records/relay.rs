@@ -1,0 +1,216 @@
+//! Messages that one replica got and another one has to admit.
+//!
+//! A ticket (a system row, ids only) and the message (a row of its tenant) are one commit. The
+//! owner of the partition admits it as its own; its answer takes ticket and message away.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    commit::{self, Known},
+    row::Row,
+};
+use crate::{
+    ChannelId, Envelope, Error, ErrorKind, Happened, MessageId, Result, TenantId,
+    channel::{Ack, Admitted, Nonce},
+    traits::store::{
+        Guard, Key, Op, Prefix, ScanQuery, SharedStore, StateStore as _, StateStoreExt as _, Txn,
+    },
+};
+
+/// How long an answer waits for its replica.
+const KEEP: Duration = Duration::from_secs(300);
+
+/// Tickets and answers that are read at a time.
+const PAGE: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+
+/// The message, as it was delivered.
+#[derive(Debug, Serialize, Deserialize)]
+struct RelayedRow {
+    envelope: Envelope,
+    nonce: Option<(Arc<str>, Arc<str>, Duration)>,
+}
+
+impl Row for RelayedRow {
+    const NAME: &'static str = "relayed messages";
+    const FORMAT: u8 = 1;
+}
+
+/// Where a relayed message is, and who waits for the answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TicketRow {
+    pub(crate) tenant: TenantId,
+    pub(crate) channel: ChannelId,
+    /// The replica that got it, and its number there.
+    pub(crate) from: u64,
+    pub(crate) number: u64,
+}
+
+impl Row for TicketRow {
+    const NAME: &'static str = "relay tickets";
+    const FORMAT: u8 = 1;
+}
+
+/// What the owner made of it.
+#[derive(Debug, Serialize, Deserialize)]
+enum AnswerRow {
+    Accept { message: MessageId, duplicate: bool },
+    Retry { after: Duration, error: Told },
+    DeadLetter { reason: Told },
+}
+
+impl Row for AnswerRow {
+    const NAME: &'static str = "relay answers";
+    const FORMAT: u8 = 1;
+}
+
+/// What is told of an error.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    kind: ErrorKind,
+    happened: Happened,
+    message: String,
+    public: String,
+}
+
+impl Told {
+    fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            happened: error.happened(),
+            message: error.message().to_owned(),
+            public: error.public().to_owned(),
+        }
+    }
+
+    fn error(self) -> Error {
+        Error::new(self.kind, self.message).with_happened(self.happened).with_public(self.public)
+    }
+}
+
+/// A message that waits for its owner.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) key: Key,
+    pub(crate) partition: u16,
+    pub(crate) row: TicketRow,
+}
+
+fn tickets() -> Prefix {
+    Key::system("ho").prefix()
+}
+
+fn tickets_of(partition: u16) -> Prefix {
+    Key::system("ho").number(partition.into()).prefix()
+}
+
+fn message_key(row: &TicketRow) -> Key {
+    Key::of(&row.tenant, "fw").number(row.from).number(row.number).build()
+}
+
+fn answers_to(from: u64) -> Prefix {
+    Key::system("ha").number(from).prefix()
+}
+
+/// Leaves a message for the owner of its partition; gives its ticket.
+pub(crate) async fn leave(
+    store: &SharedStore,
+    partition: u16,
+    row: TicketRow,
+    envelope: Envelope,
+    nonce: Option<&Nonce>,
+) -> Result<Ticket> {
+    let nonce = nonce.map(|n| (Arc::clone(&n.scope), Arc::clone(&n.token), n.keep));
+    let message = message_key(&row);
+    let txn = Txn::new("relay")
+        .guard(Guard::Absent(message.clone()))
+        .op(Op::put(message, RelayedRow { envelope, nonce }.encode()?))
+        .op(Op::append(tickets_of(partition), row.encode()?));
+    match commit::commit(&**store, txn).await? {
+        Known::Applied(applied) => {
+            let key = tickets_of(partition).appended(applied.version, 0);
+            Ok(Ticket { key, partition, row })
+        }
+        Known::Lost { .. } => Err(Error::new(ErrorKind::Conflict, "a number was used twice")),
+    }
+}
+
+/// Tickets of any partition, oldest first inside each.
+pub(crate) async fn waiting(store: &SharedStore, after: Option<Key>) -> Result<Vec<Ticket>> {
+    let prefix = tickets();
+    let query = ScanQuery::new(prefix.clone()).after(after).limit(PAGE);
+    let mut found = Vec::new();
+    for (key, entry) in store.scan(query).await?.value.rows {
+        let number = key.behind(&prefix).and_then(|rest| rest.first_chunk());
+        let partition = number.and_then(|n| u16::try_from(u64::from_be_bytes(*n)).ok());
+        let Some(partition) = partition else { continue };
+        found.push(Ticket { partition, row: TicketRow::decode(&entry.value)?, key });
+    }
+    Ok(found)
+}
+
+/// The message of a ticket; `None` when it was answered or withdrawn meanwhile.
+pub(crate) async fn message(
+    store: &SharedStore,
+    ticket: &Ticket,
+) -> Result<Option<(Envelope, Option<Nonce>)>> {
+    let Some(entry) = store.get(&message_key(&ticket.row)).await? else { return Ok(None) };
+    let RelayedRow { envelope, nonce } = RelayedRow::decode(&entry.value)?;
+    let nonce = nonce.map(|(scope, token, keep)| Nonce::new(scope, token, keep));
+    Ok(Some((envelope, nonce)))
+}
+
+/// Tells the replica that waits what became of its message.
+pub(crate) async fn answer(store: &SharedStore, ticket: &Ticket, ack: &Ack) -> Result<()> {
+    let row = match ack {
+        Ack::Accept(Admitted { message, duplicate }) => {
+            AnswerRow::Accept { message: *message, duplicate: *duplicate }
+        }
+        Ack::Retry { after, error } => AnswerRow::Retry { after: *after, error: Told::of(error) },
+        Ack::DeadLetter { reason } => AnswerRow::DeadLetter { reason: Told::of(reason) },
+    };
+    let TicketRow { from, number, .. } = ticket.row;
+    let to = Key::system("ha").number(from).number(number).build();
+    let txn = Txn::new("relayed")
+        .guard(Guard::Exists(ticket.key.clone()))
+        .op(Op::put_for(to, row.encode()?, KEEP))
+        .ops(gone(ticket));
+    // Lost: it was withdrawn, or an owner before us has answered.
+    commit::commit(&**store, txn).await.map(drop)
+}
+
+/// Takes a message back; false when it is too late for that.
+pub(crate) async fn withdraw(store: &SharedStore, ticket: &Ticket) -> Result<bool> {
+    let txn = Txn::new("withdraw").guard(Guard::Exists(ticket.key.clone())).ops(gone(ticket));
+    Ok(matches!(commit::commit(&**store, txn).await?, Known::Applied(_)))
+}
+
+fn gone(ticket: &Ticket) -> [Op; 2] {
+    [Op::delete(ticket.key.clone()), Op::delete(message_key(&ticket.row))]
+}
+
+/// Answers for a replica, by the number of the message.
+pub(crate) async fn answers(store: &SharedStore, from: u64) -> Result<Vec<(u64, Key, Ack)>> {
+    let prefix = answers_to(from);
+    let mut found = Vec::new();
+    for (key, entry) in store.scan(ScanQuery::new(prefix.clone()).limit(PAGE)).await?.value.rows {
+        let number = key.behind(&prefix).and_then(|rest| rest.try_into().ok());
+        let Some(number) = number.map(u64::from_be_bytes) else { continue };
+        let ack = match AnswerRow::decode(&entry.value)? {
+            AnswerRow::Accept { message, duplicate } => {
+                Ack::Accept(Admitted::new(message, duplicate))
+            }
+            AnswerRow::Retry { after, error } => Ack::Retry { after, error: error.error() },
+            AnswerRow::DeadLetter { reason } => Ack::DeadLetter { reason: reason.error() },
+        };
+        found.push((number, key, ack));
+    }
+    Ok(found)
+}
+
+/// Forgets answers that were heard.
+pub(crate) async fn heard(store: &SharedStore, keys: Vec<Key>) -> Result<()> {
+    let txn = Txn::new("heard").ops(keys.into_iter().map(Op::delete));
+    commit::commit(&**store, txn).await.map(drop)
+}

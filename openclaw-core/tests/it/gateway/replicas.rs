@@ -1,0 +1,241 @@
+//! Several gateways on one store: each answers its share, and nobody's work is done twice.
+
+use std::time::Duration;
+
+use openclaw_core::{
+    AgentId, ChannelId, Content, ErrorKind, MessageId,
+    agent::{Agent, Answer, agent_fn},
+    gateway::{Gateway, MessageState, Replica, ReplicaConfig},
+    store::{Key, MemoryStore, StateStoreExt as _},
+};
+use openclaw_testkit::{
+    fault::{FaultStore, Plan, Power},
+    platform::{Platform, Ticket, Verdict},
+};
+use tokio::time::{sleep, timeout};
+
+use crate::support::{World, echo, envelope, number, tenant};
+
+/// Long enough for shares to settle, or for a dead replica's lease to end and its work to move.
+const SETTLED: Duration = Duration::from_secs(10);
+const CHATS: u64 = 40;
+
+/// A replica with an entrance and an exit of its own.
+struct Site {
+    platform: Platform,
+    power: Power,
+    replica: Replica,
+}
+
+async fn site(world: &World, name: &str, agent: impl Agent) -> Site {
+    let power = Power::on();
+    let plan = Plan::new(power.clone());
+    let store: FaultStore<MemoryStore> = FaultStore::new(world.rows.clone(), plan);
+    let platform = Platform::new(ChannelId::new("desk").unwrap(), world.trace.clone());
+    let desk = platform.channel(world.capabilities.clone(), power.clone());
+    let builder = Gateway::builder(world.env.clone(), store).channel(desk).agent(agent);
+    let replica = builder.start_replica(ReplicaConfig::named(name)).await.unwrap();
+    Site { platform, power, replica }
+}
+
+impl Site {
+    fn say(&self, place: u64, n: u64) -> Ticket {
+        let (place, id) = (format!("c{place}"), format!("c{place}-{n}"));
+        self.platform.deliver(envelope(&place, Some(&id), &format!("{place} m-{n}")), None)
+    }
+
+    async fn accepted(&self, ticket: Ticket) -> MessageId {
+        match timeout(Duration::from_secs(60), self.platform.verdict(ticket)).await {
+            Ok(Verdict::Accepted { message, .. }) => message,
+            other => panic!("not accepted: {other:?}"),
+        }
+    }
+
+    async fn tell(&self, place: u64, n: u64) -> MessageId {
+        self.accepted(self.say(place, n)).await
+    }
+}
+
+/// The texts that all platforms were sent, by chat, in order.
+fn shown(sites: &[&Site], place: u64) -> Vec<u64> {
+    let chat = format!("c{place} ");
+    let mut posts: Vec<_> = sites.iter().flat_map(|site| site.platform.posts()).collect();
+    posts.sort_by_key(|post| post.at);
+    let texts = posts.iter().map(|post| post.text.clone());
+    texts.filter(|text| text.starts_with(&chat)).map(|text| number(&text)).collect()
+}
+
+async fn settled(sites: &[&Site]) {
+    for _ in 0..100 {
+        let mut all: Vec<u16> = sites.iter().flat_map(|site| site.replica.partitions()).collect();
+        all.sort_unstable();
+        let shares: Vec<usize> = sites.iter().map(|s| s.replica.partitions().len()).collect();
+        let fair = shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1;
+        if fair && all == (0..16).collect::<Vec<u16>>() {
+            return;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    let shares: Vec<_> = sites.iter().map(|site| site.replica.partitions()).collect();
+    panic!("the shares do not settle: {shares:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_the_partitions_and_a_newcomer_gets_its_part() {
+    let world = World::new(1);
+    let a = site(&world, "a", echo()).await;
+    settled(&[&a]).await;
+    let b = site(&world, "b", echo()).await;
+    settled(&[&a, &b]).await;
+    let c = site(&world, "c", echo()).await;
+    settled(&[&a, &b, &c]).await;
+    b.replica.drain(Duration::from_secs(5)).await.unwrap();
+    settled(&[&a, &c]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_at_the_wrong_door_is_answered_by_its_owner_once_and_in_order() {
+    let world = World::new(2);
+    let (a, b) = (site(&world, "a", echo()).await, site(&world, "b", echo()).await);
+    settled(&[&a, &b]).await;
+    for place in 0..CHATS {
+        for n in 1..=4 {
+            // Every second one comes in at the other door.
+            let at = if n % 2 == 0 { &a } else { &b };
+            at.tell(place, n).await;
+        }
+    }
+    sleep(SETTLED).await;
+    for place in 0..CHATS {
+        assert_eq!(shown(&[&a, &b], place), [1, 2, 3, 4], "c{place}");
+    }
+    assert!(!a.platform.posts().is_empty() && !b.platform.posts().is_empty());
+    a.replica.drain(SETTLED).await.unwrap();
+    b.replica.drain(SETTLED).await.unwrap();
+    for table in ["ho", "ha", "rp"] {
+        let left = world.rows.scan_all(Key::system(table).prefix()).await.unwrap();
+        assert!(left.is_empty(), "{table}: {left:?}");
+    }
+    let left = world.rows.scan_all(Key::of(&tenant(), "fw").prefix()).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_message_at_two_doors_is_answered_once() {
+    let world = World::new(3);
+    let (a, b) = (site(&world, "a", echo()).await, site(&world, "b", echo()).await);
+    settled(&[&a, &b]).await;
+    for place in 0..CHATS {
+        let (one, two) = (a.say(place, 1), b.say(place, 1));
+        assert_eq!(a.accepted(one).await, b.accepted(two).await, "one message");
+    }
+    sleep(SETTLED).await;
+    for place in 0..CHATS {
+        assert_eq!(shown(&[&a, &b], place), [1]);
+    }
+}
+
+/// An agent that takes its time.
+fn slow() -> impl Agent {
+    agent_fn(AgentId::new("slow").unwrap(), |turn| async move {
+        sleep(Duration::from_secs(2)).await;
+        Ok(Answer::text(&*turn.text()))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_work_of_a_dead_replica_moves_within_ten_seconds() {
+    let world = World::new(4);
+    let (a, b) = (site(&world, "a", slow()).await, site(&world, "b", slow()).await);
+    settled(&[&a, &b]).await;
+    for place in 0..CHATS {
+        for n in 1..=2 {
+            a.tell(place, n).await;
+        }
+    }
+    a.power.cut();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(b.replica.partitions().len(), 16, "it has everything");
+    sleep(Duration::from_secs(30)).await;
+    for place in 0..CHATS {
+        let texts = shown(&[&a, &b], place);
+        assert_eq!(texts, [1, 2], "c{place}: nothing is lost, nothing comes twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_paused_past_its_lease_writes_nothing_and_starts_anew() {
+    let world = World::new(5);
+    let (a, b) = (site(&world, "a", slow()).await, site(&world, "b", slow()).await);
+    settled(&[&a, &b]).await;
+    for place in 0..CHATS {
+        a.tell(place, 1).await;
+    }
+    a.power.pause();
+    sleep(SETTLED).await;
+    assert_eq!(b.replica.partitions().len(), 16);
+    a.power.resume();
+    settled(&[&a, &b]).await;
+    for place in 0..CHATS {
+        b.tell(place, 2).await;
+    }
+    sleep(SETTLED).await;
+    for place in 0..CHATS {
+        assert_eq!(shown(&[&a, &b], place), [1, 2], "c{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rolling_restart_loses_nothing_and_keeps_the_order() {
+    let world = World::new(6);
+    let mut sites = vec![site(&world, "a", slow()).await, site(&world, "b", slow()).await];
+    settled(&[&sites[0], &sites[1]]).await;
+    let mut sent = 0;
+    for round in 0..3_u32 {
+        sent += 1;
+        for place in 0..CHATS {
+            sites[sites.len() - 1].tell(place, sent).await;
+        }
+        sites.push(site(&world, &format!("n{round}"), slow()).await);
+        sent += 1;
+        for place in 0..CHATS {
+            sites[sites.len() - 1].tell(place, sent).await;
+        }
+        let old = usize::try_from(round).unwrap();
+        // What it could not finish, the others do.
+        drop(sites[old].replica.drain(Duration::from_secs(1)).await);
+    }
+    sleep(Duration::from_secs(60)).await;
+    let all: Vec<&Site> = sites.iter().collect();
+    for place in 0..CHATS {
+        assert_eq!(shown(&all, place), (1..=sent).collect::<Vec<u64>>(), "c{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_go_to_the_owner_and_others_name_it() {
+    let world = World::new(7);
+    let (a, b) = (site(&world, "a", slow()).await, site(&world, "b", slow()).await);
+    settled(&[&a, &b]).await;
+    let (mut here, mut there) = (0, 0);
+    for place in 0..CHATS {
+        let id = a.tell(place, 1).await;
+        match a.replica.gateway_of(&tenant(), id).await {
+            Ok(gateway) => {
+                here += 1;
+                let end = gateway.settled(&tenant(), id).await.unwrap();
+                assert_eq!(end.state, MessageState::Done);
+                assert_eq!(end.reply, Some(Content::text(format!("c{place} m-1"))));
+            }
+            Err(e) => {
+                there += 1;
+                assert_eq!(e.kind(), ErrorKind::Unavailable);
+                assert!(e.to_string().contains("replica=b"), "{e}");
+                assert!(b.replica.gateway_of(&tenant(), id).await.is_ok());
+            }
+        }
+    }
+    assert!(here > 0 && there > 0, "{here} {there}");
+    let nobody = a.replica.gateway_of(&tenant(), MessageId::from_u128(1)).await;
+    assert_eq!(nobody.unwrap_err().kind(), ErrorKind::NotFound);
+}
