@@ -4,7 +4,7 @@ use std::{error::Error as StdError, num::NonZeroUsize, sync::Arc, time::Duration
 
 use openclaw_core::{
     Env, Error, ErrorKind, TenantId,
-    gateway::{Gateway, GatewayConfig},
+    gateway::{Gateway, GatewayConfig, Replica, ReplicaConfig},
     records::{DeadLetters, EffectState, Ledger},
     store::{SharedStore, StateStore},
 };
@@ -15,6 +15,7 @@ use crate::{
     broken::{self, Break, BrokenChannel},
     channel::{Delivered, LinkChannel},
     engine,
+    fleet::LEASE,
     link::Link,
     skills::{Clerk, LinkSkill},
     traps::{TrapChannel, TrapSkill, TrapStore, Traps},
@@ -24,17 +25,18 @@ use crate::{
 /// What the parent tells a child on its command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Birth {
-    pub(crate) port: u16,
     pub(crate) store: String,
     pub(crate) seed: u64,
     pub(crate) broken: Option<Break>,
+    /// Its name among others on the same store.
+    pub(crate) replica: Option<String>,
 }
 
 type Outcome<T> = Result<T, Box<dyn StdError + Send + Sync>>;
 
 /// A running gateway and the ends that the parent's orders go to.
 struct Child {
-    gateway: Gateway,
+    gateway: Running,
     tenant: TenantId,
     link: Arc<Link>,
     traps: Arc<Traps>,
@@ -42,15 +44,46 @@ struct Child {
     keyed: mpsc::Sender<Delivered>,
 }
 
+/// The gateway, alone or one of several.
+#[derive(Clone, Debug)]
+enum Running {
+    Alone(Gateway),
+    Replica(Replica),
+}
+
+impl Running {
+    fn dead_letters(&self, tenant: &TenantId) -> DeadLetters {
+        match self {
+            Self::Alone(gateway) => gateway.dead_letters(tenant),
+            Self::Replica(replica) => replica.dead_letters(tenant),
+        }
+    }
+
+    /// Replies that the run before left on their way.
+    fn in_doubt(&self) -> usize {
+        match self {
+            Self::Alone(gateway) => gateway.recovered().in_doubt,
+            Self::Replica(_) => 0,
+        }
+    }
+
+    async fn drain(&self, deadline: Duration) -> Result<(), Error> {
+        match self {
+            Self::Alone(gateway) => gateway.drain(deadline).await,
+            Self::Replica(replica) => replica.drain(deadline).await,
+        }
+    }
+}
+
 /// Runs until the parent is gone, or has seen the end of the drain.
-pub(crate) async fn run(birth: Birth) -> Outcome<()> {
-    let (link, mut orders) = Link::connect(birth.port).await?;
+pub(crate) async fn run(port: u16, birth: Birth) -> Outcome<()> {
+    let (link, mut orders) = Link::connect(port).await?;
     let env = Env::system();
     let tenant = TenantId::new(TENANT)?;
     let store = engine::open(&birth.store, env.clock()).await?;
     let effects = left_dispatching(Arc::clone(&store), &tenant).await?;
     let child = Child::start(&birth, env, store, tenant, link).await?;
-    let in_doubt = effects + child.gateway.recovered().in_doubt;
+    let in_doubt = effects + child.gateway.in_doubt();
     child.link.say(Up::Hello { in_doubt }).await;
 
     let mut drain = JoinSet::new();
@@ -98,7 +131,14 @@ impl Child {
         config.turn_pause = Duration::from_millis(50);
         config.send_pause = Duration::from_millis(50);
         config.seal_every = Duration::from_millis(300);
-        let gateway = builder.config(config).start().await?;
+        let builder = builder.config(config);
+        let gateway = match &birth.replica {
+            None => Running::Alone(builder.start().await?),
+            Some(name) => {
+                let config = ReplicaConfig::named(name.as_str()).lease(LEASE);
+                Running::Replica(builder.start_replica(config).await?)
+            }
+        };
         Ok(Self { gateway, tenant, link, traps, plain, keyed })
     }
 

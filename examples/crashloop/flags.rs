@@ -8,7 +8,7 @@ use crate::{broken::Break, child::Birth, parent::Options};
 
 /// What the program is for, in one line.
 const USAGE: &str = "usage: crashloop --kills N [--engine redb|fjall|sqlite|postgres|redis] \
-                     [--seed S] [--break dedupe|ledger|ack_before_write|order] | --power-cuts N [--seed S] [--break sync]";
+                     [--replicas R] [--seed S] [--break dedupe|ledger|ack_before_write|order] | --power-cuts N [--seed S] [--break sync]";
 
 /// What the program is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Job {
     /// Cut the power of a fault disk.
     PowerCuts { cuts: u64, seed: u64, break_sync: bool },
     /// Be a child.
-    Child(Birth),
+    Child { port: u16, birth: Birth },
 }
 
 /// The flags as they were given, each at most once.
@@ -31,6 +31,8 @@ struct Given {
     broken: Option<String>,
     port: Option<u16>,
     store: Option<String>,
+    replica: Option<String>,
+    replicas: Option<usize>,
 }
 
 /// Reads the arguments behind the program's name; the error is one line for people.
@@ -47,6 +49,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Job, 
             "--engine" if !child => set(&mut given.engine, &flag, &value)?,
             "--break" => set(&mut given.broken, &flag, &value)?,
             "--port" if child => set(&mut given.port, &flag, &value)?,
+            "--replica" if child => set(&mut given.replica, &flag, &value)?,
+            "--replicas" if !child => set(&mut given.replicas, &flag, &value)?,
             "--store" if child => set(&mut given.store, &flag, &value)?,
             _ => return Err(format!("there is no flag {flag}; {USAGE}")),
         }
@@ -69,7 +73,8 @@ impl Given {
         match (self.kills, self.cuts, self.port, self.store) {
             (None, None, Some(port), Some(store)) if child => {
                 let broken = known(self.broken.as_deref())?;
-                Ok(Job::Child(Birth { port, store, seed, broken }))
+                let birth = Birth { store, seed, broken, replica: self.replica };
+                Ok(Job::Child { port, birth })
             }
             (Some(0), None, ..) | (None, Some(0), ..) => {
                 Err(format!("none at all proves nothing; {USAGE}"))
@@ -77,9 +82,10 @@ impl Given {
             (Some(kills), None, None, None) if !child => {
                 let broken = known(self.broken.as_deref())?;
                 let engine = engine(self.engine.as_deref())?;
-                Ok(Job::Kills(Options { kills, engine, seed, broken }))
+                let replicas = replicas(self.replicas, engine)?;
+                Ok(Job::Kills(Options { kills, engine, replicas, seed, broken }))
             }
-            (None, Some(_), ..) if self.engine.is_some() => {
+            (None, Some(_), ..) if self.engine.is_some() || self.replicas.is_some() => {
                 Err(format!("power is cut under redb only; {USAGE}"))
             }
             (None, Some(cuts), None, None) if !child => match self.broken.as_deref() {
@@ -95,6 +101,17 @@ impl Given {
 fn engine(word: Option<&str>) -> Result<StoreEngine, String> {
     let word = word.unwrap_or("redb");
     StoreEngine::named(word).ok_or_else(|| format!("there is no engine {word:?}; {USAGE}"))
+}
+
+/// How many gateways share the store; 1 is alone.
+fn replicas(count: Option<usize>, engine: StoreEngine) -> Result<usize, String> {
+    let shared = matches!(engine, StoreEngine::Sqlite | StoreEngine::Postgres | StoreEngine::Redis);
+    match count {
+        None => Ok(1),
+        Some(0 | 1) => Err(format!("replicas are several; {USAGE}")),
+        Some(_) if !shared => Err(format!("{engine} is open to one process only; {USAGE}")),
+        Some(count) => Ok(count),
+    }
 }
 
 fn known(broken: Option<&str>) -> Result<Option<Break>, String> {

@@ -2,6 +2,7 @@
 
 use std::{error::Error as StdError, process::ExitStatus, time::Duration};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     net::{
@@ -14,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    broken::Break,
+    child::Birth,
     wire::{Down, Up, encode},
 };
 
@@ -32,20 +33,32 @@ pub(crate) struct Life {
     say: Option<mpsc::Sender<Down>>,
     /// The writer, and answers that take their time.
     tasks: JoinSet<()>,
+    /// Who listens goes on until the child is silent, also behind its death.
+    listening: JoinSet<()>,
 }
 
 impl Life {
     /// Starts a child. Its port is its own: nothing of an earlier life comes in here.
-    pub(crate) async fn begin(place: &str, seed: u64, broken: Option<Break>) -> Outcome<Self> {
+    pub(crate) async fn begin(birth: &Birth) -> Outcome<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("child").arg("--port").arg(listener.local_addr()?.port().to_string());
-        command.arg("--store").arg(place).arg("--seed").arg(seed.to_string());
-        if let Some(broken) = broken {
+        command.arg("--store").arg(&birth.store).arg("--seed").arg(birth.seed.to_string());
+        if let Some(broken) = birth.broken {
             command.arg("--break").arg(broken.word());
         }
+        if let Some(name) = &birth.replica {
+            command.arg("--replica").arg(name);
+        }
         let child = command.kill_on_drop(true).spawn()?;
-        Ok(Self { listener, child, lines: None, say: None, tasks: JoinSet::new() })
+        Ok(Self {
+            listener,
+            child,
+            lines: None,
+            say: None,
+            tasks: JoinSet::new(),
+            listening: JoinSet::new(),
+        })
     }
 
     /// Waits until the child has connected.
@@ -79,6 +92,39 @@ impl Life {
             tokio::time::sleep(after).await;
             drop(say.send(down).await);
         });
+    }
+
+    /// Hands each line over as it comes, and at last `None`, until nobody takes it.
+    pub(crate) fn listen<F: Future<Output = bool> + Send + 'static>(
+        &mut self,
+        mut hear: impl FnMut(Option<Up>) -> F + Send + 'static,
+    ) {
+        let Some(mut lines) = self.lines.take() else { return };
+        self.listening.spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // The last line of a killed child may be cut off.
+                let Ok(up) = serde_json::from_str(&line) else { break };
+                if !hear(Some(up)).await {
+                    return;
+                }
+            }
+            hear(None).await;
+        });
+    }
+
+    /// Halts the process where it stands: SIGSTOP.
+    pub(crate) fn pause(&self) -> Outcome<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on: SIGCONT.
+    pub(crate) fn resume(&self) -> Outcome<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Outcome<()> {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Ok(kill_process(pid.ok_or("the child has no number any more")?, signal)?)
     }
 
     /// The child's next line; `None` when it is gone.

@@ -11,6 +11,7 @@
 //!
 //! `cargo run --release --example crashloop -- --kills 50`
 //! `cargo run --release --all-features --example crashloop -- --kills 50 --engine postgres`
+//! `cargo run --release --all-features --example crashloop -- --kills 30 --engine postgres --replicas 3`
 //! `cargo run --release --example crashloop -- --power-cuts 200`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program tells what it found")]
@@ -21,6 +22,7 @@ mod child;
 mod engine;
 mod evidence;
 mod flags;
+mod fleet;
 mod life;
 mod link;
 mod parent;
@@ -49,7 +51,7 @@ async fn main() -> ExitCode {
         }
     };
     let done = match job {
-        Job::Child(birth) => child::run(birth).await.map(|()| true),
+        Job::Child { port, birth } => child::run(port, birth).await.map(|()| true),
         Job::Kills(options) => kills(options).await,
         Job::PowerCuts { cuts, break_sync, seed } => Ok(power_cuts(cuts, break_sync, seed).await),
     };
@@ -64,7 +66,10 @@ async fn main() -> ExitCode {
 }
 
 async fn kills(options: parent::Options) -> Outcome<bool> {
-    let verdict = parent::run(options).await?;
+    let verdict = match options.replicas {
+        1 => parent::run(options).await?,
+        _ => fleet::run(options).await?,
+    };
     print!("{verdict}");
     println!("{}", verdict.to_json());
     Ok(verdict.holds())

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     broken::Break,
+    child::Birth,
     life::{Life, Outcome},
     plan::{Kill, Plan},
     platform::{Heard, Platform},
@@ -37,6 +38,7 @@ const WORK: u64 = 3000;
 pub(crate) struct Options {
     pub(crate) kills: usize,
     pub(crate) engine: StoreEngine,
+    pub(crate) replicas: usize,
     pub(crate) seed: u64,
     pub(crate) broken: Option<Break>,
 }
@@ -90,7 +92,17 @@ pub(crate) async fn run(options: Options) -> Outcome<Verdict> {
     let Parent { platform, points, kills, server_kills, in_dispatching, problems, place, .. } =
         parent;
     let engine = options.engine.name();
-    let run = Run { engine, kills, server_kills, points, in_dispatching, platform, problems };
+    let run = Run {
+        engine,
+        replicas: 1,
+        kills,
+        pauses: 0,
+        server_kills,
+        points,
+        in_dispatching,
+        platform,
+        problems,
+    };
     let verdict = Verdict::of(run, &place.url()).await;
     drop(place);
     verdict
@@ -98,7 +110,8 @@ pub(crate) async fn run(options: Options) -> Outcome<Verdict> {
 
 impl Parent {
     async fn begin(&self) -> Outcome<Life> {
-        Life::begin(&self.place.url(), self.dice.next_u64(), self.options.broken).await
+        let (seed, broken) = (self.dice.next_u64(), self.options.broken);
+        Life::begin(&Birth { store: self.place.url(), seed, broken, replica: None }).await
     }
 
     /// How long without a word means that nothing more will come.

@@ -42,6 +42,8 @@ impl fmt::Display for Verdict {
         let aimed: usize = self.run.points.values().sum();
         row("  at a random moment", &(self.run.kills - aimed))?;
         row("kills with something on its way", &self.run.in_dispatching)?;
+        row("replicas", &self.run.replicas)?;
+        row("pauses past the lease", &self.run.pauses)?;
         row("kills of the server", &self.run.server_kills)?;
         row("acknowledged and lost", &self.lost)?;
         row("effects and replies too many", &self.duplicated)?;

@@ -269,8 +269,8 @@ mod tests {
                 for id in &ids {
                     let now: Vec<(u16, u64)> = owners.iter().map(|(n, id)| (*n, *id)).collect();
                     let moves = view(&ids, &now).moves(*id, &held(*id, &now));
-                    moves.release.iter().for_each(|n| drop(owners.insert(*n, 0)));
-                    moves.claim.iter().for_each(|n| drop(owners.insert(*n, *id)));
+                    owners.extend(moves.release.iter().map(|n| (*n, 0)));
+                    owners.extend(moves.claim.iter().map(|n| (*n, *id)));
                 }
                 if owners == before {
                     break;
