@@ -33,6 +33,24 @@ impl Version {
     pub const fn get(self) -> u64 {
         self.0
     }
+
+    /// The highest version that a store can be raised to.
+    ///
+    /// What is left above it suffices for good, and an engine may count in floating-point numbers.
+    pub const HIGHEST: Self = Self(1 << 52);
+
+    /// Refuses a version that no store is raised to.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] over [`Version::HIGHEST`].
+    pub fn check_raise(self) -> Result<(), StoreError> {
+        if self <= Self::HIGHEST {
+            return Ok(());
+        }
+        let size = |version: Self| usize::try_from(version.0).unwrap_or(usize::MAX);
+        let (size, limit) = (size(self), size(Self::HIGHEST));
+        Err(StoreError::TooLarge { what: "version", size, limit })
+    }
 }
 
 impl fmt::Display for Version {
@@ -260,6 +278,7 @@ impl From<StoreError> for Error {
 ///   the commit would survive power loss.
 /// * **Versions** grow per key and per append prefix, and are never used twice, not even
 ///   after a delete or a restart. [`Op::Touch`] keeps the version: a heartbeat keeps the fence.
+///   A store that was raised gives out only higher ones.
 /// * **Appends are ordered.** Once a reader has seen an appended row, no row with a smaller
 ///   key appears under that prefix later.
 /// * **Expired is absent**, for reads, scans and guards, and never early. Time is the store's
@@ -317,6 +336,18 @@ pub trait StateStore: Send + Sync + fmt::Debug + 'static {
             outcomes.push(self.commit(txn).await);
         }
         outcomes
+    }
+
+    /// Gives out only versions over this one from now on; it never lowers them.
+    ///
+    /// What moves rows here from another store needs it: their keys and fences hold versions.
+    /// A durable store has kept it when it answers. The default does nothing.
+    ///
+    /// # Errors
+    /// `Unsupported` when the store can't; `TooLarge` over [`Version::HIGHEST`]; else as
+    /// [`StateStore::commit`]. Raising again does no harm, so an unknown outcome is tried again.
+    async fn raise(&self, _least: Version) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported("raising its versions".to_owned()))
     }
 }
 
