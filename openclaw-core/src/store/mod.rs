@@ -2,6 +2,9 @@
 //!
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
 //! file, one process, durable at power loss.
+//!
+//! Around any of them: [`TenantStore`] holds its
+//! holder to one tenant.
 
 mod apply;
 mod disk;
@@ -11,8 +14,14 @@ mod memory;
 mod open;
 #[cfg(feature = "redb")]
 mod redb;
+mod tenant;
 
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
-pub use self::{disk::Disk, memory::MemoryStore, open::Store};
+pub use self::{
+    disk::Disk,
+    memory::MemoryStore,
+    open::Store,
+    tenant::TenantStore,
+};
 pub use crate::traits::store::*;

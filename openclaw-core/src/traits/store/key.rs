@@ -35,6 +35,22 @@ impl Key {
         KeyBuilder::start(tenant.as_str(), table)
     }
 
+    /// What all keys of a tenant begin with, and no others.
+    ///
+    /// ```
+    /// use openclaw_core::{TenantId, store::Key};
+    ///
+    /// let (a, longer) = (TenantId::new("a")?, TenantId::new("ab")?);
+    /// let all = Key::all_of(&a);
+    /// assert!(Key::of(&a, "se").build().behind(&all).is_some());
+    /// assert!(Key::of(&longer, "se").build().behind(&all).is_none());
+    /// # Ok::<(), openclaw_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn all_of(tenant: &TenantId) -> Prefix {
+        KeyBuilder(scratch::take()).text(tenant.as_str()).prefix()
+    }
+
     /// Starts the key of a system row: no tenant's data.
     pub fn system(table: &'static str) -> KeyBuilder {
         KeyBuilder::start("", table)

@@ -252,6 +252,9 @@ pub enum StoreError {
     /// This store does not offer the operation.
     #[error("the store does not support {0}")]
     Unsupported(String),
+    /// The caller may not name this; the store was not asked.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
 }
 
 impl From<StoreError> for Error {
@@ -261,6 +264,7 @@ impl From<StoreError> for Error {
             StoreError::OutcomeUnknown(_) => (ErrorKind::Unavailable, Happened::Maybe),
             StoreError::TooLarge { .. } => (ErrorKind::ValidationError, Happened::No),
             StoreError::Unsupported(_) => (ErrorKind::Unsupported, Happened::No),
+            StoreError::Forbidden(_) => (ErrorKind::PermissionDenied, Happened::No),
             StoreError::Corrupt(_) => (ErrorKind::ServerError, Happened::No),
             _ => (ErrorKind::Unavailable, Happened::No),
         };
