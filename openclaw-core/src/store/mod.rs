@@ -4,13 +4,14 @@
 //! file, one process, durable at power loss.
 //!
 //! Around any of them: [`TenantStore`] holds its
-//! holder to one tenant.
+//! holder to one tenant, [`MeteredStore`] counts.
 
 mod apply;
 mod disk;
 #[cfg(any(feature = "redb", feature = "fjall", feature = "sqlite"))]
 mod embedded;
 mod memory;
+mod metered;
 mod open;
 #[cfg(feature = "redb")]
 mod redb;
@@ -21,6 +22,7 @@ pub use self::redb::{RedbStore, RedbStoreBuilder};
 pub use self::{
     disk::Disk,
     memory::MemoryStore,
+    metered::{CallMetrics, MeteredStore, StoreLatencies, StoreMetrics, StoreOutcome},
     open::Store,
     tenant::TenantStore,
 };

@@ -1,5 +1,6 @@
-//! What stands around a store: one tenant's rows.
+//! What stands around a store: one tenant's rows, counts.
 
+mod metered;
 mod tenant;
 
 use std::sync::Arc;
