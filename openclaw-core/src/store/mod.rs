@@ -3,7 +3,7 @@
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
 //! file, one process, durable at power loss.
 //!
-//! Around any of them: [`TenantStore`] holds its
+//! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
 //! holder to one tenant, [`MeteredStore`] counts.
 
 mod apply;
@@ -15,10 +15,14 @@ mod metered;
 mod open;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "sealed")]
+mod sealed;
 mod tenant;
 
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
+#[cfg(feature = "sealed")]
+pub use self::sealed::{Keys, Resealed, SealKey, SealedStore};
 pub use self::{
     disk::Disk,
     memory::MemoryStore,

@@ -68,6 +68,19 @@ impl Key {
         &self.0
     }
 
+    /// The table it names: its second part. `None` when it is not built of parts.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn table(&self) -> Option<&str> {
+        let part = |bytes: &[u8]| -> Option<usize> {
+            let (len, rest) = bytes.split_first_chunk()?;
+            let len = usize::from(u16::from_be_bytes(*len));
+            (len <= rest.len()).then_some(2 + len)
+        };
+        let behind_tenant = self.0.get(part(&self.0)?..)?;
+        let table = behind_tenant.get(2..part(behind_tenant)?)?;
+        std::str::from_utf8(table).ok()
+    }
+
     /// What stands behind this prefix; `None` when the key does not start with it.
     #[must_use]
     pub fn behind(&self, prefix: &Prefix) -> Option<&[u8]> {

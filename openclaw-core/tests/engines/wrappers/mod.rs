@@ -1,6 +1,9 @@
-//! What stands around a store: one tenant's rows, counts.
+//! What stands around a store: sealed values, one tenant's rows, counts.
 
+mod laws;
 mod metered;
+#[cfg(feature = "sealed")]
+mod sealed;
 mod tenant;
 
 use std::sync::Arc;
