@@ -4,9 +4,10 @@
 //! file, one process, durable at power loss.
 //!
 //! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
-//! holder to one tenant, [`MeteredStore`] counts.
+//! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
 
 mod apply;
+mod copy;
 mod disk;
 #[cfg(any(feature = "redb", feature = "fjall", feature = "sqlite"))]
 mod embedded;
@@ -24,6 +25,7 @@ pub use self::redb::{RedbStore, RedbStoreBuilder};
 #[cfg(feature = "sealed")]
 pub use self::sealed::{Keys, Resealed, SealKey, SealedStore};
 pub use self::{
+    copy::{CopyError, CopyReport, Difference, Mismatch, StoreCopy},
     disk::Disk,
     memory::MemoryStore,
     metered::{CallMetrics, MeteredStore, StoreLatencies, StoreMetrics, StoreOutcome},

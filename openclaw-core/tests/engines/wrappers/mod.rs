@@ -1,5 +1,6 @@
-//! What stands around a store: sealed values, one tenant's rows, counts.
+//! What stands around a store: sealed values, one tenant's rows, counts, and the way to another.
 
+mod copy;
 mod laws;
 mod metered;
 #[cfg(feature = "sealed")]
