@@ -17,13 +17,13 @@ use openclaw_testkit::{
 };
 
 /// A harness whose stores are wrapped.
-#[cfg(all(feature = "redb", feature = "sealed"))]
+#[cfg(feature = "redb")]
 pub(crate) struct Wrapped<H, F> {
     pub(crate) inner: H,
     pub(crate) wrap: F,
 }
 
-#[cfg(all(feature = "redb", feature = "sealed"))]
+#[cfg(feature = "redb")]
 #[async_trait]
 impl<H, F> StoreHarness for Wrapped<H, F>
 where
@@ -95,9 +95,14 @@ mod sealed_redb {
 
 /// Gives the laws, which name system rows, the rows of one tenant: each key gets its part.
 #[derive(Debug)]
-struct Moved(TenantStore<MemoryStore>);
+struct Moved(TenantStore<Box<dyn StateStore>>);
 
 impl Moved {
+    fn new(below: impl StateStore) -> Self {
+        let others = TenantId::new("others").expect("a name");
+        Self(TenantStore::new(Box::new(below), others))
+    }
+
     fn key(&self, key: &Key) -> Key {
         Key::from_bytes([self.0.prefix().as_bytes(), key.as_bytes()].concat())
     }
@@ -173,9 +178,7 @@ const FULL: [&str; 2] =
 fn a_tenants_store_holds_every_law_that_leaves_room_for_its_name() {
     let (mut held, mut left_out) = (0, Vec::new());
     for law in LAWS.iter().filter(|law| !FULL.contains(&law.name())) {
-        let others = TenantId::new("others").expect("a name");
-        let harness =
-            on(move |clock| Moved(TenantStore::new(MemoryStore::new(clock), others.clone())));
+        let harness = on(|clock| Moved::new(MemoryStore::new(clock)));
         match check(law.name(), &harness) {
             Verdict::Held => held += 1,
             Verdict::NotDeclared(what) => left_out.push(what),
@@ -185,4 +188,28 @@ fn a_tenants_store_holds_every_law_that_leaves_room_for_its_name() {
     assert_eq!(held + left_out.len() + FULL.len(), LAWS.len());
     left_out.dedup();
     assert!(left_out.iter().all(|what| ["durable", "raising"].contains(what)), "{left_out:?}");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn what_needs_a_file_holds_around_one_too() {
+    use openclaw_testkit::conformance::store::check_all;
+
+    use crate::conformance::redb::Files;
+
+    type Wrap = fn(Box<dyn StateStore>) -> Box<dyn StateStore>;
+    let wraps: [(Wrap, bool); 2] = [
+        (|store| Box::new(MeteredStore::new(store)), true),
+        (|store| Box::new(Moved::new(store)), false),
+    ];
+    for (law, _) in check_all(&on(MemoryStore::new)).not_declared {
+        for (wrap, raises) in wraps {
+            let verdict = check(law, &Wrapped { inner: Files::new(), wrap });
+            if raises || !law.contains("raise") {
+                assert_eq!(verdict, Verdict::Held, "{law}");
+            } else {
+                assert_eq!(verdict, Verdict::NotDeclared("raising"), "{law}");
+            }
+        }
+    }
 }
