@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use openclaw_core::store::{
-    Commit, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError, Txn,
+    Commit, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError, Txn, Version,
 };
 
 /// Commits that applied, and the rows they wrote or deleted.
@@ -87,5 +87,9 @@ impl<S: StateStore> StateStore for Counting<S> {
             self.count(label, rows, outcome);
         }
         outcomes
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.inner.raise(least).await
     }
 }

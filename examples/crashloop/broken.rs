@@ -11,7 +11,7 @@ use openclaw_core::{
     },
     store::{
         Commit, Entry, Guard, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn,
+        StoreError, Txn, Version,
     },
 };
 
@@ -94,6 +94,10 @@ impl<S: StateStore> StateStore for BrokenStore<S> {
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
         self.inner.commit_many(txns.into_iter().map(|txn| self.spoil(txn)).collect()).await
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.inner.raise(least).await
     }
 }
 

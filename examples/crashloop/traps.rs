@@ -9,7 +9,7 @@ use openclaw_core::{
     skill::{Skill, SkillAnswer, SkillManifest},
     store::{
         Commit, Entry, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn,
+        StoreError, Txn, Version,
     },
 };
 use openclaw_testkit::env::SeededRng;
@@ -206,6 +206,10 @@ impl<S: StateStore> StateStore for TrapStore<S> {
         outcomes.truncate(whole);
         outcomes.extend(lost);
         outcomes
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.inner.raise(least).await
     }
 }
 

@@ -213,4 +213,11 @@ impl StateStore for MemoryStore {
         let mut state = self.lock();
         txns.into_iter().map(|txn| txn.check(&LIMITS).and_then(|()| state.commit(txn))).collect()
     }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        least.check_raise()?;
+        let mut state = self.lock();
+        state.version = state.version.max(least.get());
+        Ok(())
+    }
 }

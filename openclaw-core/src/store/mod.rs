@@ -2,17 +2,34 @@
 //!
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
 //! file, one process, durable at power loss.
+//!
+//! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
+//! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
 
 mod apply;
+mod copy;
 mod disk;
 #[cfg(any(feature = "redb", feature = "fjall", feature = "sqlite"))]
 mod embedded;
 mod memory;
+mod metered;
 mod open;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "sealed")]
+mod sealed;
+mod tenant;
 
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
-pub use self::{disk::Disk, memory::MemoryStore, open::Store};
+#[cfg(feature = "sealed")]
+pub use self::sealed::{Keys, Resealed, SealKey, SealedStore};
+pub use self::{
+    copy::{CopyError, CopyReport, Difference, Mismatch, StoreCopy},
+    disk::Disk,
+    memory::MemoryStore,
+    metered::{CallMetrics, MeteredStore, StoreLatencies, StoreMetrics, StoreOutcome},
+    open::Store,
+    tenant::TenantStore,
+};
 pub use crate::traits::store::*;

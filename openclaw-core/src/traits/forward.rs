@@ -13,7 +13,7 @@ use super::{
     skill::{Skill, SkillAnswer, SkillManifest},
     store::{
         Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn,
+        Txn, Version,
     },
 };
 use crate::{AgentId, Call, ChannelId, Content, ModelId, Result};
@@ -160,6 +160,13 @@ macro_rules! forward {
                 Self: 'async_trait,
             {
                 (**self).commit_many(txns)
+            }
+            fn raise<'life0, 'async_trait>(&'life0 self, least: Version) -> Boxed<'async_trait, Result<(), StoreError>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).raise(least)
             }
         }
     )*};

@@ -4,3 +4,5 @@ mod conformance;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
+#[cfg(test)]
+mod wrappers;

@@ -10,7 +10,7 @@ use openclaw_core::{
     Happened,
     store::{
         Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn, TxnId,
+        Txn, TxnId, Version,
     },
 };
 
@@ -20,6 +20,7 @@ use crate::trace::{Event, Trace, rows_of};
 /// A [`StateStore`] whose operations meet the faults of a [`Plan`].
 ///
 /// * `"commit"`, and its transaction's label: tells.
+/// * `"raise"`: tells.
 /// * `"get"` and `"scan"`, both also `"read"`: ask.
 ///
 /// A lost commit is `OutcomeUnknown`, a failed one `Unavailable`. A batch is handed on as one
@@ -155,6 +156,12 @@ impl<S: StateStore> StateStore for FaultStore<S> {
             outcomes.push(self.commit(txn).await);
         }
         outcomes
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        let error = |happened| refusal(happened, TxnId::default());
+        let pass = self.plan.enter(&["raise"], Fault::telling, error).await?;
+        pass.leave(self.inner.raise(least).await).await
     }
 }
 

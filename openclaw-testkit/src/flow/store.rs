@@ -12,7 +12,7 @@ use openclaw_core::{
     records::Ledger,
     store::{
         Commit, Entry, Key, MemoryStore, Op, Page, ScanQuery, Snapshot, StateStore,
-        StoreCapabilities, StoreError, Txn,
+        StoreCapabilities, StoreError, Txn, Version,
     },
 };
 use tokio::sync::{Notify, futures::Notified};
@@ -173,5 +173,9 @@ impl StateStore for WatchedStore {
             outcomes.push(self.commit(txn).await);
         }
         outcomes
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.faulty.raise(least).await
     }
 }

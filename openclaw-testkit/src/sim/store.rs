@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openclaw_core::store::{
     Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError, Txn,
-    TxnId,
+    TxnId, Version,
 };
 use tokio::time::sleep;
 
@@ -203,5 +203,10 @@ impl StateStore for SimStore {
             outcomes.push(self.commit_one(txn).await);
         }
         outcomes
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.read().await?;
+        self.0.scene.rows.raise(least).await
     }
 }

@@ -8,16 +8,26 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::traits::store::{Commit, StoreError, Txn};
+use crate::traits::store::{Commit, StoreError, Txn, Version};
 
 /// What a caller waits for. When it ends without an answer, nobody knows the outcome.
 pub(in crate::store) type Answer = oneshot::Receiver<Result<Commit, StoreError>>;
 
-/// A transaction that waits for its turn.
+/// What waits for its turn.
 #[derive(Debug)]
-pub(in crate::store) struct Ticket {
-    pub(in crate::store) txn: Txn,
-    pub(in crate::store) answer: oneshot::Sender<Result<Commit, StoreError>>,
+pub(in crate::store) enum Ticket {
+    Commit { txn: Txn, answer: oneshot::Sender<Result<Commit, StoreError>> },
+    Raise { least: Version, answer: oneshot::Sender<Result<(), StoreError>> },
+}
+
+impl Ticket {
+    /// Tells the caller why nothing came of it.
+    fn refuse(self, e: StoreError) {
+        match self {
+            Self::Commit { answer, .. } => drop(answer.send(Err(e))),
+            Self::Raise { answer, .. } => drop(answer.send(Err(e))),
+        }
+    }
 }
 
 /// The queue. Callers wait for space without blocking; the writer waits blocking.
@@ -54,7 +64,18 @@ impl Queue {
     pub(in crate::store) async fn send(&self, txn: Txn) -> Result<Answer, StoreError> {
         self.room(1).await?;
         let (answer, receiver) = oneshot::channel();
-        self.push([Ticket { txn, answer }])?;
+        self.push([Ticket::Commit { txn, answer }])?;
+        Ok(receiver)
+    }
+
+    /// Queues a raise behind the transactions that wait.
+    pub(in crate::store) async fn send_raise(
+        &self,
+        least: Version,
+    ) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
+        self.room(1).await?;
+        let (answer, receiver) = oneshot::channel();
+        self.push([Ticket::Raise { least, answer }])?;
         Ok(receiver)
     }
 
@@ -72,7 +93,7 @@ impl Queue {
                 .take(count)
                 .map(|txn| {
                     let (answer, receiver) = oneshot::channel();
-                    (Ticket { txn, answer }, receiver)
+                    (Ticket::Commit { txn, answer }, receiver)
                 })
                 .unzip();
             let sent = match self.room(count).await {
@@ -163,7 +184,7 @@ impl Queue {
         let why = state.closed.clone().unwrap_or_default();
         drop(state);
         for ticket in tickets {
-            drop(ticket.answer.send(Err(StoreError::Closed(why.clone()))));
+            ticket.refuse(StoreError::Closed(why.clone()));
         }
     }
 }

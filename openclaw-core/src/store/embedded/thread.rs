@@ -1,7 +1,7 @@
 //! The one thread that writes: a batch, a sync, the answers.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -13,7 +13,7 @@ use super::{
     guarded,
     queue::{Queue, Ticket},
 };
-use crate::traits::store::{Commit, StoreCapabilities, StoreError, Txn, TxnId};
+use crate::traits::store::{Commit, StoreCapabilities, StoreError, Txn, TxnId, Version};
 
 /// How many batches may wait in the queue.
 const QUEUED_BATCHES: usize = 4;
@@ -28,6 +28,16 @@ pub(in crate::store) enum Failed {
     Before(StoreError),
     /// It may be stored or not: the store is poisoned.
     After(StoreError),
+}
+
+impl Failed {
+    /// What the caller of this transaction is told.
+    fn told(&self, id: TxnId) -> StoreError {
+        match self {
+            Self::Before(e) => e.clone(),
+            Self::After(_) => StoreError::OutcomeUnknown(id),
+        }
+    }
 }
 
 /// How batches form.
@@ -48,6 +58,11 @@ impl Batches {
 pub(in crate::store) trait Engine: Send + 'static {
     /// Applies a batch in order and makes it durable; one outcome for each transaction.
     fn batch(&mut self, txns: Vec<Txn>) -> Result<Vec<Outcome>, Failed>;
+
+    /// Makes it durable that no version up to this one is given out any more.
+    fn raise(&mut self, _least: Version) -> Result<(), Failed> {
+        Err(Failed::Before(StoreError::Unsupported("raising its versions".to_owned())))
+    }
 
     /// Repairs what a batch broke, once its callers have been answered.
     fn mend(&mut self) {}
@@ -113,6 +128,13 @@ impl Writing {
         }
         outcomes
     }
+
+    /// Gives out only versions over this one, behind what is queued.
+    pub(in crate::store) async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        least.check_raise()?;
+        let unknown = StoreError::OutcomeUnknown(TxnId::default());
+        self.queue.send_raise(least).await?.await.unwrap_or(Err(unknown))
+    }
 }
 
 impl fmt::Debug for Writing {
@@ -150,32 +172,58 @@ impl<E: Engine> Turn<E> {
         drop(guarded(|| self.engine.finish()));
     }
 
+    /// Serves a batch; a raise divides it.
     fn serve(&mut self, tickets: Vec<Ticket>) {
-        let mut answers = Vec::with_capacity(tickets.len());
-        let mut txns = Vec::with_capacity(tickets.len());
-        for Ticket { txn, answer } in tickets {
-            answers.push((txn.id, answer));
-            txns.push(txn);
+        let (mut txns, mut answers) = (Vec::new(), Vec::new());
+        for ticket in tickets {
+            match ticket {
+                Ticket::Commit { txn, answer } => {
+                    answers.push((txn.id, answer));
+                    txns.push(txn);
+                }
+                Ticket::Raise { least, answer } => {
+                    self.write(mem::take(&mut txns), mem::take(&mut answers));
+                    let raised = self.attempt(|engine| engine.raise(least));
+                    drop(answer.send(raised.map_err(|e| e.told(TxnId::default()))));
+                    drop(guarded(|| self.engine.mend()));
+                }
+            }
         }
-        match guarded(|| self.engine.batch(txns)).unwrap_or_else(|e| Err(Failed::After(e))) {
+        self.write(txns, answers);
+    }
+
+    fn write(&mut self, txns: Vec<Txn>, answers: Vec<(TxnId, oneshot::Sender<Outcome>)>) {
+        if txns.is_empty() {
+            return;
+        }
+        match self.attempt(|engine| engine.batch(txns)) {
             Ok(outcomes) => {
                 for ((_, answer), outcome) in answers.into_iter().zip(outcomes) {
                     drop(answer.send(outcome));
                 }
             }
-            Err(Failed::Before(e)) => {
-                if let StoreError::Closed(why) = &e {
-                    self.close(why);
+            Err(failed) => {
+                for (id, answer) in answers {
+                    drop(answer.send(Err(failed.told(id))));
                 }
-                refuse(answers, |_| e.clone());
-            }
-            Err(Failed::After(e)) => {
-                let why = self.engine.poisoned(&e);
-                self.close(&why);
-                refuse(answers, StoreError::OutcomeUnknown);
             }
         }
         drop(guarded(|| self.engine.mend()));
+    }
+
+    /// Lets the engine work; closes everything when nobody may go on behind what went wrong.
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut E) -> Result<T, Failed>) -> Result<T, Failed> {
+        let engine = &mut self.engine;
+        let done = guarded(|| work(engine)).unwrap_or_else(|e| Err(Failed::After(e)));
+        match &done {
+            Err(Failed::Before(StoreError::Closed(why))) => self.close(why),
+            Err(Failed::After(e)) => {
+                let why = self.engine.poisoned(e);
+                self.close(&why);
+            }
+            _ => {}
+        }
+        done
     }
 
     fn close(&mut self, why: &str) {
@@ -188,11 +236,5 @@ impl<E: Engine> Turn<E> {
 impl<E: Engine> Drop for Turn<E> {
     fn drop(&mut self) {
         self.close("the writer has stopped");
-    }
-}
-
-fn refuse(answers: Vec<(TxnId, oneshot::Sender<Outcome>)>, error: impl Fn(TxnId) -> StoreError) {
-    for (id, answer) in answers {
-        drop(answer.send(Err(error(id))));
     }
 }

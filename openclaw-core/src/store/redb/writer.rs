@@ -22,6 +22,9 @@ use crate::{
 /// What a batch changes in the writer once it is durable.
 type Keep = (Meta, Timestamp);
 
+/// An answer, and what to keep when anything changed.
+type Kept<T> = Result<(T, Option<Keep>), StoreError>;
+
 /// The engine as its writer has it.
 pub(super) struct Writer {
     view: Arc<View<Database>>,
@@ -35,19 +38,11 @@ pub(super) struct Writer {
 impl Engine for Writer {
     /// Applies a batch in order and makes it durable.
     fn batch(&mut self, txns: Vec<Txn>) -> Result<Vec<Outcome>, Failed> {
-        if self.watch.failed() || self.view.is_down() {
-            self.open_again().map_err(Failed::Before)?;
-        }
-        let (txn, now) = self.begin(self.clock.now()).map_err(Failed::Before)?;
-        let result = self.write(txn, now, txns);
-        self.view.done();
-        match result {
-            // A sync failed although no commit was under way: the file grew.
-            Err(Failed::Before(e)) if self.watch.sync_failed() => {
-                Err(Failed::Before(StoreError::Closed(self.poisoned(&e))))
-            }
-            result => result,
-        }
+        self.durably(|writer, txn, now| writer.apply(txn, now, txns))
+    }
+
+    fn raise(&mut self, least: Version) -> Result<(), Failed> {
+        self.durably(|writer, txn, now| writer.lift(txn, now, least))
     }
 
     fn mend(&mut self) {
@@ -86,23 +81,42 @@ impl Writer {
         (Self { view, clock, source, watch, saved: meta, earliest }, shown)
     }
 
+    /// Works on the file and makes it durable.
+    fn durably<T>(
+        &mut self,
+        work: impl FnOnce(&Self, &WriteTransaction, Timestamp) -> Kept<T>,
+    ) -> Result<T, Failed> {
+        if self.watch.failed() || self.view.is_down() {
+            self.open_again().map_err(Failed::Before)?;
+        }
+        let (txn, now) = self.begin(self.clock.now()).map_err(Failed::Before)?;
+        let result = self.write(txn, now, work);
+        self.view.done();
+        match result {
+            // A sync failed although no commit was under way: the file grew.
+            Err(Failed::Before(e)) if self.watch.sync_failed() => {
+                Err(Failed::Before(StoreError::Closed(self.poisoned(&e))))
+            }
+            result => result,
+        }
+    }
+
     fn begin(&self, now: Timestamp) -> Result<(WriteTransaction, Timestamp), StoreError> {
         self.view.begin(now, |db| db.begin_write().map_err(fault))
     }
 
-    fn write(
+    fn write<T>(
         &mut self,
         mut txn: WriteTransaction,
         now: Timestamp,
-        txns: Vec<Txn>,
-    ) -> Result<Vec<Outcome>, Failed> {
+        work: impl FnOnce(&Self, &WriteTransaction, Timestamp) -> Kept<T>,
+    ) -> Result<T, Failed> {
         txn.set_quick_repair(true);
-        let applied = self.apply(&txn, now, txns);
-        let (outcomes, meta, earliest) = match applied {
-            Ok((outcomes, Some((meta, earliest)))) => (outcomes, meta, earliest),
-            Ok((outcomes, None)) => {
+        let (answer, meta, earliest) = match work(self, &txn, now) {
+            Ok((answer, Some((meta, earliest)))) => (answer, meta, earliest),
+            Ok((answer, None)) => {
                 txn.abort().map_err(|e| Failed::Before(fault(e)))?;
-                return Ok(outcomes);
+                return Ok(answer);
             }
             Err(e) => {
                 // What the abort says adds nothing: the first error names the cause.
@@ -121,16 +135,21 @@ impl Writer {
             return Err(Failed::After(e));
         }
         (self.saved, self.earliest) = (meta, earliest);
-        Ok(outcomes)
+        Ok(answer)
+    }
+
+    /// Counts on from this version, when that is not lower.
+    fn lift(&self, txn: &WriteTransaction, now: Timestamp, least: Version) -> Kept<()> {
+        if least.get() <= self.saved.version {
+            return Ok(((), None));
+        }
+        let meta = Meta { version: least.get(), time: now };
+        rows::save(txn, meta)?;
+        Ok(((), Some((meta, self.earliest))))
     }
 
     /// Applies a batch; when anything applied, also tells what to keep once it is durable.
-    fn apply(
-        &self,
-        txn: &WriteTransaction,
-        now: Timestamp,
-        txns: Vec<Txn>,
-    ) -> Result<(Vec<Outcome>, Option<Keep>), StoreError> {
+    fn apply(&self, txn: &WriteTransaction, now: Timestamp, txns: Vec<Txn>) -> Kept<Vec<Outcome>> {
         let mut rows = Rows::open(txn, self.earliest)?;
         let mut version = self.saved.version;
         let mut outcomes = Vec::with_capacity(txns.len());

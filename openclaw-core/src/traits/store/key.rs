@@ -35,6 +35,22 @@ impl Key {
         KeyBuilder::start(tenant.as_str(), table)
     }
 
+    /// What all keys of a tenant begin with, and no others.
+    ///
+    /// ```
+    /// use openclaw_core::{TenantId, store::Key};
+    ///
+    /// let (a, longer) = (TenantId::new("a")?, TenantId::new("ab")?);
+    /// let all = Key::all_of(&a);
+    /// assert!(Key::of(&a, "se").build().behind(&all).is_some());
+    /// assert!(Key::of(&longer, "se").build().behind(&all).is_none());
+    /// # Ok::<(), openclaw_core::InvalidId>(())
+    /// ```
+    #[must_use]
+    pub fn all_of(tenant: &TenantId) -> Prefix {
+        KeyBuilder(scratch::take()).text(tenant.as_str()).prefix()
+    }
+
     /// Starts the key of a system row: no tenant's data.
     pub fn system(table: &'static str) -> KeyBuilder {
         KeyBuilder::start("", table)
@@ -50,6 +66,19 @@ impl Key {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The table it names: its second part. `None` when it is not built of parts.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn table(&self) -> Option<&str> {
+        let part = |bytes: &[u8]| -> Option<usize> {
+            let (len, rest) = bytes.split_first_chunk()?;
+            let len = usize::from(u16::from_be_bytes(*len));
+            (len <= rest.len()).then_some(2 + len)
+        };
+        let behind_tenant = self.0.get(part(&self.0)?..)?;
+        let table = behind_tenant.get(2..part(behind_tenant)?)?;
+        std::str::from_utf8(table).ok()
     }
 
     /// What stands behind this prefix; `None` when the key does not start with it.

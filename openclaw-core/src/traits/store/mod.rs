@@ -33,6 +33,24 @@ impl Version {
     pub const fn get(self) -> u64 {
         self.0
     }
+
+    /// The highest version that a store can be raised to.
+    ///
+    /// What is left above it suffices for good, and an engine may count in floating-point numbers.
+    pub const HIGHEST: Self = Self(1 << 52);
+
+    /// Refuses a version that no store is raised to.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] over [`Version::HIGHEST`].
+    pub fn check_raise(self) -> Result<(), StoreError> {
+        if self <= Self::HIGHEST {
+            return Ok(());
+        }
+        let size = |version: Self| usize::try_from(version.0).unwrap_or(usize::MAX);
+        let (size, limit) = (size(self), size(Self::HIGHEST));
+        Err(StoreError::TooLarge { what: "version", size, limit })
+    }
 }
 
 impl fmt::Display for Version {
@@ -234,6 +252,9 @@ pub enum StoreError {
     /// This store does not offer the operation.
     #[error("the store does not support {0}")]
     Unsupported(String),
+    /// The caller may not name this; the store was not asked.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
 }
 
 impl From<StoreError> for Error {
@@ -243,6 +264,7 @@ impl From<StoreError> for Error {
             StoreError::OutcomeUnknown(_) => (ErrorKind::Unavailable, Happened::Maybe),
             StoreError::TooLarge { .. } => (ErrorKind::ValidationError, Happened::No),
             StoreError::Unsupported(_) => (ErrorKind::Unsupported, Happened::No),
+            StoreError::Forbidden(_) => (ErrorKind::PermissionDenied, Happened::No),
             StoreError::Corrupt(_) => (ErrorKind::ServerError, Happened::No),
             _ => (ErrorKind::Unavailable, Happened::No),
         };
@@ -260,6 +282,7 @@ impl From<StoreError> for Error {
 ///   the commit would survive power loss.
 /// * **Versions** grow per key and per append prefix, and are never used twice, not even
 ///   after a delete or a restart. [`Op::Touch`] keeps the version: a heartbeat keeps the fence.
+///   A store that was raised gives out only higher ones.
 /// * **Appends are ordered.** Once a reader has seen an appended row, no row with a smaller
 ///   key appears under that prefix later.
 /// * **Expired is absent**, for reads, scans and guards, and never early. Time is the store's
@@ -317,6 +340,18 @@ pub trait StateStore: Send + Sync + fmt::Debug + 'static {
             outcomes.push(self.commit(txn).await);
         }
         outcomes
+    }
+
+    /// Gives out only versions over this one from now on; it never lowers them.
+    ///
+    /// What moves rows here from another store needs it: their keys and fences hold versions.
+    /// A durable store has kept it when it answers. The default does nothing.
+    ///
+    /// # Errors
+    /// `Unsupported` when the store can't; `TooLarge` over [`Version::HIGHEST`]; else as
+    /// [`StateStore::commit`]. Raising again does no harm, so an unknown outcome is tried again.
+    async fn raise(&self, _least: Version) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported("raising its versions".to_owned()))
     }
 }
 

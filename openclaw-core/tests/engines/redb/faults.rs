@@ -70,6 +70,63 @@ async fn callers_behind_a_failed_sync_are_told_too() {
 }
 
 #[tokio::test]
+async fn a_raise_whose_sync_failed_is_unknown_and_closes_the_store() {
+    for nth in 1..=2 {
+        let bench = Bench::new();
+        let store = bench.open();
+        let first = applied(store.commit(admit(1)).await).version;
+        bench.disk.fail_sync(nth);
+        let raised = store.raise(Version::new(1_000)).await;
+        assert!(matches!(raised, Err(StoreError::OutcomeUnknown(_))), "sync {nth}: {raised:?}");
+        for closed in
+            [store.raise(Version::new(1_000)).await, store.commit(admit(2)).await.map(drop)]
+        {
+            assert!(matches!(closed, Err(StoreError::Closed(_))), "sync {nth}: {closed:?}");
+        }
+        drop(store);
+        let store = bench.cut(nth).open();
+        let next = applied(store.commit(admit(2)).await).version;
+        assert!(next > first && (next.get() == 2 || next.get() == 1_001), "{next}");
+    }
+}
+
+#[tokio::test]
+async fn a_raise_that_was_answered_survives_power_loss() {
+    for operation in 1..=40 {
+        let bench = Bench::new();
+        let store = bench.open();
+        bench.disk.lose_power(operation);
+        let mut answered = Version::default();
+        for n in 1..=10 {
+            let least = Version::new(n * 1_000);
+            if store.raise(least).await.is_ok() {
+                answered = least;
+            }
+        }
+        let next = applied(bench.cut(operation).open().commit(admit(1)).await).version;
+        assert!(next > answered, "operation {operation}: raised to {answered}, {next} came");
+    }
+}
+
+#[tokio::test]
+async fn raises_and_commits_side_by_side_keep_their_order() {
+    let bench = Bench::new();
+    let store = bench.open();
+    for n in 0..20_u64 {
+        let least = Version::new((n + 1) * 1_000);
+        let before: Vec<_> = (0..5).map(|k| admit(n * 10 + k)).collect();
+        let (first, raised, behind) = tokio::join!(
+            store.commit_many(before),
+            store.raise(least),
+            store.commit(admit(n * 10 + 9)),
+        );
+        raised.expect("a raise");
+        assert!(first.into_iter().all(|outcome| applied(outcome).version <= least));
+        assert!(applied(behind).version > least);
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_and_serves_again_when_there_is_space() {
     for nth in 1..=60 {
         let bench = Bench::new();

@@ -16,7 +16,7 @@ use openclaw_core::{
     Clock, Timestamp,
     store::{
         Applied, Commit, Guard, Key, Op, Prefix, RedbStore, ScanQuery, StateStore, StateStoreExt,
-        StoreError, Txn, TxnId,
+        StoreError, Txn, TxnId, Version,
     },
 };
 use openclaw_testkit::{

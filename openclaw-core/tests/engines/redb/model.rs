@@ -1,6 +1,6 @@
 //! Random sequences of operations mean the same as in `MemoryStore`, across restarts too.
 
-use openclaw_core::store::{Entry, MemoryStore, Page, SharedStore, Version};
+use openclaw_core::store::{Entry, MemoryStore, Page, SharedStore};
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;

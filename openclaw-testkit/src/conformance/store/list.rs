@@ -59,6 +59,10 @@ macro_rules! __store_laws {
             versions: plain touch_keeps_the_version,
             versions: plain touch_and_delete_make_no_row,
             versions: plain one_commit_has_one_version,
+            versions: raising a_raised_store_gives_out_higher_versions,
+            versions: raising a_raised_log_goes_on_behind_its_rows,
+            versions: raising a_raise_never_lowers,
+            versions: raising a_raise_over_the_highest_is_refused,
             atomic: plain a_failing_last_guard_changes_nothing,
             atomic: plain a_full_batch_applies_whole,
             atomic: plain operations_apply_in_order,
@@ -105,6 +109,7 @@ macro_rules! __store_laws {
             reopen: durable a_reopened_store_has_every_row,
             reopen: durable versions_go_on_after_a_reopening,
             reopen: durable a_log_goes_on_after_a_reopening,
+            reopen: outliving a_raise_outlives_a_reopening,
             reopen: clocked time_goes_on_after_a_reopening,
         }
     };

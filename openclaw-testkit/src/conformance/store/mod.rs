@@ -16,7 +16,10 @@ mod versions;
 use std::{fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use openclaw_core::{Clock, store::StateStore};
+use openclaw_core::{
+    Clock,
+    store::{StateStore, StoreError, Version},
+};
 
 use super::{Report, Verdict, run};
 use crate::env::ManualClock;
@@ -106,10 +109,13 @@ enum Run {
     Shared(fn(Arc<dyn StateStore>) -> Running<'static>),
     Durable(for<'a> fn(&'a dyn StoreHarness) -> Running<'a>),
     Clocked(for<'a> fn(&'a dyn StoreHarness, &'a ManualClock) -> Running<'a>),
+    Raising(for<'a> fn(&'a dyn StateStore) -> Running<'a>),
+    Outliving(for<'a> fn(&'a dyn StoreHarness) -> Running<'a>),
 }
 
 const NO_CLOCK: Verdict = Verdict::NotDeclared("a clock that the test can move");
 const NOT_DURABLE: Verdict = Verdict::NotDeclared("durable");
+const NOT_RAISED: Verdict = Verdict::NotDeclared("raising");
 
 impl Law {
     /// Its name: that of its function.
@@ -124,15 +130,26 @@ impl Law {
         let durable = store.capabilities().durable;
         match (self.run, harness.clock()) {
             (Run::Plain(law), _) => law(&*store).await,
+            (Run::Raising(_) | Run::Outliving(_), _) if !raises(&*store).await => {
+                return NOT_RAISED;
+            }
+            (Run::Raising(law), _) => law(&*store).await,
             (Run::Shared(law), _) => law(store.into()).await,
             (Run::Timed(law), Some(clock)) => law(&*store, clock).await,
-            (Run::Durable(_) | Run::Clocked(_), _) if !durable => return NOT_DURABLE,
-            (Run::Durable(law), _) => law(harness).await,
+            (Run::Durable(_) | Run::Clocked(_) | Run::Outliving(_), _) if !durable => {
+                return NOT_DURABLE;
+            }
+            (Run::Durable(law) | Run::Outliving(law), _) => law(harness).await,
             (Run::Clocked(law), Some(clock)) => law(harness, clock).await,
             (Run::Timed(_) | Run::Clocked(_), None) => return NO_CLOCK,
         }
         Verdict::Held
     }
+}
+
+/// Does this store raise its versions?
+async fn raises(store: &dyn StateStore) -> bool {
+    !matches!(store.raise(Version::default()).await, Err(StoreError::Unsupported(_)))
 }
 
 impl fmt::Debug for Law {
@@ -171,6 +188,12 @@ macro_rules! shape {
     };
     (durable, $law:ident) => {
         Run::Durable(|harness| Box::pin($law(harness)))
+    };
+    (raising, $law:ident) => {
+        Run::Raising(|store| Box::pin($law(store)))
+    };
+    (outliving, $law:ident) => {
+        Run::Outliving(|harness| Box::pin($law(harness)))
     };
     (clocked, $law:ident) => {
         Run::Clocked(|harness, clock| Box::pin($law(harness, clock)))

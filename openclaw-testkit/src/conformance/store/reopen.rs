@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use openclaw_core::{
     Clock,
-    store::{Guard, Op, StateStore},
+    store::{Guard, Op, StateStore, Version},
 };
 
 use super::{
     StoreHarness,
-    steps::{apply, group, key, lose, nth, put, row, rows, text, texts, txn},
+    steps::{apply, group, key, lose, nth, put, raise, row, rows, text, texts, txn},
 };
 use crate::env::ManualClock;
 
@@ -67,6 +67,19 @@ pub async fn a_log_goes_on_after_a_reopening(harness: &dyn StoreHarness) {
     }
     let expected: Vec<String> = (0..10).map(|n| n.to_string()).collect();
     assert_eq!(texts(&*store, &log).await, expected);
+}
+
+/// A raised store stays raised, also when nothing was written since.
+pub async fn a_raise_outlives_a_reopening(harness: &dyn StoreHarness) {
+    let mut store = harness.fresh().await;
+    let k = key("row");
+    put(&*store, &k, "x").await;
+    for least in [1_000, 1 << 33].map(Version::new) {
+        raise(&*store, least).await;
+        store = reopen(harness, store).await;
+        let next = put(&*store, &k, "x").await;
+        assert!(next > least, "raised to {least} and opened again, {next} was given out");
+    }
 }
 
 /// No time passes backwards over a reopening, and no expired row comes back.

@@ -52,6 +52,11 @@ pub(super) async fn too_large(store: &dyn StateStore, txn: Txn, what: &str) {
     }
 }
 
+/// Raises the versions of a store.
+pub(super) async fn raise(store: &dyn StateStore, least: Version) {
+    store.raise(least).await.unwrap_or_else(|e| panic!("it was not raised to {least}: {e}"));
+}
+
 /// Writes one row.
 pub(super) async fn put(store: &dyn StateStore, key: &Key, value: &str) -> Version {
     apply(store, txn().op(Op::put(key.clone(), value.to_owned()))).await.version

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use openclaw_core::store::{Guard, Op, StateStore};
+use openclaw_core::store::{Guard, Op, StateStore, StoreError, Version};
 
-use super::steps::{apply, group, key, lose, put, row, rows, shown, txn};
+use super::steps::{apply, group, key, lose, put, raise, row, rows, shown, texts, txn};
 
 /// Every write of a row gives it a greater version.
 pub async fn versions_grow_with_every_write(store: &dyn StateStore) {
@@ -92,4 +92,66 @@ pub async fn one_commit_has_one_version(store: &dyn StateStore) {
     assert_eq!(logged.iter().map(|(_, e)| e.version).collect::<Vec<_>>(), [applied.version]);
     let bystander = row(store, &key("bystander")).await.expect("the row");
     assert_eq!(bystander.version, other, "rows it does not write keep theirs");
+}
+
+/// A raised store gives out only versions over the one it was raised to, and keeps its rows.
+pub async fn a_raised_store_gives_out_higher_versions(store: &dyn StateStore) {
+    let k = key("raised");
+    let before = put(store, &k, "before").await;
+    for distance in [1, 2, 1_000, 1 << 40] {
+        let last = put(store, &key("other"), "x").await;
+        let least = Version::new(last.get() + distance);
+        raise(store, least).await;
+        let entry = row(store, &k).await.expect("the row");
+        assert_eq!((entry.version, shown(&entry)), (before, "before".to_owned()));
+        let next = put(store, &key("other"), "y").await;
+        assert!(next > least, "raised to {least}, {next} was given out");
+    }
+    lose(store, txn().guard(Guard::VersionIs(key("other"), before)).op(Op::delete(k))).await;
+}
+
+/// Rows that another store appended stay in front of what this one appends.
+pub async fn a_raised_log_goes_on_behind_its_rows(store: &dyn StateStore) {
+    let log = group("moved log");
+    let moved = (7..10).map(|n| {
+        let key = log.appended(Version::new(n * 1_000), 0);
+        Op::put(key, format!("moved {n}"))
+    });
+    apply(store, moved.fold(txn(), |step, op| step.op(op))).await;
+    raise(store, Version::new(9_000)).await;
+    apply(store, txn().op(Op::append(log.clone(), "new"))).await;
+    assert_eq!(texts(store, &log).await, ["moved 7", "moved 8", "moved 9", "new"]);
+}
+
+/// Raising to what was passed long ago changes nothing.
+pub async fn a_raise_never_lowers(store: &dyn StateStore) {
+    let k = key("high");
+    raise(store, Version::new(5_000)).await;
+    let first = put(store, &k, "x").await;
+    let mut last = first;
+    for least in [Version::default(), Version::new(1), first, Version::new(4_999)] {
+        raise(store, least).await;
+        let next = put(store, &k, "x").await;
+        assert!(next > last, "raised to {least}, {next} follows {last}");
+        last = next;
+    }
+}
+
+/// The highest version can be reached, one more is refused and changes nothing.
+pub async fn a_raise_over_the_highest_is_refused(store: &dyn StateStore) {
+    let k = key("highest");
+    for over in [Version::new(Version::HIGHEST.get() + 1), Version::new(u64::MAX)] {
+        match store.raise(over).await {
+            Err(StoreError::TooLarge { size, limit, .. }) => assert!(size > limit),
+            other => panic!("{over} is too high, but the answer is {other:?}"),
+        }
+    }
+    let before = put(store, &k, "x").await;
+    assert!(before < Version::HIGHEST, "a refused raise left {before}");
+    raise(store, Version::HIGHEST).await;
+    let next = put(store, &k, "x").await;
+    assert!(next > Version::HIGHEST, "raised to the highest, {next} was given out");
+    assert_eq!(row(store, &k).await.expect("the row").version, next);
+    let fence = txn().guard(Guard::VersionIs(k.clone(), next)).op(Op::put(k, "y"));
+    assert!(apply(store, fence).await.version > next);
 }

@@ -60,6 +60,9 @@ impl NaiveStore {
                 state.rows.values_mut().for_each(|row| row.until = None);
             }
             Flaw::LogRestarts => state.version /= 2,
+            Flaw::RaisesAreForgotten => {
+                state.version = state.rows.values().map(|row| row.version).max().unwrap_or(0);
+            }
             _ => {}
         }
     }
@@ -176,5 +179,19 @@ impl StateStore for NaiveStore {
             _ => {}
         }
         outcomes
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        if !self.is(Flaw::RaisesBeyondTheHighest) {
+            least.check_raise()?;
+        }
+        let mut state = self.lock();
+        state.version = match self.flaw {
+            Flaw::RaisesAreIgnored => state.version,
+            Flaw::RaisesAreOffByOne => state.version.max(least.get().saturating_sub(1)),
+            Flaw::RaisesLower => least.get(),
+            _ => state.version.max(least.get()),
+        };
+        Ok(())
     }
 }
