@@ -4,6 +4,12 @@ mod conformance;
 #[cfg(feature = "fjall")]
 #[cfg(test)]
 mod fjall;
+#[cfg(any(feature = "redb", feature = "fjall"))]
+#[cfg(test)]
+mod model;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
+#[cfg(any(feature = "redb", feature = "fjall"))]
+#[cfg(test)]
+mod steps;

@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Snapshot};
+use fjall::{
+    Database, Error, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Snapshot,
+};
 
-use super::fault::{cannot_open, fault};
+use super::{
+    fault::{cannot_open, fault},
+    tail::Cut,
+};
 use crate::{
     Timestamp,
     store::embedded::{Meta, due, in_place},
@@ -141,9 +146,22 @@ impl Db {
 }
 
 /// Opens or makes the files.
-///
-/// One worker thread: with more of them, one spins while another one compacts.
 fn start(dir: &Path, memory: Memory) -> fjall::Result<Database> {
+    match open(dir, memory) {
+        Err(e @ Error::JournalRecovery(_)) => {
+            let Some(cut) = Cut::last_batch(dir)? else { return Err(e) };
+            let opened = open(dir, memory);
+            if opened.is_err() {
+                cut.undo()?;
+            }
+            opened
+        }
+        opened => opened,
+    }
+}
+
+/// One worker thread: with more of them, one spins while another one compacts.
+fn open(dir: &Path, memory: Memory) -> fjall::Result<Database> {
     Database::builder(dir)
         .worker_threads(1)
         .cache_size(memory.cache)

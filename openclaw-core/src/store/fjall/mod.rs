@@ -4,6 +4,7 @@ mod db;
 mod fault;
 mod place;
 mod rows;
+mod tail;
 mod writer;
 
 use std::{
@@ -48,9 +49,9 @@ const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
 /// * When a write or a sync fails, its commits answer [`StoreError::OutcomeUnknown`], and the
 ///   store is closed for good: also when the disk is full. Nothing is tried again. Opening it
 ///   again shows what was kept.
-/// * A journal that ends in the middle of a commit, as after power loss, is cut there. One that
-///   is damaged in another way is cut or refused with [`StoreError::Corrupt`]; no commit is
-///   ever there by half.
+/// * A journal whose last batch is not whole, as after power loss, is cut in front of it. One
+///   that is damaged elsewhere is cut there or refused with [`StoreError::Corrupt`]; no commit
+///   is ever there by half.
 /// * The store's time never goes back while it is open, nor behind the last commit when it is
 ///   opened again; an orderly close keeps also the time that only reads have seen.
 ///
