@@ -148,12 +148,12 @@ async fn play(store: &SharedStore, step: &Step, txns: &[Txn]) -> Vec<Seen> {
 }
 
 /// Plays the same on a store and on a model; `open` opens the store, the same one each time.
-pub(crate) fn compare(plan: &[Step], clock: &ManualClock, open: &dyn Fn() -> SharedStore) {
+pub(crate) fn compare(plan: &[Step], clock: &ManualClock, open: &(dyn Fn() -> SharedStore + Sync)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(play_both(plan, clock, open));
 }
 
-async fn play_both(plan: &[Step], clock: &ManualClock, open: &dyn Fn() -> SharedStore) {
+async fn play_both(plan: &[Step], clock: &ManualClock, open: &(dyn Fn() -> SharedStore + Sync)) {
     let model = MemoryStore::new(Arc::new(clock.clone()));
     let memory: SharedStore = Arc::new(model.clone());
     let mut opened = Some(open());

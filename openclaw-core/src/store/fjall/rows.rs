@@ -190,3 +190,94 @@ pub(super) fn page(
 fn expiry(old: Option<Found>) -> Timestamp {
     old.map_or(Timestamp::MAX, |(_, expires)| expires)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{store::fjall::db::Memory, traits::store::Version};
+
+    use super::*;
+
+    fn db(dir: &tempfile::TempDir) -> Db {
+        let memory = Memory { cache: 1 << 20, write_buffer: 1 << 20 };
+        let path = dir.path().join("rows");
+        Db::make(&path, &path, memory).unwrap();
+        Db::open(&path, &path, memory).unwrap().db
+    }
+
+    fn write<T>(db: &Db, earliest: u64, work: impl FnOnce(&mut Rows<'_>) -> T) -> T {
+        let mut rows = Rows::new(db, Timestamp::from_millis(earliest));
+        let done = work(&mut rows);
+        let mut batch = db.batch();
+        rows.write(&mut batch);
+        batch.commit().unwrap();
+        done
+    }
+
+    fn sizes(db: &Db) -> (usize, usize) {
+        (db.rows.len().unwrap(), db.expiry.len().unwrap())
+    }
+
+    fn put(rows: &mut Rows<'_>, n: u64, expires: u64) {
+        let (version, expires) = (Version::new(1), Timestamp::from_millis(expires));
+        let row = Row { version, expires, value: Bytes::new() };
+        rows.put(Key::system("t").number(n).build(), row).unwrap();
+    }
+
+    #[test]
+    fn a_sweep_takes_what_expired_bit_by_bit_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&dir);
+        write(&db, u64::MAX, |rows| (0..200).for_each(|n| put(rows, n, 10 + n)));
+        assert_eq!(sizes(&db), (200, 200));
+        let sweep = |earliest, now| {
+            let now = Timestamp::from_millis(now);
+            write(&db, earliest, |rows| rows.sweep(now).unwrap().as_millis())
+        };
+        assert_eq!(sweep(10, 9), 10);
+        assert_eq!(sizes(&db), (200, 200));
+        let mut earliest = sweep(10, 109);
+        assert_eq!(earliest, 10 + SWEEP as u64, "more is left to do");
+        assert_eq!(sizes(&db), (200 - SWEEP, 200 - SWEEP));
+        (0..4).for_each(|_| earliest = sweep(earliest, 109));
+        assert_eq!((sizes(&db), earliest), ((100, 100), 110));
+        (0..4).for_each(|_| earliest = sweep(earliest, 1000));
+        assert_eq!((sizes(&db), earliest), ((0, 0), u64::MAX));
+    }
+
+    #[test]
+    fn a_sweep_sees_what_its_own_batch_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&dir);
+        write(&db, u64::MAX, |rows| (0..3).for_each(|n| put(rows, n, 10)));
+        let now = Timestamp::from_millis(20);
+        let next = write(&db, 10, |rows| {
+            put(rows, 0, 30);
+            put(rows, 1, 10);
+            put(rows, 3, 20);
+            rows.sweep(now).unwrap().as_millis()
+        });
+        assert_eq!((sizes(&db), next), ((2, 2), 20), "what this batch wrote waits for the next");
+        assert_eq!(write(&db, next, |rows| rows.sweep(now).unwrap().as_millis()), 30);
+        assert_eq!(sizes(&db), (1, 1));
+    }
+
+    #[test]
+    fn the_index_follows_its_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&dir);
+        let never = Timestamp::MAX.as_millis();
+        for (expires, indexed) in [(10, 1), (20, 1), (20, 1), (never, 0), (never, 0), (30, 1)] {
+            write(&db, 0, |rows| put(rows, 1, expires));
+            assert_eq!(sizes(&db), (1, indexed));
+        }
+        write(&db, 0, |rows| {
+            put(rows, 1, 50);
+            put(rows, 1, 60);
+            rows.remove(&Key::system("t").number(1).build()).unwrap();
+            put(rows, 1, 70);
+        });
+        assert_eq!(sizes(&db), (1, 1));
+        write(&db, 0, |rows| rows.remove(&Key::system("t").number(1).build()).unwrap());
+        assert_eq!(sizes(&db), (0, 0));
+    }
+}
