@@ -193,9 +193,8 @@ fn expiry(old: Option<Found>) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use crate::{store::fjall::db::Memory, traits::store::Version};
-
     use super::*;
+    use crate::{store::fjall::db::Memory, traits::store::Version};
 
     fn db(dir: &tempfile::TempDir) -> Db {
         let memory = Memory { cache: 1 << 20, write_buffer: 1 << 20 };

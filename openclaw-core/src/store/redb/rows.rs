@@ -196,6 +196,7 @@ mod tests {
     use redb::{Database, ReadableDatabase, ReadableTableMetadata, backends::InMemoryBackend};
 
     use super::*;
+    use crate::traits::store::Version;
 
     fn write<T>(db: &Database, earliest: u64, work: impl FnOnce(Rows<'_>) -> T) -> T {
         let txn = db.begin_write().unwrap();
