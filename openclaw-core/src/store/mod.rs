@@ -1,7 +1,8 @@
 //! Storage: the [`StateStore`] trait and its engines.
 //!
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
-//! file, one process, durable at power loss.
+//! file, one process, durable at power loss. `FjallStore` (feature `fjall`) is the one for volume:
+//! a directory, one process.
 //!
 //! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
 //! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
@@ -11,6 +12,8 @@ mod copy;
 mod disk;
 #[cfg(any(feature = "redb", feature = "fjall", feature = "sqlite"))]
 mod embedded;
+#[cfg(feature = "fjall")]
+mod fjall;
 mod memory;
 mod metered;
 mod open;
@@ -20,6 +23,8 @@ mod redb;
 mod sealed;
 mod tenant;
 
+#[cfg(feature = "fjall")]
+pub use self::fjall::{FjallStore, FjallStoreBuilder};
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
 #[cfg(feature = "sealed")]

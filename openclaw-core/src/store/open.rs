@@ -51,6 +51,8 @@ impl Store {
     pub async fn open(place: &str, clock: Arc<dyn Clock>) -> Result<SharedStore, StoreError> {
         match scheme(place) {
             ("memory", _) => shared(Ok(MemoryStore::new(clock))),
+            #[cfg(feature = "fjall")]
+            ("fjall", path) => shared(super::FjallStore::open(path, clock)),
             #[cfg(feature = "redb")]
             ("redb", path) => shared(super::RedbStore::open(path, clock)),
             (engine, _) if ENGINES.contains(&engine) => Err(StoreError::Unsupported(format!(

@@ -1,8 +1,17 @@
 //! The engines of `StateStore`: the laws on each, and each on its own faults.
 
 mod conformance;
+#[cfg(feature = "fjall")]
+#[cfg(test)]
+mod fjall;
+#[cfg(any(feature = "redb", feature = "fjall"))]
+#[cfg(test)]
+mod model;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
 #[cfg(test)]
 mod wrappers;
+#[cfg(any(feature = "redb", feature = "fjall"))]
+#[cfg(test)]
+mod steps;

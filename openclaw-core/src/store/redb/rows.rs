@@ -11,7 +11,7 @@ use crate::{
     Timestamp,
     store::{
         apply::{Row, Table},
-        embedded::{Found, due, due_key, encode, head, live, range, row},
+        embedded::{Found, Meta, SWEEP, due, due_key, encode, head, live, range, row},
     },
     traits::store::{Entry, Key, Page, ScanQuery, StoreError},
 };
@@ -22,18 +22,6 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("openclaw.meta
 
 /// The layout this code reads and writes.
 const FORMAT: u64 = 1;
-
-/// Expired rows that a batch clears away beside its own work.
-const SWEEP: usize = 32;
-
-/// What outlives the process.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Meta {
-    /// The last version that was given out.
-    pub(super) version: u64,
-    /// The latest time that a commit answered.
-    pub(super) time: Timestamp,
-}
 
 /// The rows inside one write transaction.
 pub(super) struct Rows<'txn> {
@@ -208,7 +196,7 @@ mod tests {
     use redb::{Database, ReadableDatabase, ReadableTableMetadata, backends::InMemoryBackend};
 
     use super::*;
-    use crate::store::Version;
+    use crate::traits::store::Version;
 
     fn write<T>(db: &Database, earliest: u64, work: impl FnOnce(Rows<'_>) -> T) -> T {
         let txn = db.begin_write().unwrap();

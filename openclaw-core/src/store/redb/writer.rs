@@ -7,14 +7,14 @@ use redb::{Database, WriteTransaction};
 use super::{
     backend::Watch,
     fault::fault,
-    rows::{self, Meta, Rows},
+    rows::{self, Rows},
     source::{Opened, Source},
 };
 use crate::{
     Clock, Timestamp,
     store::{
         apply::apply,
-        embedded::{Engine, Failed, Outcome, View},
+        embedded::{Engine, Failed, Meta, Outcome, View},
     },
     traits::store::{Commit, StoreError, Txn, Version},
 };

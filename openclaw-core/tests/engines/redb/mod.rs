@@ -4,25 +4,21 @@ mod faults;
 mod files;
 mod model;
 
-use std::{
-    collections::BTreeSet,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use openclaw_core::{
     Clock, Timestamp,
     store::{
-        Applied, Commit, Guard, Key, Op, Prefix, RedbStore, ScanQuery, StateStore, StateStoreExt,
-        StoreError, Txn, TxnId, Version,
+        Commit, Guard, Key, Op, RedbStore, ScanQuery, StateStore, StateStoreExt, StoreError, Txn,
+        TxnId, Version,
     },
 };
 use openclaw_testkit::{
     disk::FaultDisk,
     env::{EPOCH, ManualClock, SeededRng},
 };
+
+use crate::steps::{Outcome, admit, applied, key, log, lost, number, poll, steps, together};
 
 /// A store on a disk and a clock that the test holds.
 struct Bench {
@@ -66,76 +62,6 @@ pub(crate) fn open_again(path: &std::path::Path, clock: &Arc<dyn Clock>) -> Redb
         }
     }
     panic!("{} stays locked", path.display());
-}
-
-fn key(n: u64) -> Key {
-    Key::system("t").number(n).build()
-}
-
-fn log() -> Prefix {
-    Key::system("log").prefix()
-}
-
-/// One step as the gateway takes it: a guard, a row, a line in the log.
-fn admit(n: u64) -> Txn {
-    Txn::new("admit")
-        .with_id(TxnId::new(n))
-        .guard(Guard::Absent(key(n)))
-        .op(Op::put(key(n), n.to_be_bytes().to_vec()))
-        .op(Op::append(log(), n.to_be_bytes().to_vec()))
-}
-
-fn applied(outcome: Outcome) -> Applied {
-    match outcome {
-        Ok(Commit::Applied(applied)) => applied,
-        other => panic!("not applied: {other:?}"),
-    }
-}
-
-fn lost(outcome: Outcome) -> usize {
-    match outcome {
-        Ok(Commit::Conflict(conflict)) => conflict.failed,
-        other => panic!("no conflict: {other:?}"),
-    }
-}
-
-/// Commits side by side; the answers in order.
-async fn together(store: &RedbStore, txns: impl Iterator<Item = Txn>) -> Vec<Outcome> {
-    let commit = |txn| {
-        let store = store.clone();
-        tokio::spawn(async move { store.commit(txn).await })
-    };
-    let tasks: Vec<_> = txns.map(commit).collect();
-    let mut outcomes = Vec::new();
-    for task in tasks {
-        outcomes.push(task.await.expect("a task"));
-    }
-    outcomes
-}
-
-type Outcome = Result<Commit, StoreError>;
-
-/// Asks a future once whether it is done.
-fn poll<T>(future: &mut Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Option<T> {
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => None,
-    }
-}
-
-fn number(value: &[u8]) -> u64 {
-    u64::from_be_bytes(value.try_into().expect("eight bytes"))
-}
-
-/// The steps that are in the store; none of them is half there.
-async fn steps(store: &RedbStore) -> BTreeSet<u64> {
-    let rows = store.scan_all(Key::system("t").prefix()).await.expect("a scan");
-    let lines = store.scan_all(log()).await.expect("a scan");
-    let rows: BTreeSet<u64> = rows.iter().map(|(_, row)| number(&row.value)).collect();
-    let logged: BTreeSet<u64> = lines.iter().map(|(_, row)| number(&row.value)).collect();
-    assert_eq!(lines.len(), logged.len(), "a line is there twice");
-    assert_eq!(rows, logged, "a step is half there");
-    rows
 }
 
 #[tokio::test]
