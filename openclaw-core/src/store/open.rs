@@ -47,15 +47,14 @@ impl Store {
     /// # Errors
     /// `Unsupported` for a scheme that names no engine, or one whose feature is off; else what
     /// the engine says. No error holds the secrets of an address.
-    #[cfg_attr(
-        all(),
-        expect(clippy::unused_async, reason = "only servers keep a caller waiting")
-    )]
+    #[cfg_attr(all(), expect(clippy::unused_async, reason = "only servers keep a caller waiting"))]
     pub async fn open(place: &str, clock: Arc<dyn Clock>) -> Result<SharedStore, StoreError> {
         match scheme(place) {
             ("memory", _) => shared(Ok(MemoryStore::new(clock))),
             #[cfg(feature = "redb")]
             ("redb", path) => shared(super::RedbStore::open(path, clock)),
+            #[cfg(feature = "sqlite")]
+            ("sqlite", path) => shared(super::SqliteStore::open(path, clock)),
             (engine, _) if ENGINES.contains(&engine) => Err(StoreError::Unsupported(format!(
                 "{engine}: its engine is not part of this program: build openclaw-core with its \
                  feature"

@@ -2,8 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -18,7 +17,7 @@ use crate::{
     Timestamp,
     store::{
         Disk,
-        embedded::{cannot_use, guarded, in_place},
+        embedded::{cannot_use, guarded, in_place, sync_directory},
     },
     traits::store::StoreError,
 };
@@ -100,19 +99,4 @@ fn prepare(db: &Database) -> Result<(Meta, Timestamp), StoreError> {
     rows::init(&txn)?;
     txn.commit().map_err(fault)?;
     Ok((Meta::default(), Timestamp::MAX))
-}
-
-/// Makes the name of a new file survive power loss, not only its bytes.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Not every system lets a directory be opened, and not every file system syncs one.
-    let Ok(directory) = File::open(parent.unwrap_or_else(|| Path::new("."))) else {
-        return Ok(());
-    };
-    match directory.sync_all() {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Err(e)
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,0 +1,3 @@
+//! `SqliteStore`: what the store contract says, for one process and for several.
+
+mod laws;
