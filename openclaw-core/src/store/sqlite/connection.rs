@@ -1,6 +1,8 @@
 //! Connections to one file: how each is set up, and how the file is made.
 
 use std::{
+    fs,
+    io::ErrorKind,
     path::{self, Path, PathBuf},
     thread,
     time::Duration,
@@ -23,6 +25,9 @@ use crate::{
 /// SQLite's own pauses grow to a tenth of a second: a process whose turn is short would not be
 /// found free by the others.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// The bytes of the smallest database. SQLite would take a shorter file for an empty one.
+const SMALLEST: u64 = 512;
 
 /// A commit syncs the log before it answers. The log is written back by the writer itself, which
 /// wants to know how that ended.
@@ -80,9 +85,12 @@ impl Source {
     fn prepare(&self, conn: &Connection) -> Result<Timestamp, StoreError> {
         let failed = |e| cannot_open(&self.path, e);
         if conn.is_readonly("main").map_err(failed)? {
-            return Err(cannot_use(&self.path, &std::io::ErrorKind::PermissionDenied.into()));
+            return Err(cannot_use(&self.path, &ErrorKind::PermissionDenied.into()));
         }
-        if let Found::Nothing = self.look(conn)? {
+        if fs::metadata(&self.path).is_ok_and(|file| (1..SMALLEST).contains(&file.len())) {
+            return Err(cannot_use(&self.path, &ErrorKind::InvalidData.into()));
+        }
+        if matches!(self.look(conn)?, Found::Nothing) {
             self.use_log(conn)?;
             conn.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
             // Another process may have made it meanwhile.

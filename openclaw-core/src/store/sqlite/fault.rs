@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// What an error of a running store means to its caller.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn fault(e: Error) -> StoreError {
     let Some(code) = e.sqlite_error() else {
         return StoreError::Corrupt(format!("a row is not what it should be: {e}"));
