@@ -34,10 +34,10 @@ async fn say_all(store: &SqliteStore) {
         match store.commit(admit(n)).await {
             Ok(Commit::Applied(_)) => child::say(&format!("acked {n}")),
             Err(StoreError::OutcomeUnknown(id)) if id == TxnId::new(n) => {
-                child::say(&format!("unknown {n}"))
+                child::say(&format!("unknown {n}"));
             }
             Err(StoreError::Closed(why)) if why.contains("state.db") => {
-                child::say(&format!("closed {n}"))
+                child::say(&format!("closed {n}"));
             }
             other => panic!("{other:?}"),
         }
