@@ -130,7 +130,7 @@ impl Source {
         let mut looks = looks(self.patience);
         let mode = loop {
             match set() {
-                Err(e) if is_busy(&e) && looks > 0 => thread::park_timeout(PAUSE),
+                Err(e) if is_busy(&e) && looks > 0 => pause(),
                 mode => break mode.map_err(|e| cannot_open(&self.path, e))?,
             }
             looks -= 1;
@@ -149,7 +149,7 @@ impl Source {
 pub(super) fn wait(conn: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
     let looks = looks(patience);
     conn.busy_handler(Some(move |looked: i32| {
-        thread::park_timeout(PAUSE);
+        pause();
         u128::try_from(looked).unwrap_or_default() < looks
     }))
 }
@@ -157,6 +157,11 @@ pub(super) fn wait(conn: &mut Connection, patience: Duration) -> rusqlite::Resul
 /// Shall closing the last connection leave the log where it is?
 pub(super) fn leave_log(conn: &Connection, leave: bool) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave).map(drop)
+}
+
+#[expect(clippy::disallowed_methods, reason = "SQLite asks on a thread that has to wait")]
+fn pause() {
+    thread::sleep(PAUSE);
 }
 
 fn looks(patience: Duration) -> u128 {

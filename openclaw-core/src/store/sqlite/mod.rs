@@ -108,6 +108,8 @@ pub struct SqliteStoreBuilder {
 impl SqliteStore {
     /// Opens the store in this file, and makes the file when there is none.
     ///
+    /// It blocks for as long as others hold the lock, and no longer than the lock timeout.
+    ///
     /// # Errors
     /// `Corrupt` when it is no store or one of a newer program, `Full` or `Unavailable` when it
     /// can't be used. Each names the path and what to do. What is refused is left as it was.

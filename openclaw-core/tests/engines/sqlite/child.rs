@@ -43,6 +43,13 @@ pub(super) fn ends(mut command: Command) -> Vec<String> {
     said.lines().map(str::to_owned).collect()
 }
 
+/// Runs a child that is killed on its way; what it had said, line by line.
+pub(super) fn dies(mut command: Command) -> Vec<String> {
+    let ended = command.stdin(Stdio::null()).output().expect("a child");
+    assert!(!ended.status.success(), "it came to its end");
+    String::from_utf8_lossy(&ended.stderr).lines().map(str::to_owned).collect()
+}
+
 /// A child that runs beside the test, and is killed when this is dropped.
 pub(super) struct Running {
     process: std::process::Child,

@@ -19,7 +19,7 @@ fn traced(test: &str, bench: &Bench, how: &[&str]) -> (Vec<String>, Vec<String>)
     (said, calls.lines().map(str::to_owned).collect())
 }
 
-fn has_strace() -> bool {
+pub(super) fn has_strace() -> bool {
     child::has(&["strace", "-f", "-qq", "-o", "/dev/null"], "strace")
 }
 

@@ -53,6 +53,26 @@ fn a_database_of_another_program_is_refused_and_left_alone() {
     assert_eq!(fs::read(bench.path()).unwrap(), before);
 }
 
+/// Puts a disk that can't be written on the folder, for the child alone.
+const READ_ONLY: &str = "mount -t tmpfs -o ro none \"$0\" && exec \"$@\"";
+
+#[test]
+fn a_disk_that_can_not_be_written_is_named() {
+    if let Some(path) = child::task() {
+        let StoreError::Unavailable(said) = refused(&path) else { panic!("it can't be written") };
+        return child::say(&said);
+    }
+    let bench = Bench::new();
+    let folder = bench.dir.path().to_str().expect("text");
+    let by = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", READ_ONLY, folder];
+    if !child::has(&by, "util-linux") {
+        return;
+    }
+    let test = "files::a_disk_that_can_not_be_written_is_named";
+    let said = child::ends(child::under(&by, test, &bench.path()));
+    assert!(said.iter().any(|line| line.contains("choose another directory")), "{said:?}");
+}
+
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let bench = Bench::new();

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{
     child::{self, Running},
+    faults::has_strace,
     *,
 };
 
@@ -84,4 +85,35 @@ async fn who_shares_the_file_with_a_killed_process_goes_on() {
         let (line, _) = rows.last().expect("a line");
         applied(store.commit(Txn::new("t").op(Op::delete(line.clone()))).await);
     }
+}
+
+#[tokio::test]
+async fn a_kill_at_any_write_or_sync_leaves_whole_commits() {
+    if let Some(path) = child::task() {
+        let store = open(&path);
+        for n in 0..100 {
+            applied(store.commit(admit(n)).await);
+            child::say(&format!("acked {n}"));
+        }
+        return;
+    }
+    if !has_strace() {
+        return;
+    }
+    let mut acknowledged = 0;
+    for nth in 1..=36 {
+        let bench = Bench::new();
+        let kill = format!("inject=pwrite64,fsync,fdatasync:signal=SIGKILL:when={nth}");
+        let by = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &kill];
+        let test = "kills::a_kill_at_any_write_or_sync_leaves_whole_commits";
+        let said = child::dies(child::under(&by, test, &bench.path()));
+        let acked: BTreeSet<u64> = child::numbers(&said, "acked").collect();
+        let store = open(&bench.path());
+        let there = steps(&store).await;
+        assert!(there.is_superset(&acked), "call {nth}: an acknowledged step is lost");
+        assert!(there.len() <= acked.len() + 1, "call {nth}: {there:?}, acknowledged {acked:?}");
+        applied(store.commit(admit(1000)).await);
+        acknowledged += acked.len();
+    }
+    assert!(acknowledged > 0, "each was killed before its first commit");
 }
