@@ -2,7 +2,8 @@
 //!
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
 //! file, one process, durable at power loss. `FjallStore` (feature `fjall`) is the one for volume:
-//! a directory, one process.
+//! a directory, one process. `SqliteStore` (feature `sqlite`) is one file for several processes of
+//! a box.
 //!
 //! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
 //! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
@@ -11,6 +12,10 @@ mod apply;
 mod copy;
 mod disk;
 #[cfg(any(feature = "redb", feature = "fjall", feature = "sqlite"))]
+#[cfg_attr(
+    not(feature = "redb"),
+    allow(dead_code, unused_imports, reason = "what engines share, not every one needs")
+)]
 mod embedded;
 #[cfg(feature = "fjall")]
 mod fjall;
@@ -21,6 +26,8 @@ mod open;
 mod redb;
 #[cfg(feature = "sealed")]
 mod sealed;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod tenant;
 
 #[cfg(feature = "fjall")]
@@ -29,6 +36,8 @@ pub use self::fjall::{FjallStore, FjallStoreBuilder};
 pub use self::redb::{RedbStore, RedbStoreBuilder};
 #[cfg(feature = "sealed")]
 pub use self::sealed::{Keys, Resealed, SealKey, SealedStore};
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::{
     copy::{CopyError, CopyReport, Difference, Mismatch, StoreCopy},
     disk::Disk,

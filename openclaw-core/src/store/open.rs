@@ -55,6 +55,8 @@ impl Store {
             ("fjall", path) => shared(super::FjallStore::open(path, clock)),
             #[cfg(feature = "redb")]
             ("redb", path) => shared(super::RedbStore::open(path, clock)),
+            #[cfg(feature = "sqlite")]
+            ("sqlite", path) => shared(super::SqliteStore::open(path, clock)),
             (engine, _) if ENGINES.contains(&engine) => Err(StoreError::Unsupported(format!(
                 "{engine}: its engine is not part of this program: build openclaw-core with its \
                  feature"

@@ -15,3 +15,6 @@ mod wrappers;
 #[cfg(any(feature = "redb", feature = "fjall"))]
 #[cfg(test)]
 mod steps;
+#[cfg(feature = "sqlite")]
+#[cfg(test)]
+mod sqlite;

@@ -43,11 +43,21 @@ impl<D> View<D> {
         now: Timestamp,
         snapshot: impl FnOnce(&D) -> Result<R, StoreError>,
     ) -> Result<(R, Timestamp), StoreError> {
+        self.read_from(now, |db| Ok((snapshot(db)?, Timestamp::default())))
+    }
+
+    /// A snapshot that may know a later time than this process: others write too.
+    pub(in crate::store) fn read_from<R>(
+        &self,
+        now: Timestamp,
+        snapshot: impl FnOnce(&D) -> Result<(R, Timestamp), StoreError>,
+    ) -> Result<(R, Timestamp), StoreError> {
         let mut state = self.lock();
         if !state.writing {
             state.time = state.time.max(now);
         }
-        let snapshot = snapshot(state.engine.db()?)?;
+        let (snapshot, known) = snapshot(state.engine.db()?)?;
+        state.time = state.time.max(known);
         Ok((snapshot, state.time))
     }
 
