@@ -4,3 +4,6 @@ mod conformance;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
+#[cfg(feature = "redis")]
+#[cfg(test)]
+mod redis;

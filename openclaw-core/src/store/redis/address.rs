@@ -67,7 +67,10 @@ mod tests {
             ("redis://geheim@[::1]:1/0", "redis://[::1]:1/0"),
         ] {
             let address = Address::read(url).unwrap();
-            assert_eq!((format!("{address}"), format!("{address:?}")), (shown.into(), shown.into()));
+            assert_eq!(
+                (format!("{address}"), format!("{address:?}")),
+                (shown.into(), shown.into())
+            );
         }
     }
 

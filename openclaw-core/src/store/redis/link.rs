@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{
-    AsyncConnectionConfig, Cmd, RedisError, Value, aio::MultiplexedConnection, cmd,
-};
+use redis::{AsyncConnectionConfig, Cmd, RedisError, Value, aio::MultiplexedConnection, cmd};
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 
 use super::{
@@ -95,12 +93,7 @@ impl Link {
 }
 
 impl Way {
-    pub(super) fn new(
-        at: Address,
-        keys: Keys,
-        durability: Durability,
-        timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(at: Address, keys: Keys, durability: Durability, timeout: Duration) -> Self {
         let (link, making) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { at, keys, durability, timeout, link, making, attempts: AtomicU64::new(0) }
     }
