@@ -3,6 +3,7 @@ local version = tonumber(kept[2])
 local fatal, full, wrote, scheduled = nil, false, false, 0
 
 -- A key that is of another kind fails here, not half way.
+redis.call('HLEN', rows)
 redis.call('ZCARD', index)
 redis.call('ZCARD', due)
 

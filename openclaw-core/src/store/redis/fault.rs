@@ -25,7 +25,7 @@ impl Fault {
 }
 
 /// The words by which a server refuses a script before its first write, and what to do.
-const REFUSALS: [(&str, &str); 15] = [
+const REFUSALS: [(&str, &str); 17] = [
     ("READONLY", "it is a read-only replica: name the primary"),
     ("LOADING", "it is loading its data: try again"),
     ("BUSY", "another script keeps it busy: try again"),
@@ -37,11 +37,16 @@ const REFUSALS: [(&str, &str); 15] = [
     ("ASK", "the slot is on its way to another node: try again"),
     ("TRYAGAIN", "the slot is on its way to another node: try again"),
     ("NOAUTH", "it wants a password: put it into the address"),
-    ("NOPERM", "the user may not do all that a store needs: give it @read, @write and @scripting"),
+    ("NOPERM", RIGHTS),
+    ("can't run this command", RIGHTS),
+    ("can't access", RIGHTS),
     ("NOSCRIPT", "its scripts were flushed in between: try again"),
     ("UNKILLABLE", "another script keeps it busy: try again"),
     ("killed by user", "the script was killed before it wrote: try again"),
 ];
+
+const RIGHTS: &str = "the user may not do all that a store needs: give it the store's keys, \
+                      @read, @write, @scripting and time";
 
 /// What an error of the crate means for a script that was sent to this server.
 pub(super) fn fault(at: &Address, e: &RedisError) -> Fault {

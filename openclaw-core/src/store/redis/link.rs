@@ -225,11 +225,12 @@ impl Way {
         }
         for (name, wanted) in WANTED {
             let answer = link.ask(cmd("CONFIG").arg("GET").arg(name)).await;
-            let found = match answer.and_then(|v| Ok(redis::from_redis_value(v)?)) {
-                Ok(found) => found,
-                Err(e) if e.code().is_none() => return Err(lost(&self.at, &e)),
-                Err(_) => HashMap::<String, String>::new(),
-            };
+            let found: HashMap<String, String> =
+                match answer.and_then(|v| Ok(redis::from_redis_value(v)?)) {
+                    Ok(found) => found,
+                    Err(e) if matches!(e.code(), Some("NOPERM" | "ERR")) => HashMap::new(),
+                    Err(e) => return Err(fault(&self.at, &e).read()),
+                };
             let found = found.get(name).map(String::as_str);
             if found != Some(wanted) {
                 return Err(self.not_durable(name, wanted, found));

@@ -19,6 +19,7 @@ end
 redis.call('TIME')
 redis.call('HGET', rows, '')
 redis.call('HMGET', rows, '')
+redis.call('HLEN', rows)
 redis.call('ZCARD', index)
 redis.call('ZRANGEBYLEX', index, '-', '+', 'LIMIT', 0, 1)
 redis.call('ZREVRANGEBYLEX', index, '+', '-', 'LIMIT', 0, 1)

@@ -148,7 +148,7 @@ async fn what_is_not_ours_is_left_alone() {
         ("HSET {P}:rows a b", "rows"),
     ] {
         let prefix = fresh_prefix();
-        tell(&url, &words.replace('P', &prefix)).await;
+        tell(&url, &words.replace("{P}", &format!("{{{prefix}}}"))).await;
         let why = refused_by(RedisStore::builder().prefix(prefix.clone()), &url).await;
         assert!(matches!(why, StoreError::Corrupt(_)), "{name}: {why:?}");
     }
