@@ -195,6 +195,9 @@ impl Way {
         let opening = Call::new(&OPEN, &self.keys).command(true);
         link.ask(&opening).await.map_err(|e| fault(&self.at, &e).read())?;
         let client = link.ask(cmd("CLIENT").arg("INFO")).await.ok().and_then(client);
+        if client.is_none() && self.durability == Durability::Checked {
+            return Err(self.no_name());
+        }
         Ok((link, client))
     }
 
@@ -237,6 +240,14 @@ impl Way {
             }
         }
         Ok(())
+    }
+
+    fn no_name(&self) -> StoreError {
+        StoreError::Unsupported(format!(
+            "a lost commit at {}: CLIENT INFO has no answer: allow it to this user, on a server of \
+             version 6.2 or later",
+            self.at
+        ))
     }
 
     fn not_durable(&self, name: &str, wanted: &str, found: Option<&str>) -> StoreError {

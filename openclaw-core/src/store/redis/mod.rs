@@ -30,8 +30,9 @@ use crate::{
     },
 };
 
-/// Transactions and bytes that one script takes: it keeps the server from all others.
+/// What one script takes, for it keeps the server from all others.
 const BATCH: usize = 64;
+const BATCH_OPS: usize = 512;
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Bytes of a page behind which it ends early.
@@ -266,10 +267,11 @@ impl Inner {
 
 /// How many of these one script takes, at least one.
 fn fitting(txns: &[Txn]) -> usize {
-    let mut bytes = 0;
+    let (mut ops, mut bytes) = (0, 0);
     let fits = |txn: &&Txn| {
+        ops += txn.ops.len();
         bytes += txn.ops.iter().map(value_bytes).sum::<usize>();
-        bytes <= BATCH_BYTES
+        ops <= BATCH_OPS && bytes <= BATCH_BYTES
     };
     txns.iter().take(BATCH).take_while(fits).count().max(1)
 }

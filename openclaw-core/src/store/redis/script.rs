@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use bytes::Bytes;
 use redis::{Cmd, Script, Value};
 
-use super::fault::full;
+use super::{address::Address, fault::full};
 use crate::{
     Timestamp,
     traits::store::{
@@ -69,6 +69,10 @@ impl Call {
         self.text(&clock.map(number).unwrap_or_default()).text(&number(seen))
     }
 
+    fn fixed(self, text: &'static str) -> Self {
+        self.bytes(Bytes::from_static(text.as_bytes()))
+    }
+
     fn text(self, text: &str) -> Self {
         self.bytes(Bytes::copy_from_slice(text.as_bytes()))
     }
@@ -122,7 +126,7 @@ impl Call {
         };
         let backwards = if query.reverse { "1" } else { "" };
         let limit = query.limit.get().min(1 << 31);
-        let call = self.bytes(low).bytes(high).text(backwards).number(limit);
+        let call = self.bytes(low).bytes(high).fixed(backwards).number(limit);
         call.number(most_bytes).number(most_expired)
     }
 
@@ -146,7 +150,7 @@ impl Call {
             Guard::VersionIs(_, version) => ("v", eight(version.get())),
             Guard::Exists(_) => ("e", Bytes::new()),
         };
-        self.text(kind).key(guard.key()).bytes(wanted)
+        self.fixed(kind).key(guard.key()).bytes(wanted)
     }
 
     fn op(self, op: &Op) -> Self {
@@ -167,7 +171,7 @@ impl Call {
         };
         let (low, high) =
             bound.map_or_else(|| (none(), none()), |b| (signed(*b.start()), signed(*b.end())));
-        let call = self.text(kind).bytes(Bytes::copy_from_slice(key)).bytes(value);
+        let call = self.fixed(kind).bytes(Bytes::copy_from_slice(key)).bytes(value);
         call.bytes(ttl).bytes(low).bytes(high)
     }
 }
@@ -193,7 +197,7 @@ impl Answer {
     pub(super) fn read(value: Value) -> Result<Self, StoreError> {
         let Value::Array(values) = value else { return Err(strange()) };
         let mut values = values.into_iter();
-        let as_of = Timestamp::from_millis(int(values.next())?);
+        let as_of = Timestamp::from_millis(int(values.next().as_ref())?);
         Ok(Self { as_of, values })
     }
 
@@ -206,7 +210,7 @@ impl Answer {
     pub(super) fn page(mut self) -> Result<Option<Page>, StoreError> {
         let more = match self.values.next() {
             Some(Value::Int(-1)) => return Ok(None),
-            more => int(more)? != 0,
+            more => int(more.as_ref())? != 0,
         };
         let mut rows = Vec::with_capacity(self.values.len() / 2);
         while let Some(key) = self.values.next() {
@@ -220,13 +224,13 @@ impl Answer {
 
     /// A number.
     pub(super) fn count(mut self) -> Result<u64, StoreError> {
-        int(self.values.next())
+        int(self.values.next().as_ref())
     }
 
     /// The outcomes of transactions, in order.
     pub(super) fn outcomes(
         self,
-        at: &super::address::Address,
+        at: &Address,
     ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
         let as_of = self.as_of;
         self.values.map(|value| outcome(at, as_of, value)).collect()
@@ -235,20 +239,16 @@ impl Answer {
 
 type Outcome = Result<Commit, StoreError>;
 
-fn outcome(
-    at: &super::address::Address,
-    as_of: Timestamp,
-    value: Value,
-) -> Result<Outcome, StoreError> {
+fn outcome(at: &Address, as_of: Timestamp, value: Value) -> Result<Outcome, StoreError> {
     let Value::Array(values) = value else { return Err(strange()) };
     let mut values = values.into_iter();
-    Ok(match int(values.next())? {
+    Ok(match int(values.next().as_ref())? {
         0 => {
-            let failed = usize::try_from(int(values.next())?).unwrap_or(usize::MAX);
+            let failed = usize::try_from(int(values.next().as_ref())?).unwrap_or(usize::MAX);
             Ok(Commit::Conflict(Conflict::new(failed, row(values.next().unwrap_or_default())?)))
         }
         1 => {
-            let version = Version::new(int(values.next())?);
+            let version = Version::new(int(values.next().as_ref())?);
             let sums = values.map(sum).collect::<Result<_, _>>()?;
             Ok(Commit::Applied(Applied::new(version, as_of, sums)))
         }
@@ -279,9 +279,9 @@ fn sum(value: Value) -> Result<i64, StoreError> {
     }
 }
 
-fn int(value: Option<Value>) -> Result<u64, StoreError> {
+fn int(value: Option<&Value>) -> Result<u64, StoreError> {
     match value {
-        Some(Value::Int(n)) => u64::try_from(n).map_err(|_| strange()),
+        Some(Value::Int(n)) if *n >= 0 => Ok(n.unsigned_abs()),
         _ => Err(strange()),
     }
 }

@@ -1,4 +1,4 @@
-//! A server without memory left.
+//! A server that can't write now: no memory, too few replicas, another script.
 
 use super::*;
 
@@ -74,4 +74,52 @@ async fn expired_rows_make_room_when_it_is_full() {
         drop(store.commit(put.clone()).await);
     }
     applied(store.commit(put).await);
+}
+
+#[tokio::test]
+async fn without_enough_replicas_commits_are_refused_whole() {
+    let Some(server) = Redis::builder().start_or_skip().await.unwrap() else { return };
+    let store = RedisStore::open(&server.url()).await.unwrap();
+    applied(store.commit(admit(1)).await);
+    tell(&server.url(), "CONFIG SET min-replicas-to-write 1").await;
+    let delete = Txn::new("t").op(Op::delete(key(1)));
+    for txn in [admit(2), delete] {
+        let Err(StoreError::Unavailable(why)) = store.commit(txn).await else { panic!() };
+        assert!(why.contains("too few replicas"), "{why}");
+    }
+    let batch = store.commit_many(vec![admit(1), admit(2)]).await;
+    assert!(batch.iter().all(|o| matches!(o, Err(StoreError::Unavailable(_)))), "{batch:?}");
+    assert_eq!(steps(&store).await, BTreeSet::from([1]));
+    tell(&server.url(), "CONFIG SET min-replicas-to-write 0").await;
+    assert_eq!(applied(store.commit(admit(2)).await).version.get(), 2);
+}
+
+#[tokio::test]
+async fn behind_a_script_without_end_commits_are_refused_whole() {
+    let Some(server) = Redis::builder().start_or_skip().await.unwrap() else { return };
+    let store = RedisStore::open(&server.url()).await.unwrap();
+    let (url, mut killer) = (server.url(), raw(&server.url()).await);
+    tell(&url, "CONFIG SET lua-time-limit 20").await;
+    let mut endless = raw(&url).await;
+    endless.set_response_timeout(Duration::from_secs(60));
+    let endless = tokio::spawn(async move {
+        cmd("EVAL").arg("while true do end").arg(0).exec_async(&mut endless).await
+    });
+    let mut n = 0;
+    loop {
+        n += 1;
+        match store.commit(admit(n)).await {
+            Ok(outcome) => drop(applied(Ok(outcome))),
+            Err(StoreError::Unavailable(why)) => {
+                assert!(why.contains("busy"), "{why}");
+                break;
+            }
+            Err(e) => panic!("{e:?}"),
+        }
+    }
+    assert!(matches!(store.get(&key(1)).await, Err(StoreError::Unavailable(_))));
+    cmd("SCRIPT").arg("KILL").exec_async(&mut killer).await.unwrap();
+    endless.await.unwrap().expect_err("it was killed");
+    assert_eq!(steps(&store).await, (1..n).collect());
+    applied(store.commit(admit(n)).await);
 }

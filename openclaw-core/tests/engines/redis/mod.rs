@@ -70,7 +70,9 @@ async fn raw(url: &str) -> MultiplexedConnection {
 async fn tell(url: &str, words: &str) {
     let mut words = words.split(' ');
     let mut command = cmd(words.next().expect("a word"));
-    words.for_each(|word| drop(command.arg(word)));
+    for word in words {
+        command.arg(word);
+    }
     command.exec_async(&mut raw(url).await).await.expect("an answer");
 }
 
@@ -136,7 +138,9 @@ async fn until_served(store: &RedisStore, txn: &Txn) -> Commit {
 
 #[tokio::test]
 async fn flushed_scripts_are_sent_again() {
-    let Some(url) = url() else { return };
+    // Of its own: other tests count what is sent.
+    let Some(server) = Redis::builder().start_or_skip().await.unwrap() else { return };
+    let url = server.url();
     let store = on(&url).await;
     for n in 0..5 {
         tell(&url, "SCRIPT FLUSH").await;
