@@ -128,7 +128,14 @@ async fn a_commit_that_was_held_up_never_comes_through_behind_its_reading() {
         line.proxy.all().only(way).partition();
         let outcome = line.store.commit(admit(n)).await;
         assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
+        // Only the connection that is made now is not held.
+        line.proxy.next().heal();
+        let there = line.store.get(&key(n)).await.unwrap().is_some();
         line.proxy.heal();
+        for _ in 0..50 {
+            let later = line.direct.get(&key(n)).await.unwrap().is_some();
+            assert_eq!(later, there, "{n}: it came through later");
+        }
         line.settle(n, outcome).await;
     }
     assert_eq!(steps(&line.direct).await.len(), 6);
