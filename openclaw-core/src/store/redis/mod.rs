@@ -65,11 +65,14 @@ const USUAL: StoreCapabilities = StoreCapabilities::new(true);
 /// * The server is version 6.2 or later, or one that runs its scripts. In a cluster all keys of
 ///   a store are in one slot: name the node that has it. `rediss:` is not offered.
 ///
-/// ```no_run
+/// ```
 /// use openclaw_core::store::{Commit, Key, Op, RedisStore, StateStore, StateStoreExt, Txn};
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), openclaw_core::store::StoreError> {
-/// let store = RedisStore::open("redis://127.0.0.1:6379/0").await?;
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = openclaw_testkit::servers::Redis::builder().start_or_skip().await?;
+/// # let Some(server) = server else { return Ok(()) };
+/// # let url = server.url();
+/// let store = RedisStore::open(&url).await?; // redis://127.0.0.1:6379/0
 /// let key = Key::system("doc").text("greeting").build();
 /// let put = Txn::new("docs").op(Op::put(key.clone(), "hello"));
 /// assert!(matches!(store.commit(put).await?, Commit::Applied(_)));
