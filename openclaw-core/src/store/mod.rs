@@ -3,7 +3,7 @@
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
 //! file, one process, durable at power loss. `FjallStore` (feature `fjall`) is the one for volume:
 //! a directory, one process. `SqliteStore` (feature `sqlite`) is one file for several processes of
-//! a box.
+//! a box; `RedisStore` (feature `redis`) is for several boxes that have a Redis.
 //!
 //! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
 //! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
@@ -24,6 +24,8 @@ mod metered;
 mod open;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sealed")]
 mod sealed;
 #[cfg(feature = "sqlite")]
@@ -34,6 +36,8 @@ mod tenant;
 pub use self::fjall::{FjallStore, FjallStoreBuilder};
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "sealed")]
 pub use self::sealed::{Keys, Resealed, SealKey, SealedStore};
 #[cfg(feature = "sqlite")]

@@ -47,7 +47,10 @@ impl Store {
     /// # Errors
     /// `Unsupported` for a scheme that names no engine, or one whose feature is off; else what
     /// the engine says. No error holds the secrets of an address.
-    #[cfg_attr(all(), expect(clippy::unused_async, reason = "only servers keep a caller waiting"))]
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redis")),
+        expect(clippy::unused_async, reason = "only servers keep a caller waiting")
+    )]
     pub async fn open(place: &str, clock: Arc<dyn Clock>) -> Result<SharedStore, StoreError> {
         match scheme(place) {
             ("memory", _) => shared(Ok(MemoryStore::new(clock))),
@@ -55,6 +58,8 @@ impl Store {
             ("fjall", path) => shared(super::FjallStore::open(path, clock)),
             #[cfg(feature = "redb")]
             ("redb", path) => shared(super::RedbStore::open(path, clock)),
+            #[cfg(feature = "redis")]
+            ("redis" | "rediss", _) => shared(super::RedisStore::open(place).await),
             #[cfg(feature = "sqlite")]
             ("sqlite", path) => shared(super::SqliteStore::open(path, clock)),
             (engine, _) if ENGINES.contains(&engine) => Err(StoreError::Unsupported(format!(

@@ -18,3 +18,6 @@ mod steps;
 #[cfg(feature = "sqlite")]
 #[cfg(test)]
 mod sqlite;
+#[cfg(feature = "redis")]
+#[cfg(test)]
+mod redis;

@@ -1,0 +1,2 @@
+-- Clears expired rows away; tells how many.
+return { now, sweep(tonumber(arg())) }
