@@ -1,7 +1,8 @@
 //! Storage: the [`StateStore`] trait and its engines.
 //!
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
-//! file, one process, durable at power loss.
+//! file, one process, durable at power loss. `PostgresStore` (feature `postgres`) is for several
+//! boxes.
 
 mod apply;
 mod disk;
@@ -9,9 +10,13 @@ mod disk;
 mod embedded;
 mod memory;
 mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redb")]
 mod redb;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
 pub use self::{disk::Disk, memory::MemoryStore, open::Store};

@@ -48,7 +48,7 @@ impl Store {
     /// `Unsupported` for a scheme that names no engine, or one whose feature is off; else what
     /// the engine says. No error holds the secrets of an address.
     #[cfg_attr(
-        all(),
+        not(feature = "postgres"),
         expect(clippy::unused_async, reason = "only servers keep a caller waiting")
     )]
     pub async fn open(place: &str, clock: Arc<dyn Clock>) -> Result<SharedStore, StoreError> {
@@ -56,6 +56,8 @@ impl Store {
             ("memory", _) => shared(Ok(MemoryStore::new(clock))),
             #[cfg(feature = "redb")]
             ("redb", path) => shared(super::RedbStore::open(path, clock)),
+            #[cfg(feature = "postgres")]
+            ("postgres" | "postgresql", _) => shared(super::PostgresStore::open(place).await),
             (engine, _) if ENGINES.contains(&engine) => Err(StoreError::Unsupported(format!(
                 "{engine}: its engine is not part of this program: build openclaw-core with its \
                  feature"
