@@ -16,11 +16,12 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Sets what the server has of these, and nothing else.
 ///
-/// All our statements go by an index: plans without one are not even tried.
+/// All our statements go by an index: plans without one are not even tried, and none of them is
+/// worth compiling, whatever cost that makes up.
 const SET_UP: &str = "SELECT set_config(s.name, v.value, false) FROM pg_settings s JOIN (VALUES \
      ('statement_timeout', $1::text), ('idle_in_transaction_session_timeout', $2::text), \
      ('default_transaction_isolation', 'read committed'), ('enable_seqscan', 'off'), \
-     ('enable_bitmapscan', 'off')) v(name, value) ON v.name = s.name";
+     ('enable_bitmapscan', 'off'), ('jit', 'off')) v(name, value) ON v.name = s.name";
 
 /// A connection. Dropped in the middle of something, it is cut.
 pub(super) struct Link {
