@@ -45,6 +45,7 @@ use crate::traits::store::{
 /// * Time is the server's, and never behind the last commit or the last answer of this store.
 ///   An expired row stays expired for all stores of a schema, as long as the server's clock is
 ///   not set back; this store's own reads keep that promise even then.
+/// * A pooler between must keep sessions apart: settings and statements belong to one.
 /// * There is no TLS: an address that asks for it is `Unsupported`.
 ///
 /// ```

