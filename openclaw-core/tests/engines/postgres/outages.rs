@@ -12,6 +12,19 @@ struct Storm {
     refused: BTreeSet<u64>,
 }
 
+impl Storm {
+    /// Compares what was told with what is there.
+    fn judge(&self, steps: &BTreeSet<u64>) {
+        let there: BTreeSet<u64> = steps.range(..1_000_000).copied().collect();
+        assert!(there.is_superset(&self.acknowledged), "an acknowledged step is lost");
+        assert!(there.is_disjoint(&self.refused), "a refused step is there");
+        let open: BTreeSet<u64> = there.difference(&self.acknowledged).copied().collect();
+        assert!(open.is_subset(&self.unknown));
+        assert!(self.acknowledged.len() > 300, "the storm was none");
+        assert!(!self.refused.is_empty() || !self.unknown.is_empty(), "nobody noticed");
+    }
+}
+
 /// Commits from many callers until it is over, whatever they are told.
 async fn storm(store: &PostgresStore, over: &Arc<AtomicBool>, sent: &Arc<AtomicU64>) -> Storm {
     let callers = (0..32).map(|_| {
@@ -48,6 +61,23 @@ enum Blow {
     Freeze,
 }
 
+impl Blow {
+    /// Strikes the server, and lets it come back.
+    async fn strike(self, server: &mut Postgres, limit: Duration) {
+        match self {
+            Self::Kill => server.kill().await.unwrap(),
+            Self::Immediate => server.stop_immediate().await.unwrap(),
+            Self::Freeze => {
+                server.pause();
+                tokio::time::sleep(limit + limit / 2).await;
+                server.resume();
+                return;
+            }
+        }
+        server.restart().await.unwrap();
+    }
+}
+
 async fn survives(blow: Blow) {
     let Some(mut server) = Postgres::builder().start_or_skip().await.unwrap() else { return };
     let limit = Duration::from_secs(2);
@@ -65,17 +95,7 @@ async fn survives(blow: Blow) {
     };
     for round in 1..=3 {
         reach(round * 300).await;
-        match blow {
-            Blow::Kill => server.kill().await.unwrap(),
-            Blow::Immediate => server.stop_immediate().await.unwrap(),
-            Blow::Freeze => server.pause(),
-        }
-        if let Blow::Freeze = blow {
-            tokio::time::sleep(limit + limit / 2).await;
-            server.resume();
-        } else {
-            server.restart().await.unwrap();
-        }
+        blow.strike(&mut server, limit).await;
         while store.commit(admit(1_000_000 + round)).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -83,14 +103,7 @@ async fn survives(blow: Blow) {
         reach(refused + 100).await;
     }
     over.store(true, Ordering::SeqCst);
-    let storm = storming.await.expect("the storm");
-    let there: BTreeSet<u64> = steps(&store).await.range(..1_000_000).copied().collect();
-    assert!(there.is_superset(&storm.acknowledged), "an acknowledged step is lost");
-    assert!(there.is_disjoint(&storm.refused), "a refused step is there");
-    let open = there.difference(&storm.acknowledged).copied().collect::<BTreeSet<_>>();
-    assert!(open.is_subset(&storm.unknown));
-    assert!(storm.acknowledged.len() > 300, "the storm was none");
-    assert!(!storm.refused.is_empty() || !storm.unknown.is_empty(), "nobody noticed");
+    storming.await.expect("the storm").judge(&steps(&store).await);
     server.stop().await.unwrap();
 }
 

@@ -1,4 +1,5 @@
 //! How fast it is, printed on demand: `--ignored --nocapture`.
+#![allow(clippy::print_stdout, reason = "a measurement is printed")]
 
 use tokio::time::Instant;
 
