@@ -3,7 +3,8 @@
 //! [`MemoryStore`] is always here. `RedbStore` (feature `redb`) is the embedded default: one
 //! file, one process, durable at power loss. `FjallStore` (feature `fjall`) is the one for volume:
 //! a directory, one process. `SqliteStore` (feature `sqlite`) is one file for several processes of
-//! a box; `RedisStore` (feature `redis`) is for several boxes that have a Redis.
+//! a box; `PostgresStore` (feature `postgres`) and `RedisStore` (feature `redis`) are for several
+//! boxes.
 //!
 //! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
 //! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
@@ -22,6 +23,8 @@ mod fjall;
 mod memory;
 mod metered;
 mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redb")]
 mod redb;
 #[cfg(feature = "redis")]
@@ -34,6 +37,8 @@ mod tenant;
 
 #[cfg(feature = "fjall")]
 pub use self::fjall::{FjallStore, FjallStoreBuilder};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redb")]
 pub use self::redb::{RedbStore, RedbStoreBuilder};
 #[cfg(feature = "redis")]

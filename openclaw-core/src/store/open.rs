@@ -58,6 +58,8 @@ impl Store {
             ("fjall", path) => shared(super::FjallStore::open(path, clock)),
             #[cfg(feature = "redb")]
             ("redb", path) => shared(super::RedbStore::open(path, clock)),
+            #[cfg(feature = "postgres")]
+            ("postgres" | "postgresql", _) => shared(super::PostgresStore::open(place).await),
             #[cfg(feature = "redis")]
             ("redis" | "rediss", _) => shared(super::RedisStore::open(place).await),
             #[cfg(feature = "sqlite")]

@@ -7,6 +7,9 @@ mod fjall;
 #[cfg(any(feature = "redb", feature = "fjall"))]
 #[cfg(test)]
 mod model;
+#[cfg(feature = "postgres")]
+#[cfg(test)]
+mod postgres;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
