@@ -13,14 +13,14 @@ mod postgres;
 #[cfg(feature = "redb")]
 #[cfg(test)]
 mod redb;
-#[cfg(test)]
-mod wrappers;
-#[cfg(any(feature = "redb", feature = "fjall"))]
-#[cfg(test)]
-mod steps;
-#[cfg(feature = "sqlite")]
-#[cfg(test)]
-mod sqlite;
 #[cfg(feature = "redis")]
 #[cfg(test)]
 mod redis;
+#[cfg(feature = "sqlite")]
+#[cfg(test)]
+mod sqlite;
+#[cfg(any(feature = "redb", feature = "fjall"))]
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod wrappers;

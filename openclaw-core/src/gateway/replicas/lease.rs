@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::lock;
 use crate::store::{
     Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
-    StoreError, Txn,
+    StoreError, Txn, Version,
 };
 
 /// Until when nobody else may own what is ours, by our own clock.
@@ -78,6 +78,11 @@ impl StateStore for LeasedStore {
             return outcomes;
         }
         ids.into_iter().map(|id| Err(StoreError::OutcomeUnknown(id))).collect()
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.lease.check()?;
+        self.inner.raise(least).await
     }
 }
 

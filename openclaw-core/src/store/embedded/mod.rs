@@ -1,6 +1,5 @@
 //! What embedded engines share: the queue, the one thread that writes, time, rows, words.
 
-mod directory;
 mod fault;
 #[cfg(any(feature = "redb", feature = "fjall"))]
 mod kept;
@@ -13,7 +12,6 @@ mod view;
 #[cfg(any(feature = "redb", feature = "fjall"))]
 pub(super) use self::kept::{Meta, SWEEP, sync_directory};
 pub(super) use self::{
-    directory::sync_directory,
     fault::{cannot_use, guarded, in_place, is_full},
     row::{Found, due, due_key, encode, head, live, range, row},
     thread::{Batches, Engine, Failed, Outcome, Writing},

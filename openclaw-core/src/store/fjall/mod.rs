@@ -27,7 +27,7 @@ use crate::{
     Clock, Timestamp,
     traits::store::{
         Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn,
+        Txn, Version,
     },
 };
 
@@ -214,5 +214,9 @@ impl StateStore for FjallStore {
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
         self.0.writing.commit_many(txns, &LIMITS).await
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.0.writing.raise(least).await
     }
 }

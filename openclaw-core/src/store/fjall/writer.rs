@@ -45,6 +45,17 @@ impl Engine for Writer {
         result
     }
 
+    fn raise(&mut self, least: Version) -> Result<(), Failed> {
+        if least.get() <= self.saved.version {
+            return Ok(());
+        }
+        let (db, now) = self.begin(self.clock.now()).map_err(Failed::Before)?;
+        let rows = Rows::new(&db, self.earliest);
+        let raised = self.keep(&db, rows, Meta { version: least.get(), time: now });
+        self.view.done();
+        raised
+    }
+
     /// Lets a full buffer go to tables, while the callers look at their answers.
     fn mend(&mut self) {
         if self.written < self.write_buffer {

@@ -19,7 +19,7 @@ use super::{
     shared::Shared,
     writer::{Batches, Ticket, Writer},
 };
-use crate::traits::store::{StoreCapabilities, StoreError, Txn};
+use crate::traits::store::{StoreCapabilities, StoreError, Txn, Version};
 
 /// How many batches may wait in the queue.
 const QUEUED_BATCHES: usize = 4;
@@ -89,6 +89,13 @@ impl Home {
         let reader = Arc::clone(&self.reader);
         let read = self.runtime.spawn(async move { reader.read(ask).await });
         read.await.unwrap_or_else(|_ended| Err(stopped()))
+    }
+
+    /// Gives out only versions over this one. It waits for the commit that is under way.
+    pub(super) async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        let reader = Arc::clone(&self.reader);
+        let raised = self.runtime.spawn(async move { reader.raise(least).await });
+        raised.await.unwrap_or_else(|_ended| Err(stopped()))
     }
 
     /// Commits one transaction.

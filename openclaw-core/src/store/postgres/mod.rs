@@ -21,6 +21,7 @@ use self::{home::Home, reader::Ask};
 use super::apply::Row;
 use crate::traits::store::{
     Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError, Txn,
+    Version,
 };
 
 /// A durable [`StateStore`] in a Postgres database, shared by several boxes.
@@ -130,5 +131,10 @@ impl StateStore for PostgresStore {
 
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
         self.0.home.commit_many(txns, &self.0.limits).await
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        least.check_raise()?;
+        self.0.home.raise(least).await
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::{
     sync::Semaphore,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_postgres::{Error, Statement};
 
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Timestamp,
     store::apply::Row,
-    traits::store::{Key, ScanQuery, StoreError},
+    traits::store::{Key, ScanQuery, StoreError, TxnId, Version},
 };
 
 /// Longer than any key: above all of them.
@@ -101,6 +101,22 @@ impl Reader {
                 self.shared.place, self.shared.limits.request
             )))
         })
+    }
+
+    /// Raises the versions, on a connection of its own.
+    pub(super) async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        let raise = async {
+            let mut link = Link::connect(&self.shared).await?;
+            let text = raising(&self.shared.place.quoted);
+            let done = link.begin().execute(&text, &[&signed(least.get())]).await;
+            link.settled();
+            link.close().await;
+            let unknown = StoreError::OutcomeUnknown(TxnId::default());
+            let failed = |e| if is_answer(&e) { fault(&self.shared.place, &e) } else { unknown };
+            done.map(drop).map_err(failed)
+        };
+        let late = |_| StoreError::OutcomeUnknown(TxnId::default());
+        timeout(self.shared.limits.request, raise).await.map_err(late)?
     }
 
     async fn answer(&self, ask: &Ask) -> Result<Found, StoreError> {
@@ -201,6 +217,10 @@ impl Reads {
         }
         Ok(found)
     }
+}
+
+fn raising(schema: &str) -> String {
+    format!("UPDATE {schema}.openclaw_meta SET version = greatest(version, $1::bigint)")
 }
 
 /// In this order: get, scan upwards, scan downwards, wait for the writer.

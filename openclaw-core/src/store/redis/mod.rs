@@ -20,13 +20,13 @@ use self::{
     address::Address,
     fault::Fault,
     link::{Durability, Way},
-    script::{Answer, COMMIT, Call, GET, Keys, SCAN, SWEEP, Text},
+    script::{Answer, COMMIT, Call, GET, Keys, RAISE, SCAN, SWEEP, Text},
 };
 use crate::{
     Clock, Timestamp,
     traits::store::{
         Commit, Entry, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn,
+        StoreError, Txn, Version,
     },
 };
 
@@ -326,5 +326,11 @@ impl StateStore for RedisStore {
             check.and_then(|()| outcomes.next().unwrap_or_else(|| Err(missing())))
         };
         checked.into_iter().map(next).collect()
+    }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        least.check_raise()?;
+        let least = usize::try_from(least.get()).unwrap_or(usize::MAX);
+        self.0.read(self.0.call(&RAISE).limit(least)).await.map(drop)
     }
 }

@@ -26,6 +26,7 @@ scripts! {
     GET: "shared.lua" "get.lua",
     SCAN: "shared.lua" "scan.lua",
     SWEEP: "shared.lua" "sweep.lua",
+    RAISE: "shared.lua" "raise.lua",
 }
 
 /// A script and its name on the server.

@@ -240,4 +240,8 @@ impl StateStore for SqliteStore {
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
         self.0.writing.commit_many(txns, &LIMITS).await
     }
+
+    async fn raise(&self, least: Version) -> Result<(), StoreError> {
+        self.0.writing.raise(least).await
+    }
 }

@@ -46,6 +46,21 @@ impl Engine for Writer {
         result
     }
 
+    fn raise(&mut self, least: Version) -> Result<(), Failed> {
+        if let Some(why) = &self.poisoned {
+            return Err(Failed::Before(StoreError::Closed(why.clone())));
+        }
+        let (before, now) = self.begin().map_err(Failed::Before)?;
+        let raised = if least.get() > before.version {
+            self.lift(Meta { version: least.get(), time: now })
+        } else {
+            self.undo();
+            Ok(())
+        };
+        self.view.done();
+        raised
+    }
+
     /// Writes the log back while nobody waits for it.
     fn mend(&mut self) {
         if self.poisoned.is_some() {
@@ -153,6 +168,14 @@ impl Writer {
         rows.sweep(now)?;
         rows::save(&self.conn, Meta { version, time: now })?;
         Ok((outcomes, true))
+    }
+
+    fn lift(&mut self, meta: Meta) -> Result<(), Failed> {
+        if let Err(e) = rows::save(&self.conn, meta) {
+            self.undo();
+            return Err(Failed::Before(in_place(&self.source.path, e)));
+        }
+        self.commit()
     }
 
     /// Makes the transaction durable.
