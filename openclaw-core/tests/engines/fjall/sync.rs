@@ -62,7 +62,7 @@ fn a_failed_sync_closes_the_store_and_is_never_tried_again() {
     if let Some(path) = child::place() {
         return block_on(async {
             let store = open_again(&path, &ManualClock::new(EPOCH));
-            for n in 0.. {
+            for n in 0..1000 {
                 match store.commit(admit(n)).await {
                     Ok(outcome) => drop(applied(Ok(outcome))),
                     Err(e) => {
