@@ -56,7 +56,8 @@ pub(super) struct Writes {
 /// What the first round trip brings.
 struct Read {
     rows: Rows,
-    version: u64,
+    /// The last version; `None` when the row of `openclaw_meta` is gone.
+    version: Option<u64>,
     now: Timestamp,
 }
 
@@ -124,6 +125,9 @@ impl Writes {
             shared.settle(doubts);
         }
         let Read { mut rows, version: last, now } = read;
+        let Some(last) = last else {
+            return Err(Failed::Before(schema::no_meta(&shared.place)));
+        };
         let mut version = last;
         let mut outcomes = Vec::with_capacity(txns.len());
         for txn in txns {
@@ -171,9 +175,9 @@ impl Writes {
         );
         begun?;
         locked?;
-        let mut read = Read { rows: Rows::default(), version: 0, now: shared.floor() };
+        let mut read = Read { rows: Rows::default(), version: None, now: shared.floor() };
         for row in &found? {
-            read.version = unsigned(row.try_get(0)?);
+            read.version = Some(unsigned(row.try_get(0)?));
             read.now = read.now.max(Timestamp::from_millis(unsigned(row.try_get(1)?)));
             if shared.clock.is_none() {
                 read.now = read.now.max(Timestamp::from_millis(unsigned(row.try_get(2)?)));

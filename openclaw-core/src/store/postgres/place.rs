@@ -162,6 +162,7 @@ mod tests {
             ("postgresql://u:secret@h:7/db?schema=a%22b%", "h:7/db", "a\"b%"),
             ("postgres://u:secret@h,i:9/db?schema=x&connect_timeout=3", "h:5432,i:9/db", "x"),
             ("postgres://u:secret@h?sslmode=prefer", "h:5432/u", "openclaw"),
+            ("postgres://u:secret?=x@h/db", "h:5432/db", "openclaw"),
             ("host=h user=u password=secret dbname=db", "h:5432/db", "openclaw"),
         ] {
             let place = Place::parse(address, None).unwrap();
@@ -176,7 +177,7 @@ mod tests {
     fn an_address_that_can_not_be_read_keeps_its_secrets() {
         for address in [
             "postgres://u:secret@h/db?wrong=secret",
-            "postgres://u:sec?ret=x@h/db",
+            "postgres://u:sec?ret=x@h/db?schema=s",
             "postgres://u:secret@h:secret/db",
             "password=secret secret",
         ] {

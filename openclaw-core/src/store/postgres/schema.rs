@@ -68,10 +68,17 @@ async fn judge(client: &Client, place: &Place) -> Result<(), StoreError> {
         Some(n) => Err(StoreError::Corrupt(format!(
             "{here}: its layout is {n}, this program knows {FORMAT}: run the program that wrote it"
         ))),
-        None => Err(StoreError::Corrupt(format!(
-            "{here}: the table openclaw_meta is empty: restore it from a backup"
-        ))),
+        None => Err(no_meta(place)),
     }
+}
+
+/// The row that holds the last version is gone: no commit may guess it.
+pub(super) fn no_meta(place: &Place) -> StoreError {
+    StoreError::Corrupt(format!(
+        "postgres at {place}, schema {}: the table openclaw_meta is empty: restore it from a \
+         backup",
+        place.quoted
+    ))
 }
 
 async fn exists(client: &Client, place: &Place) -> Result<bool, Error> {

@@ -111,6 +111,20 @@ async fn tables_that_vanish_are_damage_and_not_an_empty_store() {
 }
 
 #[tokio::test]
+async fn a_lost_version_is_damage_and_not_the_first_one() {
+    let Some(address) = fresh() else { return };
+    let store = open(&address).await;
+    applied(store.commit(admit(1)).await);
+    let schema = address.rsplit('=').next().unwrap();
+    let admin = session(&address).await;
+    admin.batch_execute(&format!("DELETE FROM {schema}.openclaw_meta")).await.unwrap();
+    for outcome in [store.commit(admit(2)).await, store.commit(admit(3)).await] {
+        assert!(matches!(outcome, Err(StoreError::Corrupt(_))), "{outcome:?}");
+    }
+    assert!(matches!(refused(&address).await, StoreError::Corrupt(_)));
+}
+
+#[tokio::test]
 async fn a_server_that_may_lose_commits_is_refused_unless_that_is_asked_for() {
     for name in ["fsync", "full_page_writes", "synchronous_commit"] {
         let server = Postgres::builder().setting(name, "off").start_or_skip().await.unwrap();
