@@ -84,7 +84,7 @@ async fn pull(
     true
 }
 
-fn troubled(channel: &dyn Channel, error: &Error, what: &'static str) {
+pub(super) fn troubled(channel: &dyn Channel, error: &Error, what: &'static str) {
     tracing::warn!(channel = %channel.id(), %error, "{what}");
 }
 

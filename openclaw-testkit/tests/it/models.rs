@@ -44,7 +44,7 @@ async fn a_script_is_played_once_and_in_order() {
     assert_eq!(reply.stop, Stop::Tools);
     let calls: Vec<_> = reply.calls.iter().map(|call| (&*call.id, &*call.name)).collect();
     assert_eq!(calls, [("call-1", "a"), ("call-2", "b")]);
-    assert_eq!(same.complete(ask(&same)).await.unwrap().calls[0].id, "call-3".into());
+    assert_eq!(same.complete(ask(&same)).await.unwrap().calls[0].id.as_ref(), "call-3");
     assert_eq!(model.complete(ask(&model)).await.unwrap(), ModelReply::text("done"));
     assert_eq!(model.left(), 1);
     let refused = model.stream(ask(&model)).await.unwrap_err();

@@ -10,7 +10,10 @@ use super::{Core, lock};
 use crate::{
     Error, ErrorKind,
     channel::{Ack, Channel, Delivery, Settle, Source},
-    gateway::verdict::{SOON, tell},
+    gateway::{
+        intake::troubled,
+        verdict::{SOON, tell},
+    },
     records::{
         partitions::partition_of,
         relay::{self, Ticket, TicketRow},
@@ -45,7 +48,7 @@ pub(super) async fn pull(core: Arc<Core>, channel: Arc<dyn Channel>) {
                 pause = first;
             }
             Err(e) => {
-                tracing::warn!(channel = %channel.id(), error = %e, "the channel can't receive");
+                troubled(&*channel, &e, "the channel can't receive");
             }
         }
         if core.pause(pause).await {
@@ -71,13 +74,13 @@ async fn drain(core: &Arc<Core>, channel: &dyn Channel, mut source: Box<dyn Sour
                 }
             }
             Err(e) => {
-                tracing::warn!(channel = %channel.id(), error = %e, "the source failed");
+                troubled(channel, &e, "the source failed");
                 return false;
             }
         }
     }
     if let Err(e) = source.close().await {
-        tracing::warn!(channel = %channel.id(), error = %e, "the source did not close");
+        troubled(channel, &e, "the source did not close");
     }
     true
 }

@@ -152,10 +152,18 @@ impl Drop for Running<'_> {
 fn tell(call: &'static str, label: &'static str, error: &StoreError) {
     match error {
         StoreError::TooLarge { .. } | StoreError::Forbidden(_) | StoreError::Unsupported(_) => {
-            tracing::debug!(call, label, %error, "the store refused a call");
+            refused(call, label, error);
         }
-        _ => tracing::warn!(call, label, %error, "the store failed"),
+        _ => failed(call, label, error),
     }
+}
+
+fn refused(call: &'static str, label: &'static str, error: &StoreError) {
+    tracing::debug!(call, label, %error, "the store refused a call");
+}
+
+fn failed(call: &'static str, label: &'static str, error: &StoreError) {
+    tracing::warn!(call, label, %error, "the store failed");
 }
 
 fn tell_commit(call: &'static str, weight: Weight, outcome: &Result<Commit, StoreError>) {
