@@ -56,7 +56,6 @@ impl Row for TicketRow {
 #[derive(Debug, Serialize, Deserialize)]
 enum AnswerRow {
     Accept { message: MessageId, duplicate: bool },
-    Retry { after: Duration, error: Told },
     DeadLetter { reason: Told },
 }
 
@@ -161,13 +160,13 @@ pub(crate) async fn message(
     Ok(Some((envelope, nonce)))
 }
 
-/// Tells the replica that waits what became of its message.
+/// Tells the replica that waits what became of its message. What has to come again stays.
 pub(crate) async fn answer(store: &SharedStore, ticket: &Ticket, ack: &Ack) -> Result<()> {
     let row = match ack {
         Ack::Accept(Admitted { message, duplicate }) => {
             AnswerRow::Accept { message: *message, duplicate: *duplicate }
         }
-        Ack::Retry { after, error } => AnswerRow::Retry { after: *after, error: Told::of(error) },
+        Ack::Retry { .. } => return Ok(()),
         Ack::DeadLetter { reason } => AnswerRow::DeadLetter { reason: Told::of(reason) },
     };
     let TicketRow { from, number, .. } = ticket.row;
@@ -201,7 +200,6 @@ pub(crate) async fn answers(store: &SharedStore, from: u64) -> Result<Vec<(u64, 
             AnswerRow::Accept { message, duplicate } => {
                 Ack::Accept(Admitted::new(message, duplicate))
             }
-            AnswerRow::Retry { after, error } => Ack::Retry { after, error: error.error() },
             AnswerRow::DeadLetter { reason } => Ack::DeadLetter { reason: reason.error() },
         };
         found.push((number, key, ack));

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Core, lock};
+use super::{Core, lock, order};
 use crate::{
     Error, ErrorKind,
     channel::{Ack, Channel, Delivery, Settle, Source},
     gateway::{
         intake::troubled,
+        refusals::Manners,
         verdict::{SOON, tell},
     },
     records::{
@@ -87,6 +88,17 @@ async fn drain(core: &Arc<Core>, channel: &dyn Channel, mut source: Box<dyn Sour
 
 /// Brings a message to the owner of its partition: through a door of ours, or through the store.
 async fn bring(core: &Arc<Core>, channel: &dyn Channel, delivery: Delivery) {
+    let delivery = if Manners::of(channel.capabilities()).ordered {
+        match order::admit(&core.order, delivery) {
+            Ok(delivery) => delivery,
+            Err(settle) => {
+                let error = Error::new(ErrorKind::Unavailable, "an earlier message comes first");
+                return tell(settle, Ack::Retry { after: SOON, error }).await;
+            }
+        }
+    } else {
+        delivery
+    };
     let envelope = delivery.envelope();
     let partition = partition_of(&envelope.tenant, &envelope.conversation);
     let door = core.door(partition, channel.id());

@@ -12,6 +12,7 @@
 mod front;
 mod lease;
 mod member;
+mod order;
 mod post;
 mod shard;
 
@@ -30,6 +31,7 @@ use tokio::{
 use self::{
     front::Relayed,
     lease::{Lease, LeasedStore},
+    order::Order,
     shard::{Door, ShardChannel},
 };
 use super::{Gateway, builder::Parts, tasks::Tasks};
@@ -128,6 +130,8 @@ struct Core {
     lease: Arc<Lease>,
     shards: Mutex<BTreeMap<u16, Shard>>,
     doors: Mutex<BTreeMap<(u16, ChannelId), Door>>,
+    /// What has to come again at our doors.
+    order: Arc<Mutex<Order>>,
     /// Messages that wait for other replicas, by number.
     relayed: Mutex<BTreeMap<u64, Relayed>>,
     /// Tickets of others that are in a gateway of ours.
@@ -174,6 +178,7 @@ impl Replica {
             lease: Lease::new(),
             shards: Mutex::default(),
             doors: Mutex::default(),
+            order: Arc::default(),
             relayed: Mutex::default(),
             taken: Arc::default(),
             stopping: Flag::default(),

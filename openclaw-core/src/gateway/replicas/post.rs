@@ -77,21 +77,26 @@ async fn hear(core: &Arc<Core>) {
     if let Err(e) = answered(core).await {
         tracing::warn!(error = %e, "the answers of other replicas can't be read");
     }
-    let overdue: Vec<(u64, Ticket)> = {
-        let relayed = lock(&core.relayed);
-        let late = |(_, one): &(&u64, &Relayed)| {
-            let ack = core.parts.acks.get(&one.ticket.row.channel);
-            one.since.elapsed() > PATIENCE && ack != Some(&AckPolicy::Replied)
-        };
-        relayed.iter().filter(late).map(|(n, one)| (*n, one.ticket.clone())).collect()
-    };
-    for (number, ticket) in overdue {
+    for (number, ticket) in overdue(core) {
         if matches!(relay::withdraw(&core.parts.store, &ticket).await, Ok(true)) {
             let why = "nobody answers this conversation at the moment";
             let error = Error::new(ErrorKind::Unavailable, why);
             settle(core, number, Ack::Retry { after: SOON, error });
         }
     }
+}
+
+/// What waited too long, and what was left behind it; the newest first, so that nothing overtakes.
+fn overdue(core: &Core) -> Vec<(u64, Ticket)> {
+    let relayed = lock(&core.relayed);
+    let late = |one: &&Relayed| {
+        let ack = core.parts.acks.get(&one.ticket.row.channel);
+        one.since.elapsed() > PATIENCE && ack != Some(&AckPolicy::Replied)
+    };
+    let stuck: BTreeSet<u16> =
+        relayed.values().filter(late).map(|one| one.ticket.partition).collect();
+    let behind = relayed.iter().rev().filter(|(_, one)| stuck.contains(&one.ticket.partition));
+    behind.map(|(number, one)| (*number, one.ticket.clone())).collect()
 }
 
 async fn answered(core: &Arc<Core>) -> Result<()> {
@@ -123,6 +128,7 @@ struct Answer {
 #[async_trait]
 impl Acker for Answer {
     async fn settle(self: Box<Self>, ack: Ack) -> Result<()> {
+        // What has to come again stays where it is, before what was left behind it.
         let answer = relay::answer(&self.store, &self.ticket, &ack).await;
         // Unheard, it is taken again, and the dedupe row answers.
         lock(&self.taken).remove(&self.ticket.key);
