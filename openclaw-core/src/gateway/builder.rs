@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use super::{Gateway, Replica, ReplicaConfig, Router};
+use super::{Gateway, Router};
 use crate::{
     AgentId, ChannelId, Env, Error, ErrorKind, Limits, Result, SkillId,
     agent::{Agent, Budget},
@@ -171,14 +171,6 @@ impl GatewayBuilder {
         let parts = self.check()?;
         let fences = Fences::seize(&parts.store, &parts.env).await?;
         Gateway::open(parts, fences).await
-    }
-
-    /// Joins the replicas of this store, and answers its share of the conversations.
-    ///
-    /// # Errors
-    /// As [`GatewayBuilder::start`].
-    pub async fn start_replica(self, config: ReplicaConfig) -> Result<Replica> {
-        Replica::join(self.check()?, config).await
     }
 
     pub(super) fn check(mut self) -> Result<Parts> {

@@ -34,7 +34,7 @@ use self::{
     order::Order,
     shard::{Door, ShardChannel},
 };
-use super::{Gateway, builder::Parts, tasks::Tasks};
+use super::{Gateway, GatewayBuilder, builder::Parts, tasks::Tasks};
 use crate::{
     ChannelId, Error, ErrorKind, MessageId, Result, TenantId,
     channel::Channel,
@@ -168,8 +168,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl GatewayBuilder {
+    /// Joins the replicas of this store, and answers its share of the conversations.
+    ///
+    /// # Errors
+    /// As [`GatewayBuilder::start`].
+    pub async fn start_replica(self, config: ReplicaConfig) -> Result<Replica> {
+        Replica::join(self.check()?, config).await
+    }
+}
+
 impl Replica {
-    pub(super) async fn join(parts: Parts, config: ReplicaConfig) -> Result<Self> {
+    async fn join(parts: Parts, config: ReplicaConfig) -> Result<Self> {
         let core = Arc::new(Core {
             from: parts.env.next_u64(),
             parts,

@@ -112,7 +112,7 @@ impl Acker for Placed {
     async fn settle(mut self: Box<Self>, ack: Ack) -> Result<()> {
         match &ack {
             Ack::Accept(_) | Ack::DeadLetter { .. } => {
-                lock(&self.order).ended(&self.lane, &self.id)
+                lock(&self.order).ended(&self.lane, &self.id);
             }
             Ack::Retry { .. } => lock(&self.order).failed(&self.lane, &self.id),
         }
