@@ -41,6 +41,8 @@ struct Post {
     number: u64,
     /// Until when it is halted.
     back: Option<Instant>,
+    /// It has joined.
+    ready: bool,
     drained: bool,
 }
 
@@ -128,7 +130,7 @@ impl Fleet {
             let hearing = hearing.clone();
             async move { hearing.send((at, number, up)).await.is_ok() }
         });
-        Ok(Post { life, number, back: None, drained: false })
+        Ok(Post { life, number, back: None, ready: false, drained: false })
     }
 
     /// Kills or pauses a replica, or kills the server, until that was done often enough.
@@ -139,7 +141,12 @@ impl Fleet {
             let span = Duration::from_micros(self.dice.below(10_000));
             drop(timeout(span, self.until(|_| false)).await);
             let at = self.below(self.posts.len() as u64);
-            if self.posts.get(at).is_none_or(|post| post.back.is_some()) {
+            // Who just joins needs the store, and everybody else to be there.
+            if self.posts.iter().any(|post| !post.ready)
+                || self.posts.get(at).is_none_or(|post| post.back.is_some())
+            {
+                drop(timeout(Duration::from_millis(50), self.step()).await);
+                self.wake().await?;
                 continue;
             }
             match self.dice.below(5) {
@@ -278,7 +285,12 @@ impl Fleet {
                     post.drained = true;
                 }
             }
-            Heard::Hello(_) | Heard::At(_) | Heard::Nothing => {}
+            Heard::Hello(_) => {
+                if let Some(post) = self.posts.get_mut(at).filter(|post| post.number == number) {
+                    post.ready = true;
+                }
+            }
+            Heard::At(_) | Heard::Nothing => {}
         }
         if !self.closing {
             for down in self.platform.pump() {

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Core, lock, order};
+use super::{
+    Core, lock,
+    order::{self, Way},
+};
 use crate::{
     Error, ErrorKind,
     channel::{Ack, Channel, Delivery, Settle, Source},
@@ -88,8 +91,12 @@ async fn drain(core: &Arc<Core>, channel: &dyn Channel, mut source: Box<dyn Sour
 
 /// Brings a message to the owner of its partition: through a door of ours, or through the store.
 async fn bring(core: &Arc<Core>, channel: &dyn Channel, delivery: Delivery) {
+    let envelope = delivery.envelope();
+    let partition = partition_of(&envelope.tenant, &envelope.conversation);
+    let door = core.door(partition, channel.id());
+    let way = door.as_ref().map_or(Way::Post, |(_, fence)| Way::Door(*fence));
     let delivery = if Manners::of(channel.capabilities()).ordered {
-        match order::admit(&core.order, delivery) {
+        match order::admit(&core.order, way, delivery) {
             Ok(delivery) => delivery,
             Err(settle) => {
                 let error = Error::new(ErrorKind::Unavailable, "an earlier message comes first");
@@ -99,18 +106,11 @@ async fn bring(core: &Arc<Core>, channel: &dyn Channel, delivery: Delivery) {
     } else {
         delivery
     };
-    let envelope = delivery.envelope();
-    let partition = partition_of(&envelope.tenant, &envelope.conversation);
-    let door = core.door(partition, channel.id());
-    let delivery = match door {
-        Some(door) => match door.send(delivery).await {
-            Ok(()) => return,
-            // The partition was given away meanwhile.
-            Err(back) => back.0,
-        },
-        None => delivery,
-    };
-    leave(core, partition, channel, delivery).await;
+    match door {
+        // Not taken, the partition was given away meanwhile: it has to come again.
+        Some((door, _)) => drop(door.send(delivery).await),
+        None => leave(core, partition, channel, delivery).await,
+    }
 }
 
 /// Leaves a message in the store for whoever owns its partition.

@@ -129,7 +129,7 @@ struct Core {
     numbers: AtomicU64,
     lease: Arc<Lease>,
     shards: Mutex<BTreeMap<u16, Shard>>,
-    doors: Mutex<BTreeMap<(u16, ChannelId), Door>>,
+    doors: Mutex<BTreeMap<(u16, ChannelId), (Door, Version)>>,
     /// What has to come again at our doors.
     order: Arc<Mutex<Order>>,
     /// Messages that wait for other replicas, by number.
@@ -302,8 +302,8 @@ impl Replica {
 }
 
 impl Core {
-    /// The door to the gateway of a partition, when it is ours.
-    fn door(&self, partition: u16, channel: &ChannelId) -> Option<Door> {
+    /// The door to the gateway of a partition and its fence, when it is ours.
+    fn door(&self, partition: u16, channel: &ChannelId) -> Option<(Door, Version)> {
         lock(&self.doors).get(&(partition, channel.clone())).cloned()
     }
 
@@ -321,7 +321,7 @@ impl Core {
         for (id, channel) in &mut parts.channels {
             let (shard, door) = ShardChannel::new(Arc::clone(channel));
             *channel = Arc::new(shard) as Arc<dyn Channel>;
-            doors.push(((partition, id.clone()), door));
+            doors.push(((partition, id.clone()), (door, fence)));
         }
         match Gateway::open(parts, fences.clone()).await {
             Ok(gateway) => {

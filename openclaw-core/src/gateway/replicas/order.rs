@@ -14,7 +14,7 @@ use crate::{
     Envelope, Result,
     channel::{Ack, Acker, Delivery, Settle},
     records::sessions::session_key,
-    store::Key,
+    store::{Key, Version},
 };
 
 /// How long a conversation waits: its message may have come again at another replica's door.
@@ -23,67 +23,90 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Messages of one conversation that are remembered.
 const DEEPEST: usize = 256;
 
-/// The messages of each conversation that have to come again, in order.
-#[derive(Debug, Default)]
-pub(super) struct Order(BTreeMap<Key, VecDeque<Again>>);
+/// The way that a message takes behind the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Into our own gateway of its partition, which has this fence.
+    Door(Version),
+    /// Through the store, to another replica.
+    Post,
+}
 
-/// A message that has to come again, or did and is on its way.
+/// The messages of each conversation whose end is not known, in order.
+#[derive(Debug, Default)]
+pub(super) struct Order(BTreeMap<Key, VecDeque<Open>>);
+
+/// A message that is on its way, or has to come again.
 #[derive(Debug)]
-struct Again {
+struct Open {
     id: Arc<str>,
-    until: Instant,
-    on_its_way: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    OnItsWay(Way),
+    /// Waited for until then.
+    Again(Instant),
 }
 
 impl Order {
-    /// May this message go on? Everything before it that has to come again must be on its way.
-    fn pass(&mut self, lane: &Key, id: &Arc<str>) -> bool {
-        let Some(waiting) = self.0.get_mut(lane) else { return true };
+    /// May this message go this way?
+    ///
+    /// Everything before it that has to come again must be on its way again, and all of that on
+    /// the same way: two ways end at different times. A copy of what is on its way waits too.
+    fn pass(&mut self, lane: &Key, id: &Arc<str>, way: Way) -> bool {
         let now = Instant::now();
-        waiting.retain(|again| again.on_its_way || again.until > now);
-        let first = waiting.iter_mut().find(|again| !again.on_its_way);
-        let passes = first.as_ref().is_none_or(|first| first.id == *id);
-        if let Some(first) = first.filter(|first| first.id == *id) {
-            first.on_its_way = true;
-        }
-        if waiting.is_empty() {
-            self.0.remove(lane);
+        let open = self.0.entry(lane.clone()).or_default();
+        open.retain(|one| !matches!(one.state, State::Again(until) if until <= now));
+        let same = |one: &Open| one.state == State::OnItsWay(way);
+        // What is behind it in the list is there because it was refused behind it.
+        let before = open.iter().position(|one| one.id == *id).unwrap_or(open.len());
+        let passes = open.iter().take(before).all(same)
+            && open.get(before).is_none_or(|one| matches!(one.state, State::Again(_)))
+            && before < DEEPEST;
+        if passes {
+            let state = State::OnItsWay(way);
+            match open.get_mut(before) {
+                Some(one) => one.state = state,
+                None => open.push_back(Open { id: Arc::clone(id), state }),
+            }
+        } else if before == open.len() && before < DEEPEST {
+            let state = State::Again(now + PATIENCE);
+            open.push_back(Open { id: Arc::clone(id), state });
         }
         passes
     }
 
     /// It has to come again.
     fn failed(&mut self, lane: &Key, id: &Arc<str>) {
-        let until = Instant::now() + PATIENCE;
-        let waiting = self.0.entry(lane.clone()).or_default();
-        if let Some(again) = waiting.iter_mut().find(|again| again.id == *id) {
-            (again.on_its_way, again.until) = (false, until);
-        } else if waiting.len() < DEEPEST {
-            waiting.push_back(Again { id: Arc::clone(id), until, on_its_way: false });
+        let open = self.0.get_mut(lane).into_iter().flatten();
+        for one in open.filter(|one| one.id == *id) {
+            one.state = State::Again(Instant::now() + PATIENCE);
         }
     }
 
     /// It is in, or refused for good: nobody waits for it.
     fn ended(&mut self, lane: &Key, id: &Arc<str>) {
-        let Some(waiting) = self.0.get_mut(lane) else { return };
-        waiting.retain(|again| again.id != *id);
-        if waiting.is_empty() {
+        let Some(open) = self.0.get_mut(lane) else { return };
+        open.retain(|one| one.id != *id);
+        if open.is_empty() {
             self.0.remove(lane);
         }
     }
 }
 
-/// A delivery that keeps its place, or the one that has to come again because it may not pass.
+/// The delivery with its place in the order, or the duty to tell that it has to come again.
 pub(super) fn admit(
     order: &Arc<Mutex<Order>>,
+    way: Way,
     delivery: Delivery,
 ) -> std::result::Result<Delivery, Settle> {
     let nonce = delivery.nonce().cloned();
     let (envelope, settle) = delivery.into_parts();
     let Some(id) = envelope.id.clone() else { return Ok(again(envelope, settle, nonce)) };
     let lane = session_key(&envelope.tenant, &envelope.conversation);
-    if !lock(order).pass(&lane, &id) {
-        lock(order).failed(&lane, &id);
+    if !lock(order).pass(&lane, &id, way) {
         return Err(settle);
     }
     let placed = Placed { order: Arc::clone(order), lane, id, settle: Some(settle) };
@@ -148,23 +171,25 @@ mod tests {
         Key::system("lane").build()
     }
 
+    const DOOR: Way = Way::Door(Version::new(1));
+
     #[tokio::test(start_paused = true)]
     async fn what_has_to_come_again_comes_in_its_order() {
         let (mut order, lane, [one, two, three, four]) = (Order::default(), lane(), ids());
         for id in [&one, &two, &three] {
-            assert!(order.pass(&lane, id));
+            assert!(order.pass(&lane, id, DOOR));
         }
         // The gateway behind the door is gone.
-        for id in [&one, &two, &three] {
+        for id in [&three, &one, &two] {
             order.failed(&lane, id);
         }
-        assert!(!order.pass(&lane, &four), "nothing overtakes");
-        order.failed(&lane, &four);
-        assert!(!order.pass(&lane, &two));
-        assert!(order.pass(&lane, &one) && order.pass(&lane, &two), "one behind the other");
+        assert!(!order.pass(&lane, &four, Way::Post), "nothing overtakes");
+        assert!(!order.pass(&lane, &two, Way::Post));
+        assert!(order.pass(&lane, &one, Way::Post) && order.pass(&lane, &two, Way::Post));
         order.failed(&lane, &one);
-        assert!(!order.pass(&lane, &three), "the first failed again");
-        assert!(order.pass(&lane, &one) && order.pass(&lane, &three) && order.pass(&lane, &four));
+        assert!(!order.pass(&lane, &three, Way::Post), "the first failed again");
+        assert!(order.pass(&lane, &one, Way::Post));
+        assert!(order.pass(&lane, &three, Way::Post) && order.pass(&lane, &four, Way::Post));
         for id in ids() {
             order.ended(&lane, &id);
         }
@@ -172,12 +197,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn while_something_is_on_one_way_nothing_goes_another() {
+        let (mut order, lane, [one, two, ..]) = (Order::default(), lane(), ids());
+        assert!(order.pass(&lane, &one, DOOR));
+        assert!(!order.pass(&lane, &two, Way::Post), "the door was closed behind the first");
+        assert!(!order.pass(&lane, &two, Way::Door(Version::new(2))));
+        assert!(!order.pass(&lane, &one, DOOR), "a copy of what is on its way");
+        order.ended(&lane, &one);
+        assert!(order.pass(&lane, &two, Way::Post));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_message_that_came_again_elsewhere_is_not_waited_for_for_ever() {
         let (mut order, lane, [one, two, ..]) = (Order::default(), lane(), ids());
+        assert!(order.pass(&lane, &one, DOOR));
         order.failed(&lane, &one);
-        assert!(!order.pass(&lane, &two));
+        assert!(!order.pass(&lane, &two, DOOR));
         tokio::time::advance(PATIENCE).await;
-        assert!(order.pass(&lane, &two));
+        assert!(order.pass(&lane, &two, DOOR));
+        order.ended(&lane, &two);
         assert!(order.0.is_empty());
     }
 }

@@ -49,7 +49,7 @@ async fn fetch(core: &Arc<Core>) -> Result<()> {
         if full.contains(&ticket.partition) || lock(&core.taken).contains(&ticket.key) {
             continue;
         }
-        let Some(door) = core.door(ticket.partition, &ticket.row.channel) else { continue };
+        let Some((door, _)) = core.door(ticket.partition, &ticket.row.channel) else { continue };
         let Ok(room) = door.try_reserve() else {
             full.insert(ticket.partition);
             continue;
