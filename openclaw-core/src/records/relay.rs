@@ -22,7 +22,7 @@ use crate::{
 /// How long an answer waits for its replica.
 const KEEP: Duration = Duration::from_secs(300);
 
-/// Tickets and answers that are read at a time.
+/// Answers that are read at a time: as many as one commit can forget.
 const PAGE: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 
 /// The message, as it was delivered.
@@ -135,12 +135,13 @@ pub(crate) async fn leave(
     }
 }
 
-/// Tickets of any partition, oldest first inside each.
-pub(crate) async fn waiting(store: &SharedStore, after: Option<Key>) -> Result<Vec<Ticket>> {
+/// Tickets of all partitions, oldest first inside each.
+///
+/// All of them: those that nobody takes must not hide others. A replica leaves a bounded number.
+pub(crate) async fn waiting(store: &SharedStore) -> Result<Vec<Ticket>> {
     let prefix = tickets();
-    let query = ScanQuery::new(prefix.clone()).after(after).limit(PAGE);
     let mut found = Vec::new();
-    for (key, entry) in store.scan(query).await?.value.rows {
+    for (key, entry) in store.scan_all(prefix.clone()).await? {
         let number = key.behind(&prefix).and_then(|rest| rest.first_chunk());
         let partition = number.and_then(|n| u16::try_from(u64::from_be_bytes(*n)).ok());
         let Some(partition) = partition else { continue };

@@ -85,9 +85,13 @@ async fn outlived(core: &Core) {
     }
 }
 
-/// One renewal, and what follows from who is there; false when others declared us dead.
+/// One renewal, and what follows from who is there; false when the lease was over before it.
+///
+/// A lease that has ended is not prolonged, although nobody may have noticed: whoever did has
+/// taken partitions over, and settled what we were about to do.
 async fn tick(core: &Arc<Core>, member: &mut Member) -> Result<bool> {
     let store = &core.parts.store;
+    let end = member.renewed + core.config.lease;
     let before = Instant::now();
     let view = View::read(store).await?;
     let until = replicas::until(&view, core.config.lease);
@@ -95,8 +99,9 @@ async fn tick(core: &Arc<Core>, member: &mut Member) -> Result<bool> {
     let Some(version) = replicas::renew(store, me, Some(member.version), until).await? else {
         return Ok(false);
     };
-    (member.version, member.renewed) = (version, before);
-    core.lease.renew(before + core.config.lease);
+    if Instant::now() >= end {
+        return Ok(false);
+    }
     let lost: Vec<u16> = {
         let shards = lock(&core.shards);
         let lost = |(n, shard): &(&u16, &Shard)| !view.is_held(**n, shard.fence);
@@ -105,6 +110,8 @@ async fn tick(core: &Arc<Core>, member: &mut Member) -> Result<bool> {
     for partition in lost {
         core.drop_shard(partition).await;
     }
+    (member.version, member.renewed) = (version, before);
+    core.lease.renew(before + core.config.lease);
     if core.stopping.is_up() {
         return Ok(true);
     }

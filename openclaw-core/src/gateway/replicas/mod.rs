@@ -48,6 +48,9 @@ use crate::{
     words::flag::Flag,
 };
 
+/// The shortest lease.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// How a replica lives with the others.
 ///
 /// ```
@@ -172,8 +175,12 @@ impl GatewayBuilder {
     /// Joins the replicas of this store, and answers its share of the conversations.
     ///
     /// # Errors
-    /// As [`GatewayBuilder::start`].
+    /// As [`GatewayBuilder::start`]; `VALIDATION_ERROR` for a lease under 100 ms, or no poll time.
     pub async fn start_replica(self, config: ReplicaConfig) -> Result<Replica> {
+        if config.lease < SHORTEST || config.poll.is_zero() {
+            let why = "a replica needs a lease of 100 ms at least, and a time between two polls";
+            return Err(Error::new(ErrorKind::ValidationError, why).with("name", &config.name));
+        }
         Replica::join(self.check()?, config).await
     }
 }

@@ -45,7 +45,7 @@ async fn fetch(core: &Arc<Core>) -> Result<()> {
     }
     // A partition whose door is full keeps its order: the rest of it waits.
     let mut full = BTreeSet::new();
-    for ticket in relay::waiting(&core.parts.store, None).await? {
+    for ticket in relay::waiting(&core.parts.store).await? {
         if full.contains(&ticket.partition) || lock(&core.taken).contains(&ticket.key) {
             continue;
         }

@@ -5,7 +5,6 @@ mod laws;
 mod outages;
 mod refusals;
 mod several;
-mod speed;
 
 use std::{
     collections::BTreeSet,

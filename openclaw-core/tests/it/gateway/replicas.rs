@@ -6,7 +6,7 @@ use openclaw_core::{
     AgentId, ChannelId, Content, ErrorKind, MessageId,
     agent::{Agent, Answer, agent_fn},
     gateway::{Gateway, MessageState, Replica, ReplicaConfig},
-    store::{Key, MemoryStore, StateStoreExt as _},
+    store::{Key, MemoryStore, Op, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::{
     fault::{FaultStore, Plan, Power},
@@ -182,6 +182,44 @@ async fn a_replica_that_was_paused_past_its_lease_writes_nothing_and_starts_anew
     sleep(SETTLED).await;
     for place in 0..CHATS {
         assert_eq!(shown(&[&a, &b], place), [1, 2], "c{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_has_ended_is_not_prolonged() {
+    let world = World::new(8);
+    let a = site(&world, "a", echo()).await;
+    settled(&[&a]).await;
+    let members = || async { world.rows.scan_all(Key::system("rp").prefix()).await.unwrap() };
+    let before = members().await;
+    sleep(SETTLED).await;
+    assert_eq!(members().await[0].0, before[0].0, "the same member for as long as it renews");
+    // Nothing of the process runs meanwhile; its store answers at once when it wakes.
+    tokio::time::advance(SETTLED).await;
+    settled(&[&a]).await;
+    sleep(SETTLED).await;
+    let after = members().await;
+    assert!(after.len() == 1 && after[0].0 != before[0].0, "it joined anew: {after:?}");
+    a.tell(1, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tickets_that_nobody_takes_hide_no_others() {
+    let world = World::new(9);
+    let (a, b) = (site(&world, "a", echo()).await, site(&world, "b", echo()).await);
+    settled(&[&a, &b]).await;
+    // Of a partition that no replica has: more than one page of them.
+    let strange = Key::system("ho").number(0).number(0).prefix();
+    let real = b.say(1, 1);
+    for n in 0..300_u64 {
+        let key = Key::from_bytes([strange.as_bytes(), &n.to_be_bytes()].concat());
+        let ticket = (tenant(), ChannelId::new("nowhere").unwrap(), 7_u64, n);
+        let row = [&[1][..], &postcard::to_allocvec(&ticket).unwrap()].concat();
+        world.rows.commit(Txn::new("strange").op(Op::put(key, row))).await.unwrap();
+    }
+    b.accepted(real).await;
+    for place in 0..CHATS {
+        a.tell(place, 2).await;
     }
 }
 
