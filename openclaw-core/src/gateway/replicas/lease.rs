@@ -20,8 +20,8 @@ impl Lease {
         Arc::new(Self(Mutex::new(Instant::now())))
     }
 
-    /// Prolongs it, or begins it.
-    pub(super) fn renew(&self, until: Instant) {
+    /// Sets its end: later to prolong it, now to end it.
+    pub(super) fn set(&self, until: Instant) {
         *lock(&self.0) = until;
     }
 
@@ -131,10 +131,10 @@ mod tests {
         let key = Key::system("t").number(1).build();
         let put = |value: &'static str| Txn::new("t").op(Op::put(key.clone(), value));
 
-        lease.renew(Instant::now() + Duration::from_secs(2));
+        lease.set(Instant::now() + Duration::from_secs(2));
         assert!(matches!(store.commit(put("a")).await, Ok(Commit::Applied(_))));
         // It ends while this commit is on its way: applied, but nobody may act on that.
-        lease.renew(Instant::now() + Duration::from_millis(500));
+        lease.set(Instant::now() + Duration::from_millis(500));
         let late = store.commit(put("b")).await;
         assert!(matches!(late, Err(StoreError::OutcomeUnknown(_))), "{late:?}");
         assert_eq!(rows.get(&key).await.unwrap().unwrap().value, "b");
@@ -145,7 +145,7 @@ mod tests {
         assert!(matches!(store.get(&key).await, Err(StoreError::Unavailable(_))));
         assert_eq!(rows.get(&key).await.unwrap().unwrap().value, "b");
         advance(Duration::from_secs(1)).await;
-        lease.renew(Instant::now() + Duration::from_secs(2));
+        lease.set(Instant::now() + Duration::from_secs(2));
         assert_eq!(store.get(&key).await.unwrap().unwrap().value, "b");
     }
 }

@@ -39,7 +39,7 @@ async fn enter(core: &Arc<Core>) -> Result<Member> {
         let me = (id, &core.config.name);
         if let Some(version) = replicas::renew(&core.parts.store, me, None, until).await? {
             *lock(&core.member) = Some(id);
-            core.lease.renew(renewed + core.config.lease);
+            core.lease.set(renewed + core.config.lease);
             return Ok(Member { id, version, renewed });
         }
     }
@@ -79,6 +79,8 @@ fn not_renewed(core: &Core, error: &crate::Error) {
 /// The lease is over: whatever is ours may be somebody else's by now.
 async fn outlived(core: &Core) {
     tracing::error!(replica = %core.config.name, "silent for longer than its lease: it starts anew");
+    // Others may have declared us dead before our own clock does.
+    core.lease.set(Instant::now());
     let all: Vec<u16> = lock(&core.shards).keys().copied().collect();
     for partition in all {
         core.drop_shard(partition).await;
@@ -111,7 +113,7 @@ async fn tick(core: &Arc<Core>, member: &mut Member) -> Result<bool> {
         core.drop_shard(partition).await;
     }
     (member.version, member.renewed) = (version, before);
-    core.lease.renew(before + core.config.lease);
+    core.lease.set(before + core.config.lease);
     if core.stopping.is_up() {
         return Ok(true);
     }
