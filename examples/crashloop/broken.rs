@@ -10,7 +10,7 @@ use openclaw_core::{
         Reconcile, Source,
     },
     store::{
-        Commit, Entry, Guard, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
+        Commit, Entry, Guard, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
         StoreError, Txn, Version,
     },
 };
@@ -26,11 +26,13 @@ pub(crate) enum Break {
     AckBeforeWrite,
     /// The order inside a conversation.
     Order,
+    /// The guard by which a gateway that was taken over loses its commits.
+    Fence,
 }
 
 impl Break {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Dedupe, Self::Ledger, Self::AckBeforeWrite, Self::Order];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Dedupe, Self::Ledger, Self::AckBeforeWrite, Self::Order, Self::Fence];
 
     /// The word on the command line.
     pub(crate) const fn word(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Break {
             Self::Ledger => "ledger",
             Self::AckBeforeWrite => "ack_before_write",
             Self::Order => "order",
+            Self::Fence => "fence",
         }
     }
 
@@ -64,6 +67,7 @@ impl<S> BrokenStore<S> {
         let step = match self.broken {
             Some(Break::Dedupe) => "admit",
             Some(Break::Ledger) => "claim",
+            Some(Break::Fence) => return unfenced(txn),
             Some(Break::AckBeforeWrite | Break::Order) | None => return txn,
         };
         if txn.label == step {
@@ -71,6 +75,24 @@ impl<S> BrokenStore<S> {
         }
         txn
     }
+}
+
+/// A transaction that asks for no fence but for its row: whoever once had it may still write.
+fn unfenced(mut txn: Txn) -> Txn {
+    let fences = Key::system("pt").prefix();
+    let is_fence = |key: &Key| key.behind(&fences).is_some();
+    // Whoever takes over still asks for what it has seen.
+    if txn.ops.iter().any(|op| matches!(op, Op::Put { key, .. } if is_fence(key))) {
+        return txn;
+    }
+    for guard in &mut txn.guards {
+        if let Guard::VersionIs(key, _) = guard
+            && is_fence(key)
+        {
+            *guard = Guard::Exists(key.clone());
+        }
+    }
+    txn
 }
 
 #[async_trait]

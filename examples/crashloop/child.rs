@@ -1,25 +1,21 @@
 //! The child: a gateway on a durable store, behind every wrapper, until the parent kills it.
 
-use std::{error::Error as StdError, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use openclaw_core::{
     Env, Error, ErrorKind, TenantId,
-    gateway::{Gateway, GatewayConfig, Replica, ReplicaConfig},
     records::{DeadLetters, EffectState, Ledger},
-    store::{SharedStore, StateStore},
+    store::SharedStore,
 };
-use openclaw_testkit::env::SeededRng;
-use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use crate::{
-    broken::{self, Break, BrokenChannel},
-    channel::{Delivered, LinkChannel},
+    broken::Break,
     engine,
-    fleet::LEASE,
+    head::Head,
+    life::Outcome,
     link::Link,
-    skills::{Clerk, LinkSkill},
-    traps::{TrapChannel, TrapSkill, TrapStore, Traps},
-    wire::{Down, Line, Name, Remote, TENANT, Up, named},
+    wire::{Down, Name, TENANT, Up, named},
 };
 
 /// What the parent tells a child on its command line.
@@ -32,47 +28,19 @@ pub(crate) struct Birth {
     pub(crate) replica: Option<String>,
 }
 
-type Outcome<T> = Result<T, Box<dyn StdError + Send + Sync>>;
-
-/// A running gateway and the ends that the parent's orders go to.
+/// A store and the gateway on it; for a while two.
 struct Child {
-    gateway: Running,
+    birth: Birth,
+    env: Env,
+    store: SharedStore,
     tenant: TenantId,
     link: Arc<Link>,
-    traps: Arc<Traps>,
-    plain: mpsc::Sender<Delivered>,
-    keyed: mpsc::Sender<Delivered>,
-}
-
-/// The gateway, alone or one of several.
-#[derive(Clone, Debug)]
-enum Running {
-    Alone(Gateway),
-    Replica(Replica),
-}
-
-impl Running {
-    fn dead_letters(&self, tenant: &TenantId) -> DeadLetters {
-        match self {
-            Self::Alone(gateway) => gateway.dead_letters(tenant),
-            Self::Replica(replica) => replica.dead_letters(tenant),
-        }
-    }
-
-    /// Replies that the run before left on their way.
-    fn in_doubt(&self) -> usize {
-        match self {
-            Self::Alone(gateway) => gateway.recovered().in_doubt,
-            Self::Replica(_) => 0,
-        }
-    }
-
-    async fn drain(&self, deadline: Duration) -> Result<(), Error> {
-        match self {
-            Self::Alone(gateway) => gateway.drain(deadline).await,
-            Self::Replica(replica) => replica.drain(deadline).await,
-        }
-    }
+    /// The one that was taken over, while it is here, and the one that has the store.
+    heads: Vec<Head>,
+    /// Both of them work.
+    thawed: bool,
+    /// What takes its time, and what is told behind it.
+    tasks: JoinSet<Up>,
 }
 
 /// Runs until the parent is gone, or has seen the end of the drain.
@@ -82,69 +50,41 @@ pub(crate) async fn run(port: u16, birth: Birth) -> Outcome<()> {
     let tenant = TenantId::new(TENANT)?;
     let store = engine::open(&birth.store, env.clock()).await?;
     let effects = left_dispatching(Arc::clone(&store), &tenant).await?;
-    let child = Child::start(&birth, env, store, tenant, link).await?;
-    let in_doubt = effects + child.gateway.in_doubt();
-    child.link.say(Up::Hello { in_doubt }).await;
+    let (heads, tasks) = (Vec::new(), JoinSet::new());
+    let mut child = Child { birth, env, store, tenant, link, heads, thawed: false, tasks };
+    child.begin(effects).await?;
 
-    let mut drain = JoinSet::new();
     let mut look = tokio::time::interval(Duration::from_millis(50));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shown = 0;
     loop {
         tokio::select! {
             order = orders.next() => match order {
-                Some(order) => child.obey(order, &mut drain).await,
+                Some(order) => child.obey(order).await?,
                 None => return Ok(()),
             },
             _ = look.tick() => child.show_letters(&mut shown).await?,
-            Some(ended) = drain.join_next() => {
-                child.link.say(Up::Drained { problem: ended? }).await;
-            }
+            Some(ended) = child.tasks.join_next() => child.ended(ended?).await,
         }
     }
 }
 
 impl Child {
-    async fn start(
-        birth: &Birth,
-        env: Env,
-        store: SharedStore,
-        tenant: TenantId,
-        link: Arc<Link>,
-    ) -> Outcome<Self> {
-        let traps = Traps::new(Arc::clone(&link));
-        let dice = SeededRng::new(birth.seed);
-        let store = TrapStore::new(store, Arc::clone(&traps), dice);
-        let store: Arc<dyn StateStore> = broken::store(store, birth.broken);
-        let mut builder = Gateway::builder(env.clone(), store).agent(Clerk::new(env)?);
-        for remote in Remote::ALL {
-            let skill = LinkSkill::new(remote, Arc::clone(&link))?;
-            builder = builder.skill(TrapSkill::new(skill, Arc::clone(&traps)));
-        }
-        let [plain, keyed] = Line::BOTH.map(|line| LinkChannel::new(line, Arc::clone(&link)));
-        let ((plain_channel, plain), (keyed_channel, keyed)) = (plain?, keyed?);
-        for channel in [plain_channel, keyed_channel] {
-            let channel = TrapChannel::new(channel, Arc::clone(&traps));
-            builder = builder.channel(BrokenChannel::new(channel, birth.broken));
-        }
-        let mut config = GatewayConfig::default();
-        config.turn_pause = Duration::from_millis(50);
-        config.send_pause = Duration::from_millis(50);
-        config.seal_every = Duration::from_millis(300);
-        let builder = builder.config(config);
-        let gateway = match &birth.replica {
-            None => Running::Alone(builder.start().await?),
-            Some(name) => {
-                let config = ReplicaConfig::named(name.as_str()).lease(LEASE);
-                Running::Replica(builder.start_replica(config).await?)
-            }
-        };
-        Ok(Self { gateway, tenant, link, traps, plain, keyed })
+    /// Begins a gateway, which has the store from here on.
+    async fn begin(&mut self, effects: usize) -> Outcome<()> {
+        let seed = self.birth.seed.wrapping_add(self.heads.len() as u64);
+        let (env, store) = (self.env.clone(), Arc::clone(&self.store));
+        let head = Head::start(&self.birth, seed, env, store, Arc::clone(&self.link)).await?;
+        let in_doubt = effects + head.gateway.in_doubt();
+        self.heads.push(head);
+        self.link.say(Up::Hello { in_doubt }).await;
+        Ok(())
     }
 
     /// Tells when there are other letters than at the last look.
     async fn show_letters(&self, shown: &mut usize) -> Outcome<()> {
-        let messages = match letters(&self.gateway.dead_letters(&self.tenant)).await {
+        let all = DeadLetters::new(Arc::clone(&self.store), self.tenant.clone());
+        let messages = match letters(&all).await {
             // A store that is away for a while has nothing new to show.
             Err(e) if e.kind() == ErrorKind::Unavailable => return Ok(()),
             messages => messages?,
@@ -156,26 +96,51 @@ impl Child {
         Ok(())
     }
 
-    async fn obey(&self, order: Down, drain: &mut JoinSet<Option<String>>) {
+    async fn obey(&mut self, order: Down) -> Outcome<()> {
         match order {
             Down::Deliver { message, text } => {
-                let inbox = match message.line() {
-                    Line::Plain => &self.plain,
-                    Line::Keyed => &self.keyed,
-                };
-                // A closed inbox is a draining gateway's: the message is not acknowledged.
-                drop(inbox.send((message, text)).await);
+                // The platform knows two doors while there are two.
+                let first = self.heads.first().filter(|_| self.thawed && message.number % 2 == 0);
+                if let Some(head) = first.or(self.heads.last()) {
+                    head.deliver((message, text)).await;
+                }
             }
             Down::Answer { number, serial } => self.link.answer(number, serial),
-            Down::Set { trap } => self.traps.set(trap),
+            Down::Set { trap } => self.heads.iter().for_each(|head| head.traps.set(trap)),
+            Down::Overtake => {
+                if let Some(head) = self.heads.first() {
+                    let ended = head.gateway.clone().ended();
+                    self.tasks.spawn(async move {
+                        ended.await;
+                        Up::Fenced
+                    });
+                }
+                self.begin(0).await?;
+            }
+            Down::Thaw => {
+                self.thawed = true;
+                self.heads.iter().for_each(|head| head.traps.thaw());
+            }
             Down::Drain => {
-                let gateway = self.gateway.clone();
-                drain.spawn(async move {
+                let Some(gateway) = self.heads.last().map(|head| head.gateway.clone()) else {
+                    return Ok(());
+                };
+                self.tasks.spawn(async move {
                     let drained = gateway.drain(Duration::from_secs(20)).await;
-                    drained.err().map(|e| e.to_string())
+                    Up::Drained { problem: drained.err().map(|e| e.to_string()) }
                 });
             }
         }
+        Ok(())
+    }
+
+    /// Something that took its time has come to its end.
+    async fn ended(&mut self, told: Up) {
+        if matches!(told, Up::Fenced) {
+            self.thawed = false;
+            self.heads.remove(0);
+        }
+        self.link.say(told).await;
     }
 }
 

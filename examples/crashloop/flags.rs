@@ -8,7 +8,7 @@ use crate::{broken::Break, child::Birth, parent::Options};
 
 /// What the program is for, in one line.
 const USAGE: &str = "usage: crashloop --kills N [--engine redb|fjall|sqlite|postgres|redis] \
-                     [--replicas R] [--seed S] [--break dedupe|ledger|ack_before_write|order] | --power-cuts N [--seed S] [--break sync]";
+                     [--replicas R] [--seed S] [--break dedupe|ledger|ack_before_write|order|fence] | --power-cuts N [--seed S] [--break sync]";
 
 /// What the program is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,9 @@ impl Given {
                 let broken = known(self.broken.as_deref())?;
                 let engine = engine(self.engine.as_deref())?;
                 let replicas = replicas(self.replicas, engine)?;
+                if replicas > 1 && broken == Some(Break::Fence) {
+                    return Err(format!("replicas have a lease besides their fence; {USAGE}"));
+                }
                 Ok(Job::Kills(Options { kills, engine, replicas, seed, broken }))
             }
             (None, Some(_), ..) if self.engine.is_some() || self.replicas.is_some() => {

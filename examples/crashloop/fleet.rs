@@ -290,7 +290,7 @@ impl Fleet {
                     post.ready = true;
                 }
             }
-            Heard::At(_) | Heard::Nothing => {}
+            Heard::At(_) | Heard::Fenced | Heard::Nothing => {}
         }
         if !self.closing {
             for down in self.platform.pump() {

@@ -23,6 +23,7 @@ mod engine;
 mod evidence;
 mod flags;
 mod fleet;
+mod head;
 mod life;
 mod link;
 mod parent;

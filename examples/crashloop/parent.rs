@@ -32,6 +32,8 @@ const SERVER_EVERY: usize = 3;
 const DARK: Duration = Duration::from_millis(200);
 /// The longest that a remote takes, in microseconds.
 const WORK: u64 = 3000;
+/// Messages that a gateway admits after it took over, before the one before it goes on.
+const OVERTAKEN: usize = 12;
 
 /// What the command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,17 +175,54 @@ impl Parent {
                 self.crash_server(life).await?;
                 self.until_acknowledged(life, acknowledged).await?;
                 life.say(Down::Set { trap }).await;
-                timeout(TRAPPED, self.until_point(life)).await.unwrap_or(Ok(None))
+                let met = timeout(TRAPPED, self.until_point(life)).await.unwrap_or(Ok(None))?;
+                if met == Some(Point::C6) {
+                    self.overtake(life).await?;
+                }
+                Ok(met)
             }
+        }
+    }
+
+    /// A second gateway takes over from one that stands still. That one then goes on, and has to
+    /// learn it from the first thing that it writes.
+    async fn overtake(&mut self, life: &mut Life) -> Outcome<()> {
+        life.say(Down::Overtake).await;
+        self.until_heard(life, |heard| matches!(heard, Heard::Hello(_))).await?;
+        self.deliver_again(life).await;
+        self.until_acknowledged(life, OVERTAKEN).await?;
+        life.say(Down::Thaw).await;
+        if !self.until_heard(life, |heard| matches!(heard, Heard::Fenced)).await? {
+            self.problems.push("a gateway that was taken over goes on writing".to_owned());
+        }
+        self.deliver_again(life).await;
+        self.until_acknowledged(life, OVERTAKEN).await
+    }
+
+    /// Goes on until this is heard; false when it takes too long.
+    async fn until_heard(
+        &mut self,
+        life: &mut Life,
+        is_it: impl Fn(&Heard) -> bool + Send + Sync,
+    ) -> Outcome<bool> {
+        let heard = async {
+            while !is_it(&self.step(life).await?) {}
+            Ok(true)
+        };
+        timeout(TRAPPED, heard).await.unwrap_or(Ok(false))
+    }
+
+    /// What is not acknowledged comes again: whoever had it may be gone.
+    async fn deliver_again(&mut self, life: &Life) {
+        self.holds.clear();
+        for down in self.platform.again() {
+            life.say(down).await;
         }
     }
 
     async fn connect(&mut self, life: &mut Life) -> Outcome<()> {
         life.connect().await?;
-        self.holds.clear();
-        for down in self.platform.again() {
-            life.say(down).await;
-        }
+        self.deliver_again(life).await;
         Ok(())
     }
 
@@ -233,7 +272,7 @@ impl Parent {
                 self.holds.insert((Instant::now() + *after, *chat));
             }
             Heard::Hello(in_doubt) => self.hello(*in_doubt),
-            Heard::Nothing | Heard::At(_) | Heard::Drained(_) => {}
+            Heard::Nothing | Heard::At(_) | Heard::Fenced | Heard::Drained(_) => {}
         }
         if !self.closing {
             for down in self.platform.pump() {

@@ -49,6 +49,8 @@ pub(crate) enum Heard {
     /// The child works, and found so much in doubt.
     Hello(usize),
     At(Point),
+    /// The gateway that was taken over has stopped.
+    Fenced,
     Drained(Option<String>),
 }
 
@@ -96,6 +98,7 @@ impl Platform {
                 self.to_park.extend(message);
                 return Heard::At(point);
             }
+            Up::Fenced => return Heard::Fenced,
             Up::Drained { problem } => return Heard::Drained(problem),
             Up::Ack { message, id } => {
                 self.acknowledged.insert(message);

@@ -67,6 +67,7 @@ const fn meaning(point: Point) -> &'static str {
         Point::C3 => "done, not recorded",
         Point::C4 => "recorded, not told",
         Point::C5 => "turn done, not sent",
+        Point::C6 => "taken over while it stood still",
         Point::C7 => "outcome unknown",
         Point::C13 => "in a reworded turn",
     }

@@ -1,6 +1,12 @@
 //! Crash points, made by wrappers around public traits: the child stands still exactly there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use openclaw_core::{
@@ -14,6 +20,7 @@ use openclaw_core::{
 };
 use openclaw_testkit::env::SeededRng;
 use serde_json::Value;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     link::Link,
@@ -23,17 +30,60 @@ use crate::{
 
 /// One commit in so many loses its answer, wherever it is.
 const LOST_ONE_IN: u64 = 200;
+/// What is on its way when a gateway is to stand still comes to its end in less.
+const SETTLES: Duration = Duration::from_millis(20);
 
-/// The trap that is set, if one is.
+/// The trap that is set, if one is, and whether the gateway behind it stands still.
 #[derive(Debug)]
 pub(crate) struct Traps {
     set: Mutex<Option<Trap>>,
     link: Arc<Link>,
+    frozen: watch::Sender<bool>,
+    /// Commits, calls and sends on their way.
+    inside: AtomicUsize,
+}
+
+/// Something on its way, until it is dropped.
+struct Inside<'a>(&'a AtomicUsize);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Traps {
     pub(crate) fn new(link: Arc<Link>) -> Arc<Self> {
-        Arc::new(Self { set: Mutex::default(), link })
+        let (frozen, inside) = (watch::Sender::new(false), AtomicUsize::new(0));
+        Arc::new(Self { set: Mutex::default(), link, frozen, inside })
+    }
+
+    /// Lets a gateway that stands still go on with what it was about to do.
+    pub(crate) fn thaw(&self) {
+        self.frozen.send_replace(false);
+    }
+
+    /// Holds whatever the gateway asks of its store, and waits for what it has begun: what is
+    /// marked is called and has its answer, as if the process were paused between two questions.
+    async fn freeze(&self) {
+        self.frozen.send_replace(true);
+        let mut quiet = 0;
+        while quiet < 2 {
+            sleep(SETTLES).await;
+            quiet = if self.inside.load(Ordering::Acquire) == 0 { quiet + 1 } else { 0 };
+        }
+        self.link.say(Up::At { point: Point::C6, message: None }).await;
+    }
+
+    /// Waits while the gateway stands still.
+    async fn thawed(&self) {
+        // The sender lives as long as this.
+        drop(self.frozen.subscribe().wait_for(|frozen| !frozen).await);
+    }
+
+    fn enter(&self) -> Inside<'_> {
+        self.inside.fetch_add(1, Ordering::AcqRel);
+        Inside(&self.inside)
     }
 
     /// Sets the next trap.
@@ -112,6 +162,10 @@ impl<S: StateStore> TrapStore<S> {
         if label == "admit" {
             self.traps.pass(Point::C0).await;
         }
+        if label == "settle" && self.traps.springs(Point::C6, None).is_some() {
+            self.traps.freeze().await;
+        }
+        self.traps.thawed().await;
     }
 
     async fn after(&self, label: &str) {
@@ -160,15 +214,18 @@ impl<S: StateStore> StateStore for TrapStore<S> {
         if looked_up {
             self.traps.stand(Point::C7, None).await;
         }
+        self.traps.thawed().await;
         self.inner.get_many(keys).await
     }
 
     async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
+        self.traps.thawed().await;
         self.inner.scan(query).await
     }
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
         self.before(txn.label).await;
+        let _inside = self.traps.enter();
         if let Some(loss) = self.loss() {
             let lost = self.lose(&txn, loss);
             if loss.applied {
@@ -187,6 +244,7 @@ impl<S: StateStore> StateStore for TrapStore<S> {
     async fn commit_many(&self, txns: Vec<Txn>) -> Vec<Result<Commit, StoreError>> {
         let Some(label) = txns.first().map(|txn| txn.label) else { return Vec::new() };
         self.before(label).await;
+        let _inside = self.traps.enter();
         let Some(loss) = self.loss() else {
             let outcomes = self.inner.commit_many(txns).await;
             self.after(label).await;
@@ -236,6 +294,7 @@ impl<S: Skill> Skill for TrapSkill<S> {
     async fn run(&self, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
         let reworded = message_of(call.payload()).filter(|message| message.is_reworded());
         self.traps.pass_in(Point::C13, reworded).await;
+        let _inside = self.traps.enter();
         let answer = self.inner.run(call).await?;
         self.traps.pass(Point::C3).await;
         self.traps.pass_in(Point::C13, reworded).await;
@@ -280,6 +339,7 @@ impl<C: Channel> Channel for TrapChannel<C> {
     }
 
     async fn send(&self, call: Call<Outbound>) -> Result<Receipt> {
+        let _inside = self.traps.enter();
         let receipt = self.inner.send(call).await?;
         self.traps.pass(Point::C3).await;
         Ok(receipt)

@@ -126,6 +126,8 @@ pub(crate) enum Point {
     C4,
     /// After the turn's commit, before its reply goes out.
     C5,
+    /// Before a record, while a second gateway takes the store over; then the first one goes on.
+    C6,
     /// After a commit whose answer was lost, applied or not, while it is looked up.
     C7,
     /// Inside the turn of an agent that will word its arguments anew.
@@ -134,8 +136,8 @@ pub(crate) enum Point {
 
 impl Point {
     /// In the order in which a short run visits them: those that show most come first.
-    pub(crate) const ALL: [Self; 8] =
-        [Self::C4, Self::C13, Self::C0, Self::C3, Self::C2, Self::C1, Self::C5, Self::C7];
+    pub(crate) const ALL: [Self; 9] =
+        [Self::C4, Self::C13, Self::C0, Self::C6, Self::C3, Self::C2, Self::C1, Self::C5, Self::C7];
 }
 
 /// Where a child shall stand still, so that the parent kills it exactly there.
@@ -180,6 +182,8 @@ pub(crate) enum Up {
     Lost { applied: bool },
     /// I stand at this point: kill me. At C13 it says in whose turn.
     At { point: Point, message: Option<Name> },
+    /// The gateway that was taken over has seen it, and has stopped.
+    Fenced,
     /// The drain has ended.
     Drained { problem: Option<String> },
 }
@@ -194,6 +198,10 @@ pub(crate) enum Down {
     Answer { number: u64, serial: Option<u64> },
     /// Stand still at this point.
     Set { trap: Trap },
+    /// The gateway stands still at C6: begin a second one on the same store.
+    Overtake,
+    /// Let the first one go on; from now on messages come in at both.
+    Thaw,
     /// Finish what is on hand, and stop.
     Drain,
 }

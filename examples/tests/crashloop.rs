@@ -48,13 +48,13 @@ fn crashloop(arguments: &str) -> Ran {
 
 #[test]
 fn nothing_is_lost_or_done_twice_over_kills_at_every_point() {
-    let ran = crashloop("--kills 16 --seed 7");
+    let ran = crashloop("--kills 18 --seed 7");
     assert_eq!(ran.code, Some(0), "{} {}", ran.line, ran.told);
     for key in ["lost", "duplicated", "order_violations"] {
         assert_eq!(ran.count(key), 0, "{}", ran.line);
     }
-    assert!(ran.count("acknowledged") >= 16 * 40 && ran.count("kills_in_dispatching") >= 3);
-    for point in ["C0", "C1", "C2", "C3", "C4", "C5", "C7", "C13"] {
+    assert!(ran.count("acknowledged") >= 18 * 40 && ran.count("kills_in_dispatching") >= 3);
+    for point in ["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C13"] {
         assert!(ran.line["kill_points"][point].as_u64() >= Some(1), "{point}: {}", ran.line);
     }
     assert!(ran.count("unknown_visible") + ran.count("parked") >= 1);
@@ -86,6 +86,13 @@ fn a_channel_that_loses_the_order_is_caught() {
 }
 
 #[test]
+fn a_gateway_that_writes_behind_its_successor_is_caught() {
+    let ran = crashloop("--kills 4 --break fence");
+    let bad = ran.count("lost") + ran.count("order_violations");
+    assert!(ran.code == Some(1) && bad > 0, "{}", ran.line);
+}
+
+#[test]
 fn nothing_acknowledged_is_lost_at_a_power_cut() {
     let ran = crashloop("--power-cuts 20");
     assert_eq!(ran.code, Some(0), "{}", ran.line);
@@ -112,6 +119,7 @@ fn wrong_flags_are_told_in_one_line() {
         "--kills 1 --replicas 1 --engine sqlite",
         "--kills 1 --replicas 3 --engine redb",
         "--kills 1 --break sync",
+        "--kills 1 --replicas 3 --engine sqlite --break fence",
         "--power-cuts 1 --break order",
         "--seed 1",
         "--kills 1 --port 80",
