@@ -203,6 +203,9 @@ impl HttpChannelBuilder {
 fn capabilities() -> Capabilities {
     let mut capabilities = Capabilities::default();
     capabilities.tells_refusals = true;
+    // Platforms repeat an event for three days at most, by hand or by themselves; a client's key
+    // has a day with most. Twice that, and more.
+    capabilities.redelivery_horizon = Duration::from_secs(7 * 86_400);
     // Connections race: only a client that waits for each answer has its order.
     capabilities.ordering = Ordering::None;
     // The reply is read from the gateway: sending it changes nothing.

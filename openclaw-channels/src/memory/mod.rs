@@ -4,7 +4,7 @@ mod hub;
 mod peer;
 mod source;
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use openclaw_core::{
@@ -116,6 +116,8 @@ impl MemoryChannel {
     pub fn builder(id: ChannelId, tenant: TenantId) -> MemoryChannelBuilder {
         let mut capabilities = Capabilities::default();
         capabilities.redelivers = true;
+        // What is not settled comes again at once, and never in another process.
+        capabilities.redelivery_horizon = Duration::from_secs(3_600);
         capabilities.edit = true;
         capabilities.delete = true;
         capabilities.react = true;

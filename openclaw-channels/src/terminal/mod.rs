@@ -4,7 +4,7 @@ mod input;
 mod shown;
 mod source;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use openclaw_core::{
@@ -101,6 +101,8 @@ impl TerminalChannel {
         let lines = Lines::new(id.clone(), tenant, env.clone(), input, Arc::clone(&screen));
         let mut capabilities = Capabilities::default();
         capabilities.redelivers = true;
+        // What is not settled comes again at once, and never in another process.
+        capabilities.redelivery_horizon = Duration::from_secs(3_600);
         capabilities.tells_refusals = true;
         capabilities.post = Effect::AtLeastOnce;
         Self(Arc::new(Inner { id, capabilities, lines: Arc::new(lines), screen }))

@@ -8,7 +8,7 @@ use crate::{
     agent::{Agent, Budget},
     channel::Channel,
     middleware::stack::Resilience,
-    records::partitions::Fences,
+    records::{Retention, partitions::Fences},
     skill::Skill,
     store::{SharedStore, StateStore},
 };
@@ -56,6 +56,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// How often the audit trail is sealed. 30 s.
     pub seal_every: Duration,
+    /// How long what is finished is kept.
+    pub retention: Retention,
 }
 
 impl Default for GatewayConfig {
@@ -76,6 +78,7 @@ impl Default for GatewayConfig {
             budget: Budget::default(),
             limits: Limits::default(),
             seal_every: 30 * second,
+            retention: Retention::default(),
         }
     }
 }
@@ -166,7 +169,8 @@ impl GatewayBuilder {
     ///
     /// # Errors
     /// A name is used twice, a route names an unknown agent, a skill declares what it does not
-    /// offer, or the store can't be read.
+    /// offer, finished messages are kept for a shorter time than a channel may deliver them again,
+    /// or the store can't be read.
     pub async fn start(self) -> Result<Gateway> {
         let parts = self.check()?;
         let fences = Fences::seize(&parts.store, &parts.env).await?;
@@ -180,8 +184,10 @@ impl GatewayBuilder {
         }
         let mut channels = BTreeMap::new();
         let mut acks = BTreeMap::new();
+        self.config.retention.check_pause()?;
         for (channel, ack) in self.channels {
             let id = channel.id().clone();
+            self.config.retention.check(&id, channel.capabilities().redelivery_horizon)?;
             acks.insert(id.clone(), ack);
             unique("channel", id.as_str(), channels.insert(id.clone(), channel).is_none())?;
         }

@@ -232,7 +232,7 @@ impl Inner {
     }
 
     /// Refuses an operator's order to a gateway that stops: the next one takes it.
-    fn open_for_orders(&self) -> Result<()> {
+    pub(super) fn open_for_orders(&self) -> Result<()> {
         if self.is_draining() {
             let e = Error::new(ErrorKind::Unavailable, "the gateway is stopping");
             return Err(e.with_happened(Happened::No));
@@ -269,16 +269,20 @@ impl Inner {
         if self.is_fenced() || !self.fences.holds(0) {
             return;
         }
-        let tenants = if self.fences.is_whole() {
-            lock(&self.tenants).iter().cloned().collect()
-        } else {
-            let Ok(marks) = self.store.scan_all(tenant_marks()).await else { return };
-            marks.iter().filter_map(|(mark, _)| marked_tenant(mark)).collect::<Vec<_>>()
-        };
+        let Ok(tenants) = self.all_tenants().await else { return };
         for tenant in tenants {
             let log = AuditLog::new(Arc::clone(&self.store), tenant);
             while let Ok(Some(_)) = log.seal().await {}
         }
+    }
+
+    /// All tenants that have rows, those of other replicas' messages too.
+    pub(super) async fn all_tenants(&self) -> Result<Vec<TenantId>> {
+        if self.fences.is_whole() {
+            return Ok(lock(&self.tenants).iter().cloned().collect());
+        }
+        let marks = self.store.scan_all(tenant_marks()).await?;
+        Ok(marks.iter().filter_map(|(mark, _)| marked_tenant(mark)).collect())
     }
 }
 

@@ -21,6 +21,7 @@ mod reply_job;
 mod router;
 mod seek;
 mod status;
+mod sweep;
 mod tasks;
 mod turns;
 mod verdict;
@@ -42,6 +43,7 @@ use self::{
     lanes::{Bounds, Lanes},
     refusals::Refusals,
     reply_job::ReplyJob,
+    sweep::Began,
     tasks::Tasks,
     turns::Place,
 };
@@ -127,6 +129,8 @@ pub(crate) struct Inner {
     closing: AtomicUsize,
     /// Items that a drain left for the next start.
     left: AtomicUsize,
+    /// When it began: the sweep's ages grow no faster than time has passed since.
+    began: Began,
     tasks: Tasks,
 }
 
@@ -152,6 +156,7 @@ impl Gateway {
     async fn open(parts: Parts, fences: Fences) -> Result<Self> {
         let Parts { env, store, channels, acks, agents, skills, router, config, resilience } =
             parts;
+        let began = Began::now(&env);
         let inner = Arc::new(Inner {
             fences,
             turns: Mutex::new(Lanes::new(Bounds { depth: config.lane, running: config.turns })),
@@ -178,6 +183,7 @@ impl Gateway {
             intakes: AtomicUsize::new(0),
             closing: AtomicUsize::new(0),
             left: AtomicUsize::new(0),
+            began,
             tasks: Tasks::default(),
         });
         let recovered = recover::recover(&inner).await?;
@@ -187,6 +193,7 @@ impl Gateway {
         }
         inner.tasks.spawn(due::alarm(Arc::clone(&inner)));
         inner.tasks.spawn(control::sealer(Arc::clone(&inner)));
+        inner.tasks.spawn(sweep::sweeper(Arc::clone(&inner)));
         Inner::start_turns(&inner);
         Inner::start_replies(&inner);
         Ok(Self { inner, recovered: Arc::new(recovered) })

@@ -105,7 +105,8 @@ pub(super) async fn look_up(
         });
     }
     if let Some(done) = next() {
-        return Ok(status(MessageState::Done, DoneRow::decode(&done.value)?.reply, None));
+        let DoneRow { reply, purged, .. } = DoneRow::decode(&done.value)?;
+        return Ok(if purged { None } else { status(MessageState::Done, reply, None) });
     }
     for state in [MessageState::Dead, MessageState::Parked] {
         if let Some(letter) = next() {

@@ -16,6 +16,7 @@ use crate::{
         live::{Cause, DoneRow, Live, ReplyRow, TurnRow, live_key},
         outbox::finish,
         row::Row,
+        seen::Seen,
         sessions::{self, session_key},
     },
     skill::SkillPort,
@@ -210,10 +211,13 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
         Ok(session) => session,
         Err(e) => return Attempt::Stalled(e),
     };
+    let keep = inner.config.retention.sessions;
     let fence = inner.fences.guard(job.partition);
     let skills = Arc::new(TurnSkills::new(Arc::clone(inner), job.tenant.clone(), job.id, fence));
     let port: Arc<dyn SkillPort> = Arc::<TurnSkills>::clone(&skills);
-    let call = request(inner, &**agent, job, session);
+    let used = Arc::clone(&session.value);
+    let used = Some(used).filter(|_| session.is_stale(keep, inner.env.now()));
+    let call = request(inner, &**agent, job, session.value);
     let (mut turn, write) = Turn::open(call, port, inner.config.budget);
     let hints = Hints::open(inner, &job.tenant, &job.row.envelope.conversation, job.id);
     if let Some(hints) = &hints {
@@ -227,9 +231,10 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
     };
     let mut attempt = judge(inner, job, &skills, handled.unwrap_or_else(|_| Err(late()))).await;
     if let Attempt::Answered(given) = &mut attempt {
-        given.session = write.take();
+        given.session = write.take().or(used);
     } else if planted(Bug::SessionOfFailed)
-        && let Some(Ok(op)) = write.take().map(|value| sessions::write(lane.clone(), value))
+        && let Some(Ok(op)) =
+            write.take().map(|value| sessions::write(lane.clone(), value, inner.env.now()))
     {
         inner.commit(Txn::new("session").op(op)).await.ok();
     }
@@ -350,7 +355,8 @@ async fn record(
             AuditAction::Replied
         }
         Answer::Silent => {
-            ops.extend(finish(&job.tenant, job.id, &DoneRow { at: inner.env.now(), reply: None })?);
+            let seen = Seen::of(&job.tenant, &job.row.envelope);
+            ops.extend(finish(&job.tenant, job.id, &DoneRow::silent(inner.env.now(), seen))?);
             AuditAction::Silent
         }
         Answer::Suspended(waiting) => {
@@ -361,7 +367,7 @@ async fn record(
     };
     let silent = action == AuditAction::Silent;
     if let Some(value) = session.filter(|_| !planted(Bug::SessionLost)) {
-        ops.push(sessions::write(lane.clone(), value)?);
+        ops.push(sessions::write(lane.clone(), value, inner.env.now())?);
     }
     ops.push(job.entry(inner, action).append(&job.tenant)?);
     let apart = if planted(Bug::AuditApart) { ops.pop() } else { None };
@@ -389,7 +395,8 @@ fn render(
     };
     let channel = inner.channels.get(&to.channel).ok_or_else(gone)?;
     let parts = caught_now("the channel's render", || channel.render(content))?;
-    Ok(ReplyRow::new(to, Cause::Turn, inner.next_reply(), parts, replaces))
+    let seen = Seen::of(&job.tenant, &job.row.envelope);
+    Ok(ReplyRow::new(to, Cause::Turn, inner.next_reply(), parts, replaces, seen))
 }
 
 /// Counts a failed attempt; after the last one the message is a letter.

@@ -1,6 +1,6 @@
 //! The audit trail: appended with each decision, sealed in ranges, verifiable.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,22 @@ impl Row for SealRow {
     const FORMAT: u8 = 1;
 }
 
+/// What the retention has removed: everything up to a seal, that one included.
+///
+/// It is written before the first row goes, so that a half-removed range is no gap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct CutRow {
+    seals: u64,
+    entries: u64,
+    last: Vec<u8>,
+    digest: Option<Digest>,
+}
+
+impl Row for CutRow {
+    const NAME: &'static str = "the cut of the audit trail";
+    const FORMAT: u8 = 1;
+}
+
 /// A seal kept elsewhere: it shows when the end of the trail was cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -125,6 +141,8 @@ pub struct AuditReport {
     pub sealed: u64,
     /// Entries behind the last seal.
     pub open: u64,
+    /// Entries that the retention removed, with their seals.
+    pub removed: u64,
     /// What is wrong; empty when all is well.
     pub problems: Vec<String>,
 }
@@ -136,6 +154,18 @@ impl AuditReport {
         self.problems.is_empty()
     }
 }
+
+/// A piece of the trail on its way out: one commit.
+#[derive(Debug)]
+pub(crate) struct Trim {
+    pub(crate) guard: Guard,
+    pub(crate) ops: Vec<Op>,
+    /// Entries that go with it.
+    pub(crate) entries: u64,
+}
+
+/// Stands in entries that are about no message.
+const NO_MESSAGE: MessageId = MessageId::from_u128(0);
 
 /// The audit trail of a tenant.
 #[derive(Clone, Debug)]
@@ -214,16 +244,24 @@ impl AuditLog {
 
     /// Checks every sealed range; with an anchor also that no seal was cut off.
     ///
+    /// What the retention removed is counted, and the rest is checked from there on. An anchor
+    /// that is older than that can't be checked any more, which is a problem of the report.
+    ///
     /// # Errors
     /// The store does not answer. What is wrong with the trail is in the report.
     pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<AuditReport> {
         let rows = self.store.scan_all(trail(&self.tenant)).await?;
-        let seals = self.store.scan_all(Key::of(&self.tenant, "as").prefix()).await?;
-        let mut report = AuditReport { sealed: 0, open: 0, problems: Vec::new() };
-        let mut before = genesis();
-        let mut rest = &rows[..];
-        let mut seen: Option<Digest> = None;
-        for (n, (_, entry)) in (1_u64..).zip(&seals) {
+        let seals = self.store.scan_all(self.seals()).await?;
+        // Read last: what was removed since the rows were read is below it.
+        let (cut, _) = self.cut().await?;
+        let mut report =
+            AuditReport { sealed: 0, open: 0, removed: cut.entries, problems: Vec::new() };
+        let mut before = cut.digest.unwrap_or_else(genesis);
+        let gone = rows.partition_point(|(key, _)| key.as_bytes() <= &cut.last[..]);
+        let mut rest = rows.get(gone..).unwrap_or_default();
+        let mut seen = cut.digest.filter(|_| anchor.is_some_and(|a| a.seals == cut.seals));
+        let seals = seals.iter().filter(|(key, _)| self.number_of(key) > cut.seals);
+        for (n, (_, entry)) in (cut.seals + 1..).zip(seals) {
             let seal = match SealRow::decode(&entry.value) {
                 Ok(seal) => seal,
                 Err(e) => {
@@ -249,21 +287,109 @@ impl AuditLog {
             }
         }
         report.open = rest.len() as u64;
-        if anchor.is_some_and(|anchor| seen != Some(anchor.digest)) {
-            report
-                .problems
-                .push("the anchored seal is missing: the end of the trail was cut off".to_owned());
+        if let Some(anchor) = anchor.filter(|anchor| seen != Some(anchor.digest)) {
+            report.problems.push(if anchor.seals < cut.seals {
+                "the retention has removed the anchored seal: take a newer anchor".to_owned()
+            } else {
+                "the anchored seal is missing: the end of the trail was cut off".to_owned()
+            });
         }
         Ok(report)
     }
 
+    /// The next piece of what is to be removed: sealed ranges whose last entry is this old.
+    ///
+    /// The last seal stays, with its range: the next one is chained to it.
+    pub(crate) async fn trim(
+        &self,
+        keep: Duration,
+        now: Timestamp,
+        most: NonZeroUsize,
+    ) -> Result<Option<Trim>> {
+        let (cut, guard) = self.cut().await?;
+        if let Some(clear) = self.clear(&cut, &guard, most).await? {
+            return Ok(Some(clear));
+        }
+        let query = ScanQuery::new(self.seals()).limit(most);
+        let seals = self.store.scan(query).await?.value.rows;
+        let ends = seals.iter().map(|(_, entry)| SealRow::decode(&entry.value));
+        let ends = ends.collect::<Result<Vec<_>>>()?;
+        let keys: Vec<Key> = ends.iter().map(|seal| Key::from_bytes(seal.last.clone())).collect();
+        let last = self.store.get_many(&keys).await?.value;
+        let mut next = cut.clone();
+        // The newest one of the page stays: it may be the last one there is.
+        let older = seals.len().saturating_sub(1);
+        for (((key, _), seal), end) in seals.iter().zip(&ends).zip(last).take(older) {
+            let Some(end) = end else { break };
+            if now.since(AuditEntry::decode(&end.value)?.at) < keep {
+                break;
+            }
+            next = CutRow {
+                seals: self.number_of(key),
+                entries: next.entries + seal.count,
+                last: seal.last.clone(),
+                digest: Some(seal.digest),
+            };
+        }
+        if next == cut {
+            return Ok(None);
+        }
+        let entries = next.entries - cut.entries;
+        let note = format!("{entries} entries of this trail, up to seal {}", next.seals);
+        let entry = AuditEntry::new(now, AuditAction::Purged, NO_MESSAGE, "retention");
+        let ops = vec![
+            Op::put(self.cut_key(), next.encode()?),
+            entry.because(note).append(&self.tenant)?,
+        ];
+        Ok(Some(Trim { guard, ops, entries: 0 }))
+    }
+
     async fn last_seal(&self) -> Result<Option<(u64, SealRow)>> {
-        let prefix = Key::of(&self.tenant, "as").prefix();
-        let query = ScanQuery::new(prefix.clone()).reversed().limit(NonZeroUsize::MIN);
+        let query = ScanQuery::new(self.seals()).reversed().limit(NonZeroUsize::MIN);
         let page = self.store.scan(query).await?.value;
         let Some((key, entry)) = page.rows.first() else { return Ok(None) };
-        let number =
-            key.behind(&prefix).and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes);
-        Ok(Some((number, SealRow::decode(&entry.value)?)))
+        Ok(Some((self.number_of(key), SealRow::decode(&entry.value)?)))
+    }
+
+    fn seals(&self) -> Prefix {
+        Key::of(&self.tenant, "as").prefix()
+    }
+
+    fn number_of(&self, seal: &Key) -> u64 {
+        let number = seal.behind(&self.seals()).and_then(|bytes| bytes.try_into().ok());
+        number.map_or(0, u64::from_be_bytes)
+    }
+
+    fn cut_key(&self) -> Key {
+        Key::of(&self.tenant, "ac").build()
+    }
+
+    /// What was removed so far, and the guard that it is still so.
+    async fn cut(&self) -> Result<(CutRow, Guard)> {
+        let key = self.cut_key();
+        Ok(match commit::read::<CutRow>(&*self.store, &key).await? {
+            Some((cut, version)) => (cut, Guard::VersionIs(key, version)),
+            None => (CutRow::default(), Guard::Absent(key)),
+        })
+    }
+
+    /// Rows below the cut, when some are left.
+    async fn clear(&self, cut: &CutRow, guard: &Guard, most: NonZeroUsize) -> Result<Option<Trim>> {
+        if cut.seals == 0 {
+            return Ok(None);
+        }
+        let below = |query: ScanQuery| self.store.scan(query.limit(most));
+        let entries = below(ScanQuery::new(trail(&self.tenant))).await?.value.rows;
+        let keys = entries.into_iter().map(|(key, _)| key);
+        let mut keys: Vec<Key> = keys.take_while(|key| key.as_bytes() <= &cut.last[..]).collect();
+        let entries = keys.len() as u64;
+        if keys.len() < most.get() {
+            let seals = below(ScanQuery::new(self.seals())).await?.value.rows;
+            let seals = seals.into_iter().map(|(key, _)| key);
+            keys.extend(seals.take_while(|key| self.number_of(key) <= cut.seals));
+            keys.truncate(most.get());
+        }
+        let ops: Vec<Op> = keys.into_iter().map(Op::delete).collect();
+        Ok((!ops.is_empty()).then(|| Trim { guard: guard.clone(), ops, entries }))
     }
 }

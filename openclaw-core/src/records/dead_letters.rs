@@ -8,7 +8,7 @@ use super::{
     audit::{AuditAction, AuditEntry},
     commit::{self, Known},
     ledger::EffectState,
-    live::{Live, id_behind, live_key},
+    live::{DoneRow, Live, done_key, id_behind, live_key, old},
     row::Row,
 };
 use crate::{
@@ -32,7 +32,46 @@ pub(crate) struct LetterRow {
 
 impl Row for LetterRow {
     const NAME: &'static str = "dead letters";
-    const FORMAT: u8 = 2;
+    const FORMAT: u8 = 3;
+
+    fn decode_old(format: u8, fields: &[u8]) -> Option<postcard::Result<Self>> {
+        #[derive(Deserialize)]
+        struct Old {
+            row: Option<old::Live>,
+            refused: Option<Arc<crate::Envelope>>,
+            kind: ErrorKind,
+            reason: Arc<str>,
+            attempts: u32,
+            at: Timestamp,
+        }
+        let read = |fields| {
+            let Old { row, refused, kind, reason, attempts, at } = postcard::from_bytes(fields)?;
+            Ok(Self { row: row.map(Live::from), refused, kind, reason, attempts, at })
+        };
+        (format == 2).then(|| read(fields))
+    }
+}
+
+impl LetterRow {
+    /// The operations that remove it for good.
+    ///
+    /// Its id stays known for as long as that of a finished message: what comes again is no news.
+    pub(crate) fn purge(
+        &self,
+        key: Key,
+        tenant: &TenantId,
+        id: MessageId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Op>> {
+        let entry = AuditEntry::new(now, AuditAction::Purged, id, by);
+        let mut ops = vec![Op::delete(key), entry.append(tenant)?];
+        if let Some(row) = &self.row {
+            let left = DoneRow::purged(now, row.seen(tenant));
+            ops.push(Op::put(done_key(tenant, id), left.encode()?));
+        }
+        Ok(ops)
+    }
 }
 
 /// Which of the two shelves.
@@ -145,12 +184,10 @@ impl DeadLetters {
         fence: Guard,
     ) -> Result<Option<Known>> {
         let Some(found) = self.find(id).await? else { return Ok(None) };
-        let entry = AuditEntry::new(now, AuditAction::Purged, id, by);
         let txn = Txn::new("purge")
             .guard(fence)
             .guard(commit::unchanged(found.key.clone(), found.version))
-            .op(Op::delete(found.key))
-            .op(entry.append(&self.tenant)?);
+            .ops(found.letter.purge(found.key, &self.tenant, id, by, now)?);
         commit::commit(&*self.store, txn).await.map(Some)
     }
 

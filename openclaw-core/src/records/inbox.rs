@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::{
     commit::Known,
     live::{Live, TurnRow, live_key},
     row::Row,
+    seen::{SeenRow, seen_key},
 };
 use crate::{
     Content, Digest, Envelope, MessageId, Result, TenantId,
@@ -17,25 +17,8 @@ use crate::{
     words::planted::{Bug, planted},
 };
 
-/// The longest platform id that is kept as it is; a longer one is hashed.
-///
-/// Ids that are short and grow keep the index local: random keys cost redb a third of its
-/// throughput.
-const PLAIN_ID: usize = 64;
 /// The longest nonce, with its scope, that is kept as it is; a longer one is hashed.
 const PLAIN_NONCE: usize = 256;
-
-/// Which message a platform id became.
-#[derive(Debug, Serialize, Deserialize)]
-struct SeenRow {
-    message: MessageId,
-    fingerprint: [u8; 16],
-}
-
-impl Row for SeenRow {
-    const NAME: &'static str = "seen messages";
-    const FORMAT: u8 = 1;
-}
 
 /// A message ready to be admitted.
 #[derive(Debug)]
@@ -78,9 +61,8 @@ pub(crate) fn admit(
     let mut txn = Txn::new("admit").guard(fence).op(Op::put(live_key(tenant, id), live.encode()?));
     let mut fingerprint = [0; 16];
     let mut seen_at = None;
-    if let Some(platform) = &envelope.id {
+    if let Some(mut key) = seen_key(tenant, envelope) {
         fingerprint = fingerprint_of(envelope);
-        let mut key = seen_key(tenant, envelope, platform);
         if planted(Bug::DedupePerStart) {
             let owner = format!("{:?}", txn.guards);
             key = Key::from_bytes([key.as_bytes(), owner.as_bytes()].concat());
@@ -141,17 +123,6 @@ impl Admission {
             _ => Refused::Fenced,
         })
     }
-}
-
-fn seen_key(tenant: &TenantId, envelope: &Envelope, platform: &str) -> Key {
-    let account = &*envelope.conversation.account;
-    let key =
-        if planted(Bug::DedupeUntenanted) { Key::system("dd") } else { Key::of(tenant, "dd") };
-    let key = key.text(envelope.conversation.channel.as_str());
-    if account.len() + platform.len() <= PLAIN_ID {
-        return key.text(account).text(platform).build();
-    }
-    key.bytes(&Digest::of("openclaw.seen", [account, platform]).short()).build()
 }
 
 fn nonce_key(tenant: &TenantId, nonce: &Nonce) -> Key {

@@ -378,6 +378,16 @@ pub(crate) fn effects_of(tenant: &TenantId, turn: MessageId) -> Prefix {
     Key::of(tenant, "fx").id(turn).prefix()
 }
 
+/// All effects of a tenant, in the order of the turns.
+pub(crate) fn effect_rows(tenant: &TenantId) -> Prefix {
+    Key::of(tenant, "fx").prefix()
+}
+
+/// The turn in an effect's key.
+pub(crate) fn turn_of(key: &Key, prefix: &Prefix) -> Option<MessageId> {
+    key.behind(prefix)?.first_chunk().copied().map(MessageId::from_bytes)
+}
+
 /// Reads the ledger of a tenant.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -409,13 +419,12 @@ impl Ledger {
     /// # Errors
     /// The store does not answer, or a row can't be read.
     pub async fn all(&self) -> Result<Vec<(MessageId, Arc<str>, EffectRecord)>> {
-        let prefix = Key::of(&self.tenant, "fx").prefix();
+        let prefix = effect_rows(&self.tenant);
         let rows = self.store.scan_all(prefix.clone()).await?;
         rows.iter()
             .map(|(key, entry)| {
                 let behind = key.behind(&prefix).unwrap_or_default();
-                let turn =
-                    behind.get(..16).and_then(|b| b.try_into().ok()).map(MessageId::from_bytes);
+                let turn = turn_of(key, &prefix);
                 let name = String::from_utf8_lossy(behind.get(18..).unwrap_or_default()).into();
                 Ok((
                     turn.unwrap_or(MessageId::from_u128(0)),

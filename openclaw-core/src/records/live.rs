@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ledger::EffectState, row::Row};
+use super::{ledger::EffectState, row::Row, seen::Seen};
 use crate::{
     AgentId, Content, Conversation, Envelope, MessageId, TenantId, Timestamp,
     channel::Part,
@@ -32,11 +32,23 @@ impl Live {
             Self::Reply(row) => &row.to,
         }
     }
+
+    /// Where its dedupe row is.
+    pub(crate) fn seen(&self, tenant: &TenantId) -> Option<Seen> {
+        match self {
+            Self::Turn(row) => Seen::of(tenant, &row.envelope),
+            Self::Reply(row) => row.seen.clone(),
+        }
+    }
 }
 
 impl Row for Live {
     const NAME: &'static str = "live messages";
-    const FORMAT: u8 = 2;
+    const FORMAT: u8 = 3;
+
+    fn decode_old(format: u8, fields: &[u8]) -> Option<postcard::Result<Self>> {
+        (format == 2).then(|| postcard::from_bytes::<old::Live>(fields).map(Self::from))
+    }
 }
 
 /// A message that an agent has to answer.
@@ -86,6 +98,8 @@ pub(crate) struct ReplyRow {
     pub(crate) replaces: Option<Arc<str>>,
     /// Not before this date.
     pub(crate) due: Option<Timestamp>,
+    /// Where the dedupe row of its message is.
+    pub(crate) seen: Option<Seen>,
 }
 
 /// Why a message is sent: exactly one cause each.
@@ -110,23 +124,92 @@ pub(crate) struct DoneRow {
     pub(crate) at: Timestamp,
     /// What was answered; `None` when there was nothing to say.
     pub(crate) reply: Option<Content>,
+    /// Where its dedupe row is: both go at once.
+    pub(crate) seen: Option<Seen>,
+    /// It was a letter that was removed: only its dedupe row and its effects are left.
+    pub(crate) purged: bool,
 }
 
 impl Row for DoneRow {
     const NAME: &'static str = "done messages";
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
+
+    fn decode_old(format: u8, fields: &[u8]) -> Option<postcard::Result<Self>> {
+        (format == 1).then(|| postcard::from_bytes::<old::Done>(fields).map(Self::from))
+    }
 }
 
 impl DoneRow {
+    /// A message that ended with nothing to say.
+    pub(crate) const fn silent(at: Timestamp, seen: Option<Seen>) -> Self {
+        Self { at, reply: None, seen, purged: false }
+    }
+
+    /// What is left of a letter that was removed.
+    pub(crate) const fn purged(at: Timestamp, seen: Option<Seen>) -> Self {
+        Self { at, reply: None, seen, purged: true }
+    }
+
     /// The finished form of a reply.
     pub(crate) fn of(reply: &ReplyRow, at: Timestamp) -> Self {
         let mut contents = reply.parts.iter().map(|part| part.part.content.clone());
+        let seen = reply.seen.clone();
         let reply = if reply.parts.len() > 1 {
             Some(Content::Parts(contents.collect()))
         } else {
             contents.next()
         };
-        Self { at, reply }
+        Self { at, reply, seen, purged: false }
+    }
+}
+
+/// Rows as they were before they named their dedupe row.
+pub(crate) mod old {
+    use super::{
+        Arc, Cause, Content, Conversation, Deserialize, DoneRow, PartRow, ReplyRow, Timestamp,
+        TurnRow,
+    };
+
+    #[derive(Deserialize)]
+    #[cfg_attr(test, derive(serde::Serialize))]
+    pub(crate) enum Live {
+        Turn(TurnRow),
+        Reply(Reply),
+    }
+
+    #[derive(Deserialize)]
+    #[cfg_attr(test, derive(serde::Serialize))]
+    pub(crate) struct Reply {
+        to: Conversation,
+        cause: Cause,
+        order: u64,
+        parts: Vec<PartRow>,
+        replaces: Option<Arc<str>>,
+        due: Option<Timestamp>,
+    }
+
+    #[derive(Deserialize)]
+    #[cfg_attr(test, derive(serde::Serialize))]
+    pub(crate) struct Done {
+        at: Timestamp,
+        reply: Option<Content>,
+    }
+
+    impl From<Live> for super::Live {
+        fn from(old: Live) -> Self {
+            match old {
+                Live::Turn(row) => Self::Turn(row),
+                Live::Reply(Reply { to, cause, order, parts, replaces, due }) => {
+                    Self::Reply(ReplyRow { to, cause, order, parts, replaces, due, seen: None })
+                }
+            }
+        }
+    }
+
+    impl From<Done> for DoneRow {
+        fn from(Done { at, reply }: Done) -> Self {
+            Self { at, reply, seen: None, purged: false }
+        }
     }
 }
 
@@ -145,6 +228,11 @@ pub(crate) fn live_key(tenant: &TenantId, id: MessageId) -> Key {
 /// The key of a finished message.
 pub(crate) fn done_key(tenant: &TenantId, id: MessageId) -> Key {
     Key::of(tenant, "dn").id(id).build()
+}
+
+/// All finished messages of a tenant, in the order of admission.
+pub(crate) fn done_rows(tenant: &TenantId) -> Prefix {
+    Key::of(tenant, "dn").prefix()
 }
 
 /// All live rows of a tenant, in the order of admission.

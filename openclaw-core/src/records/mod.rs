@@ -16,7 +16,9 @@ pub(crate) mod outbox;
 pub(crate) mod partitions;
 pub(crate) mod relay;
 pub(crate) mod replicas;
+pub(crate) mod retention;
 pub(crate) mod row;
+pub(crate) mod seen;
 pub(crate) mod sessions;
 
 pub use self::{
@@ -24,4 +26,5 @@ pub use self::{
     audit::{Anchor, AuditAction, AuditEntry, AuditLog, AuditReport},
     dead_letters::{DeadLetter, DeadLetters, ParkedLetter},
     ledger::{EffectRecord, EffectState, Event, IllegalEvent, Ledger, Plan, plan},
+    retention::{Retention, Swept},
 };

@@ -6,6 +6,7 @@ use super::{
     ledger::EffectState,
     live::{Cause, DoneRow, Live, PartRow, ReplyRow, done_key, live_key},
     row::Row,
+    seen::Seen,
 };
 use crate::{
     Conversation, MessageId, Result, TenantId, Timestamp,
@@ -22,10 +23,11 @@ impl ReplyRow {
         order: u64,
         parts: Vec<Part>,
         replaces: Option<Arc<str>>,
+        seen: Option<Seen>,
     ) -> Self {
         let parts =
             parts.into_iter().map(|part| PartRow { part, state: EffectState::NEW }).collect();
-        Self { to, cause, order, parts, replaces, due: None }
+        Self { to, cause, order, parts, replaces, due: None, seen }
     }
 
     /// The first part that is not done, and its place.

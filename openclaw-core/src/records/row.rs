@@ -22,18 +22,27 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
         })
     }
 
+    /// Reads the fields of an older format; `None` for a number that was never used.
+    fn decode_old(_format: u8, _fields: &[u8]) -> Option<postcard::Result<Self>> {
+        None
+    }
+
     /// Reads a row.
     fn decode(bytes: &[u8]) -> Result<Self> {
-        match bytes.split_first() {
-            Some((&format, rest)) if format == Self::FORMAT => postcard::from_bytes(rest)
-                .map_err(|e| damaged(Self::NAME, "is damaged").with_source(e)),
-            Some((&format, _)) => {
-                Err(damaged(Self::NAME, "has a format this program does not know")
-                    .with("format", format)
-                    .with("known", Self::FORMAT))
-            }
-            None => Err(damaged(Self::NAME, "is empty")),
-        }
+        let Some((&format, fields)) = bytes.split_first() else {
+            return Err(damaged(Self::NAME, "is empty"));
+        };
+        let read = if format == Self::FORMAT {
+            Some(postcard::from_bytes(fields))
+        } else {
+            Self::decode_old(format, fields)
+        };
+        let unknown = || {
+            damaged(Self::NAME, "has a format this program does not know")
+                .with("format", format)
+                .with("known", Self::FORMAT)
+        };
+        read.ok_or_else(unknown)?.map_err(|e| damaged(Self::NAME, "is damaged").with_source(e))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Sessions: what a conversation remembers between its turns.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::row::Row;
 use crate::{
-    Conversation, Digest, Result, TenantId,
-    traits::store::{Key, Op, StateStore, StateStoreExt},
+    Conversation, Digest, Result, TenantId, Timestamp,
+    traits::store::{Entry, Key, Op, Prefix, StateStore, StateStoreExt},
     words::planted::{Bug, planted},
 };
 
@@ -20,12 +20,40 @@ const PLAIN_PLACE: usize = 128;
 struct SessionRow {
     #[serde(with = "crate::words::json::embedded")]
     value: Arc<Value>,
+    /// The last turn that is known to have used it; `None` in rows from before that was kept.
+    at: Option<Timestamp>,
 }
 
 impl Row for SessionRow {
     const NAME: &'static str = "sessions";
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
+
+    fn decode_old(format: u8, fields: &[u8]) -> Option<postcard::Result<Self>> {
+        #[derive(Deserialize)]
+        struct Old(#[serde(with = "crate::words::json::embedded")] Arc<Value>);
+        let read = |fields| postcard::from_bytes(fields).map(|Old(value)| Self { value, at: None });
+        (format == 1).then(|| read(fields))
+    }
 }
+
+/// What a conversation remembers when a turn begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// `null` when the conversation is new.
+    pub(crate) value: Arc<Value>,
+    at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Has it to be written again, so that it counts as used? Only then when it is kept by time.
+    pub(crate) fn is_stale(&self, keep: Option<Duration>, now: Timestamp) -> bool {
+        let fresh = |keep: Duration| self.at.is_some_and(|at| now.since(at) <= keep / STALE);
+        !self.value.is_null() && keep.is_some_and(|keep| !fresh(keep))
+    }
+}
+
+/// In this part of its time a session that is only read is not written again.
+const STALE: u32 = 8;
 
 /// The key of a conversation's session; it names the conversation's lane, too.
 pub(crate) fn session_key(tenant: &TenantId, to: &Conversation) -> Key {
@@ -41,15 +69,26 @@ pub(crate) fn session_key(tenant: &TenantId, to: &Conversation) -> Key {
     if thread.is_empty() { key.build() } else { key.text(thread).build() }
 }
 
-/// Reads a session; `null` when the conversation is new.
-pub(crate) async fn read(store: &dyn StateStore, key: &Key) -> Result<Arc<Value>> {
-    match store.get(key).await? {
-        Some(entry) => SessionRow::decode(&entry.value).map(|row| row.value),
-        None => Ok(Arc::new(Value::Null)),
-    }
+/// Reads a session.
+pub(crate) async fn read(store: &dyn StateStore, key: &Key) -> Result<Session> {
+    let Some(entry) = store.get(key).await? else {
+        return Ok(Session { value: Arc::new(Value::Null), at: None });
+    };
+    let SessionRow { value, at } = SessionRow::decode(&entry.value)?;
+    Ok(Session { value, at })
+}
+
+/// When a session was last used; `None` when its row does not say.
+pub(crate) fn used_at(entry: &Entry) -> Result<Option<Timestamp>> {
+    SessionRow::decode(&entry.value).map(|row| row.at)
+}
+
+/// All sessions of a tenant.
+pub(crate) fn session_rows(tenant: &TenantId) -> Prefix {
+    Key::of(tenant, "se").prefix()
 }
 
 /// The operation that writes a session.
-pub(crate) fn write(key: Key, value: Arc<Value>) -> Result<Op> {
-    Ok(Op::put(key, SessionRow { value }.encode()?))
+pub(crate) fn write(key: Key, value: Arc<Value>, now: Timestamp) -> Result<Op> {
+    Ok(Op::put(key, SessionRow { value, at: Some(now) }.encode()?))
 }

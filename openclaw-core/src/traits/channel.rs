@@ -37,6 +37,11 @@ pub enum Ordering {
 pub struct Capabilities {
     /// A delivery that is not settled, or settled with `Retry`, comes again.
     pub redelivers: bool,
+    /// How long behind a message the platform may deliver it again, or its sender may repeat its
+    /// id; 7 days, unless the channel knows better.
+    ///
+    /// A gateway knows the ids of finished messages for at least this long, or does not start.
+    pub redelivery_horizon: Duration,
     /// The sender itself is told a refusal, so the gateway keeps no dead letter of it.
     pub tells_refusals: bool,
     /// In which order deliveries come.
@@ -63,6 +68,7 @@ impl Default for Capabilities {
     fn default() -> Self {
         Self {
             redelivers: false,
+            redelivery_horizon: Duration::from_secs(7 * 86_400),
             tells_refusals: false,
             ordering: Ordering::Conversation,
             post: Effect::AtMostOnce,

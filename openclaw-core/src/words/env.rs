@@ -70,6 +70,11 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// When a message with this id was admitted, as [`Env::next_id`] wrote it.
+pub(crate) fn date_of(id: MessageId) -> Timestamp {
+    Timestamp(u64::try_from(id.as_u128() >> 80).unwrap_or(u64::MAX))
+}
+
 /// Tells the date.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The date now. It may step back when an operator sets the machine's clock.

@@ -133,6 +133,8 @@ bugs! {
     ResolvedTwice = "resolved-twice",
     /// A drain does not wait for the last commits of replies.
     DrainForgetsClosing = "drain-forgets-closing",
+    /// The sweep removes finished messages, and their dedupe rows, before their time.
+    SweptEarly = "swept-early",
     /// A drain does not tell that it left work.
     DrainForgetsLeft = "drain-forgets-left",
 }
