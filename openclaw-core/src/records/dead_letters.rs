@@ -328,3 +328,28 @@ pub(crate) fn shelve(
         entry.append(tenant)?,
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelId, records::live::Cause};
+
+    #[test]
+    fn a_letter_from_before_the_dedupe_row_was_named_is_read() {
+        let to = Conversation::new(ChannelId::new("desk").unwrap(), "c1");
+        let at = Timestamp::from_millis(5);
+        let due = None::<Timestamp>;
+        // A reply without parts: the second variant of a live row.
+        let reply = (1_u8, &to, Cause::Turn, 7_u64, [0_u8], None::<Arc<str>>, due);
+        let letter =
+            (Some(reply), None::<Arc<crate::Envelope>>, ErrorKind::Timeout, "late", 5_u32, at);
+        let bytes = postcard::to_extend(&letter, vec![2]).unwrap();
+        let read = LetterRow::decode(&bytes).unwrap();
+        let Some(Live::Reply(row)) = read.row else { panic!("{read:?}") };
+        assert_eq!((row.to, row.order, row.seen), (to, 7, None));
+        assert_eq!(
+            (read.kind, &*read.reason, read.attempts, read.at),
+            (ErrorKind::Timeout, "late", 5, at)
+        );
+    }
+}

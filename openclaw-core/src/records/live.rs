@@ -171,14 +171,12 @@ pub(crate) mod old {
     };
 
     #[derive(Deserialize)]
-    #[cfg_attr(test, derive(serde::Serialize))]
     pub(crate) enum Live {
         Turn(TurnRow),
         Reply(Reply),
     }
 
     #[derive(Deserialize)]
-    #[cfg_attr(test, derive(serde::Serialize))]
     pub(crate) struct Reply {
         to: Conversation,
         cause: Cause,
@@ -189,7 +187,6 @@ pub(crate) mod old {
     }
 
     #[derive(Deserialize)]
-    #[cfg_attr(test, derive(serde::Serialize))]
     pub(crate) struct Done {
         at: Timestamp,
         reply: Option<Content>,
@@ -243,4 +240,36 @@ pub(crate) fn live_rows(tenant: &TenantId) -> Prefix {
 /// The message id at the end of a key.
 pub(crate) fn id_behind(key: &Key, prefix: &Prefix) -> Option<MessageId> {
     key.behind(prefix)?.try_into().ok().map(MessageId::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ChannelId;
+
+    fn reply() -> ReplyRow {
+        let to = Conversation::new(ChannelId::new("desk").unwrap(), "c1");
+        let parts = vec![Part::new(Content::text("hello"))];
+        let due = Some(Timestamp::from_millis(9));
+        ReplyRow { due, ..ReplyRow::new(to, Cause::Turn, 7, parts, Some("p1".into()), None) }
+    }
+
+    fn as_format(format: u8, row: &impl Serialize) -> Vec<u8> {
+        postcard::to_extend(row, vec![format]).unwrap()
+    }
+
+    #[test]
+    fn rows_from_before_the_dedupe_row_was_named_are_read() {
+        let ReplyRow { to, cause, order, parts, replaces, due, .. } = reply();
+        let old = (1_u8, to, cause, order, parts, replaces, due);
+        let Live::Reply(read) = Live::decode(&as_format(2, &old)).unwrap() else { panic!() };
+        assert_eq!(format!("{read:?}"), format!("{:?}", reply()));
+        let at = Timestamp::from_millis(5);
+        let old = as_format(1, &(at, Some(Content::text("hello"))));
+        let read = DoneRow::decode(&old).unwrap();
+        assert_eq!((read.at, read.reply), (at, Some(Content::text("hello"))));
+        assert!(read.seen.is_none() && !read.purged);
+        let unknown = Live::decode(&as_format(4, &())).unwrap_err();
+        assert!(unknown.to_string().contains("format=4"), "{unknown}");
+    }
 }

@@ -92,3 +92,21 @@ pub(crate) fn session_rows(tenant: &TenantId) -> Prefix {
 pub(crate) fn write(key: Key, value: Arc<Value>, now: Timestamp) -> Result<Op> {
     Ok(Op::put(key, SessionRow { value, at: Some(now) }.encode()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_from_before_dates_were_kept_is_read_and_counts_as_stale() {
+        #[derive(Serialize)]
+        struct Before(#[serde(with = "crate::words::json::embedded")] Arc<Value>);
+        let value = Arc::new(serde_json::json!({"n": [1, null]}));
+        let bytes = postcard::to_extend(&Before(Arc::clone(&value)), vec![1]).unwrap();
+        let SessionRow { value: read, at } = SessionRow::decode(&bytes).unwrap();
+        assert_eq!((&read, at), (&value, None));
+        let session = Session { value, at };
+        let (day, now) = (Duration::from_secs(86_400), Timestamp::from_millis(1));
+        assert!(session.is_stale(Some(day), now) && !session.is_stale(None, now));
+    }
+}

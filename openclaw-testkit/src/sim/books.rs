@@ -56,6 +56,8 @@ pub(super) struct Books {
     /// The label of the commit that wrote a live or an effect row last.
     last: BTreeMap<Key, &'static str>,
     pub(super) courses: BTreeMap<MessageId, Course>,
+    /// Which message a dedupe row is of.
+    pub(super) seen: BTreeMap<Key, MessageId>,
     pub(super) tries: BTreeMap<String, Tries>,
     /// Lanes with a turn that runs, by process.
     running: BTreeSet<(u32, String)>,
@@ -178,6 +180,7 @@ impl Books {
             ));
         }
         self.look(txn);
+        self.remember(txn);
         for op in &txn.ops {
             self.follow(process, txn.label, op);
         }
@@ -230,6 +233,35 @@ impl Books {
         }
         if !UNFENCED.contains(&label) && !txn.guards.iter().any(is_fence) {
             self.violate(format!("{label:?} does not guard a partition"));
+        }
+    }
+
+    /// A dedupe row goes with its finished message, and neither of one that is open.
+    fn remember(&mut self, txn: &Txn) {
+        let rows = |table: &'static str| {
+            let rows = txn.ops.iter().filter_map(|op| Some((op, Parts::of(target(op))?)));
+            rows.filter(move |(_, parts)| parts.table == table)
+        };
+        let key = |op: &Op| Key::from_bytes(target(op).to_vec());
+        if txn.label == "admit" {
+            let live = rows("lv").find_map(|(_, parts)| parts.message());
+            let new: Vec<_> = rows("dd").filter_map(|(op, _)| Some((key(op), live?))).collect();
+            return self.seen.extend(new);
+        }
+        if txn.label != "sweep" {
+            return;
+        }
+        let done: BTreeSet<MessageId> =
+            rows("dn").filter_map(|(_, parts)| parts.message()).collect();
+        let seen: Vec<MessageId> =
+            rows("dd").filter_map(|(op, _)| self.seen.remove(&key(op))).collect();
+        if let Some(id) = seen.iter().find(|id| !done.contains(id)) {
+            self.violate(format!("the dedupe row of {id} is swept, and {id} is not"));
+        }
+        let effects = rows("fx").filter_map(|(_, parts)| parts.message());
+        let open = |id: &MessageId| self.courses.get(id).is_some_and(|course| course.open);
+        if let Some(id) = effects.chain(done.iter().copied()).find(open) {
+            self.violate(format!("{id} is swept, and it is open"));
         }
     }
 

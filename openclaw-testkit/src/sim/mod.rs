@@ -247,6 +247,10 @@ impl Sim {
             standard: self.compose.is_none(),
         };
         over.check(&self.invariants).await;
+        // A host's own gateway has a retention of its own.
+        if self.invariants.has(Invariant::Forgets) && over.standard {
+            over.forgets().await;
+        }
         if self.invariants.has(Invariant::Drains) {
             drains(scene, &last).await;
             lives.start_on_nothing(last).await;

@@ -23,6 +23,10 @@ pub(super) const TENANTS: [&str; 2] = ["acme", "beta"];
 /// The channels of a run.
 pub(super) const CHANNELS: [&str; 3] = ["desk", "live", "web"];
 
+/// How long a platform of a run may repeat a message: longer than all its outages, and than its
+/// clock is ever off.
+pub(super) const HORIZON: Duration = Duration::from_secs(3 * 86_400);
+
 /// Something extra that its sender does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trick {
@@ -247,6 +251,7 @@ fn channels(rng: &SeededRng) -> Option<Vec<Facts>> {
         capabilities.post = *rng.pick(&ways)?;
         capabilities.redelivers = name != "web";
         capabilities.tells_refusals = name == "web";
+        capabilities.redelivery_horizon = HORIZON;
         let mut ack = AckPolicy::Recorded;
         match name {
             "desk" => capabilities.max_text = std::num::NonZeroUsize::new(24),
@@ -278,6 +283,8 @@ fn config(rng: &SeededRng) -> GatewayConfig {
     config.defer = Duration::from_millis(1_500);
     config.seal_every = Duration::from_secs(7);
     config.limits.body = 2_000;
+    config.retention.messages = Some(HORIZON);
+    config.retention.every = Duration::from_secs(9);
     config
 }
 

@@ -1,6 +1,7 @@
 //! What must hold when a run is over.
 
 mod effects;
+mod forgets;
 mod letters;
 mod order;
 mod replies;
@@ -28,6 +29,8 @@ pub enum Invariant {
     Audit,
     /// Tenants never see each other.
     Tenants,
+    /// What is finished is forgotten at its time, and nothing else is.
+    Forgets,
     /// When the faults stop, everything drains, and the next start finds nothing.
     Drains,
 }
@@ -48,6 +51,7 @@ impl Invariants {
             I::Replies,
             I::Audit,
             I::Tenants,
+            I::Forgets,
             I::Drains,
         ])
     }
