@@ -10,15 +10,11 @@ use crate::{
     records::{
         commit::{self, Known},
         inbox::tenant_marks,
-        retention::{Sweep, Swept},
+        retention::{Sweep, Swept, pause_behind},
     },
     store::{ScanQuery, StateStore as _, Txn},
 };
 
-/// The shortest pause between two commits.
-const BREATH: Duration = Duration::from_millis(1);
-/// A pause is this many times as long as the commit before it: the writer has the rest.
-const SHARE: u32 = 3;
 /// A clock that is this far ahead of the time that passed is told of.
 const LEAP: Duration = Duration::from_secs(86_400);
 
@@ -41,11 +37,12 @@ impl Began {
 }
 
 impl Gateway {
-    /// Removes what is older than the retention says, for every tenant; done now and then by itself.
+    /// Removes what is older than the retention says, for every tenant.
     ///
-    /// Each commit is small, and a pause of three times its length follows. Where replicas share a
-    /// store, the one that owns the first partition sweeps for all: elsewhere nothing is removed.
-    /// A sweep that is dropped halfway has removed whole messages, and the next one goes on.
+    /// The gateway does so now and then by itself. Each step is small, and a pause of three times
+    /// its length follows. Where replicas share a store, the one that owns the first partition
+    /// sweeps for all: elsewhere nothing is removed. A sweep that is dropped halfway has removed
+    /// whole messages, and the next one goes on.
     ///
     /// # Errors
     /// The store does not answer, another gateway has taken over, or the gateway is stopping.
@@ -93,12 +90,12 @@ async fn sweep_one(
         let began = Instant::now();
         let Some(piece) = sweep.next().await? else { return Ok(true) };
         let goes = piece.swept;
-        if let Some(txn) = piece.txn(inner.fences.guard(0))
+        if let Some(txn) = piece.txn(Some(inner.fences.guard(0)))
             && remove(inner, txn).await?
         {
             swept.add(goes);
         }
-        if inner.pause(BREATH.max(began.elapsed() * SHARE)).await {
+        if inner.pause(pause_behind(began.elapsed())).await {
             return Ok(false);
         }
     }

@@ -37,9 +37,9 @@ pub enum Ordering {
 pub struct Capabilities {
     /// A delivery that is not settled, or settled with `Retry`, comes again.
     pub redelivers: bool,
-    /// How long behind a message the platform may deliver it again, or its sender may repeat its
-    /// id; 7 days, unless the channel knows better.
+    /// How long a message may come again; 7 days, unless the channel knows better.
     ///
+    /// The platform delivers it again, by itself or by hand, or its sender repeats its id.
     /// A gateway knows the ids of finished messages for at least this long, or does not start.
     pub redelivery_horizon: Duration,
     /// The sender itself is told a refusal, so the gateway keeps no dead letter of it.

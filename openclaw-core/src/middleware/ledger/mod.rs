@@ -4,6 +4,7 @@ mod codec;
 mod course;
 mod desk;
 mod mark;
+mod sweep;
 #[cfg(test)]
 mod threads;
 
@@ -64,9 +65,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// at a third. A caller that is dropped leaves its record; the lease covers it against other
 /// processes. Who takes an expired lease over fences the former holder: its late commit loses.
 ///
-/// A finished record counts for the retention, 24 h; then it is as absent. Nothing here removes
-/// the row itself: a sweep does. A parked one stays until somebody
-/// [decides](LedgerLayer::decide).
+/// A finished record counts for the retention, 24 h; then it is as absent. The row itself goes at
+/// a [sweep](LedgerLayer::sweep), or at that of a gateway with messages of the same tenant. A
+/// parked one stays until somebody [decides](LedgerLayer::decide).
 ///
 /// Errors: the stack's own, `APPROVAL_REQUIRED`, `VALIDATION_ERROR` for what can't be
 /// written, `UNSUPPORTED` where effects are withheld, and the refusals above.
@@ -218,6 +219,17 @@ impl<P: Payload, R: Stored> LedgerLayer<P, R> {
         let answer = answer.map(|answer| answer.store()).transpose()?;
         let place = self.shared.place(tenant, key, Arc::default(), LEASE);
         self.shared.claims.decide(place, answer, by.into()).await
+    }
+
+    /// Removes a tenant's records that count no more; how many there were.
+    ///
+    /// To be called now and then, by one process. Each commit is small, and a pause of three times
+    /// its length follows. A call that claims such a key meanwhile wins.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn sweep(&self, tenant: &TenantId) -> Result<u64> {
+        sweep::sweep(&self.shared.claims, tenant).await
     }
 
     /// How full it is.

@@ -30,7 +30,7 @@ use crate::{
     Call, Digest, Env, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
     channel::Intent,
     records::ledger::EffectState,
-    store::{Guard, Key, Op, SharedStore, Txn, Version},
+    store::{Guard, Key, Op, Prefix, SharedStore, Txn, Version},
     words::scratch::scratch,
 };
 
@@ -73,6 +73,10 @@ impl Claims {
             in_store: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) const fn store(&self) -> &SharedStore {
+        &self.store
     }
 
     pub(crate) const fn env(&self) -> &Env {
@@ -248,6 +252,18 @@ pub(crate) fn subject(target: &str, operation: &str) -> Arc<str> {
 pub(crate) fn keyed(tenant: &TenantId, key: &IdempotencyKey) -> (Key, Key) {
     let of = |table| Key::of(tenant, table).text(key.as_str()).build();
     (of("ik"), of("il"))
+}
+
+/// The leases of all effects of a tenant that no turn asked for.
+pub(crate) fn lease_rows(tenant: &TenantId) -> Prefix {
+    Key::of(tenant, "il").prefix()
+}
+
+/// The key of the record that a lease is for.
+pub(crate) fn record_of(tenant: &TenantId, lease: &Key) -> Option<Key> {
+    let name = lease.behind(&lease_rows(tenant))?;
+    let records = Key::of(tenant, "ik").prefix();
+    Some(Key::from_bytes([records.as_bytes(), name].concat()))
 }
 
 /// What the mark tells when its commit behind a run got no answer.

@@ -53,10 +53,10 @@ impl Sweep<'_> {
                 continue;
             }
             if !piece.has_room(effects.keys.len() + 2) {
-                // The next step begins with this message.
-                if piece.ops.is_empty() {
+                if piece.ops.is_empty() && self.begin(&message, &effects) {
                     self.remove(message, effects.keys.into_iter().take(OPS), false, &mut piece);
                 }
+                // The next step begins with this message.
                 return Ok(piece);
             }
             self.after = Some(message.key.clone());
@@ -125,6 +125,18 @@ impl Sweep<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Begins with the effects of a message that has too many for one commit; false when the last
+    /// piece of it was not taken, and it is left for the next time.
+    fn begin(&mut self, message: &Old, effects: &Effects) -> bool {
+        let first = effects.keys.first().cloned();
+        if first == self.begun {
+            self.after = Some(message.key.clone());
+            return false;
+        }
+        self.begun = first;
+        true
     }
 
     /// Adds the rows of a message to a piece: its effects, and the message itself when it is whole.

@@ -2,6 +2,7 @@
 //!
 //! Here it is decided what goes, piece by piece; the gateway commits each piece behind its fence.
 
+mod claims;
 mod letters;
 mod messages;
 
@@ -31,6 +32,18 @@ const OPS: usize = 64;
 const PAGE: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 /// Entries and seals of an audit trail in one commit.
 const RANGE: NonZeroUsize = NonZeroUsize::new(OPS).unwrap();
+
+/// The shortest pause behind a step.
+const BREATH: Duration = Duration::from_millis(1);
+/// A pause is this many times as long as the step before it: the writer has the rest.
+const SHARE: u32 = 3;
+/// What a sweep goes by that was asked for claims only.
+const FOREVER: Retention = Retention::forever();
+
+/// The pause behind a step of a sweep that took so long.
+pub(crate) fn pause_behind(took: Duration) -> Duration {
+    BREATH.max(took * SHARE)
+}
 
 /// How long what is finished is kept; `None` keeps it for ever.
 ///
@@ -147,6 +160,8 @@ pub struct Swept {
     pub sessions: u64,
     /// Entries of the audit trail.
     pub audit: u64,
+    /// Effects outside a gateway that count no more.
+    pub claims: u64,
 }
 
 impl Swept {
@@ -162,6 +177,7 @@ impl Swept {
         self.letters += more.letters;
         self.sessions += more.sessions;
         self.audit += more.audit;
+        self.claims += more.claims;
     }
 }
 
@@ -176,8 +192,8 @@ pub(crate) struct Piece {
 
 impl Piece {
     /// The commit behind this fence, which is its first guard; `None` when nothing goes.
-    pub(crate) fn txn(self, fence: Guard) -> Option<Txn> {
-        let txn = self.guards.into_iter().fold(Txn::new("sweep").guard(fence), Txn::guard);
+    pub(crate) fn txn(self, fence: Option<Guard>) -> Option<Txn> {
+        let txn = fence.into_iter().chain(self.guards).fold(Txn::new("sweep"), Txn::guard);
         (!self.ops.is_empty()).then(|| txn.ops(self.ops))
     }
 
@@ -193,6 +209,7 @@ enum Stage {
     Messages,
     Sessions,
     Audit,
+    Claims,
 }
 
 /// One sweep over the rows of a tenant.
@@ -205,6 +222,8 @@ pub(crate) struct Sweep<'a> {
     stage: Option<Stage>,
     /// The last row that was looked at in this stage.
     after: Option<Key>,
+    /// The first effect of a message that goes in pieces.
+    begun: Option<Key>,
     /// The sessions of conversations with an open message, once they are asked for.
     busy: Option<BTreeSet<Key>>,
 }
@@ -218,7 +237,26 @@ impl<'a> Sweep<'a> {
         now: Timestamp,
     ) -> Self {
         let stage = Some(Stage::Shelf(Shelf::Dead));
-        Self { store, tenant, retention, now, stage, after: None, busy: None }
+        Self { store, tenant, retention, now, stage, after: None, begun: None, busy: None }
+    }
+
+    /// A sweep of effects outside a gateway, and of nothing else.
+    pub(crate) const fn of_claims(
+        store: &'a SharedStore,
+        tenant: &'a TenantId,
+        now: Timestamp,
+    ) -> Self {
+        let stage = Some(Stage::Claims);
+        Self {
+            store,
+            tenant,
+            retention: &FOREVER,
+            now,
+            stage,
+            after: None,
+            begun: None,
+            busy: None,
+        }
     }
 
     /// The next piece, from a page of rows; `None` at the end.
@@ -229,6 +267,8 @@ impl<'a> Sweep<'a> {
             Stage::Messages => self.retention.messages,
             Stage::Sessions => self.retention.sessions,
             Stage::Audit => self.retention.audit,
+            // Each says itself how long it counts.
+            Stage::Claims => Some(Duration::ZERO),
         };
         let Some(keep) = keep else { return Ok(Some(self.stage_done())) };
         match stage {
@@ -236,6 +276,7 @@ impl<'a> Sweep<'a> {
             Stage::Messages => self.messages(keep).await,
             Stage::Sessions => self.sessions(keep).await,
             Stage::Audit => self.audit(keep).await,
+            Stage::Claims => self.claims().await,
         }
         .map(Some)
     }
@@ -248,7 +289,8 @@ impl<'a> Sweep<'a> {
             Some(Stage::Shelf(Shelf::Parked)) => Some(Stage::Messages),
             Some(Stage::Messages) => Some(Stage::Sessions),
             Some(Stage::Sessions) => Some(Stage::Audit),
-            Some(Stage::Audit) | None => None,
+            Some(Stage::Audit) => Some(Stage::Claims),
+            Some(Stage::Claims) | None => None,
         };
         Piece::default()
     }

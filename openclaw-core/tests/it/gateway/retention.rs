@@ -3,22 +3,23 @@
 use std::time::Duration;
 
 use openclaw_core::{
-    AgentId, Effect, ErrorKind, MessageId,
+    AgentId, ChannelId, Effect, ErrorKind, MessageId,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
-    gateway::{Gateway, GatewayBuilder, GatewayConfig, MessageState},
+    gateway::{Gateway, GatewayBuilder, GatewayConfig, MessageState, Replica, ReplicaConfig},
     records::{AuditAction, Retention, Swept},
     skill::SkillAnswer,
     store::{Key, Op, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::{
     agent::ScriptedAgent,
-    fault::{Fault, FaultAgent, Plan},
+    fault::{Fault, FaultAgent, FaultStore, Plan, Power},
+    platform::Platform,
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::support::{Run, World, echo, tenant};
+use crate::support::{Run, World, echo, envelope, tenant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -513,4 +514,41 @@ async fn an_effect_in_doubt_keeps_its_message() {
 /// Changes a row behind the gateway's back.
 async fn change(world: &World, op: Op) {
     world.rows.commit(Txn::new("harm").op(op)).await.unwrap();
+}
+
+/// A replica on the rows of this world, with a platform of its own.
+async fn replica(world: &World, name: &str) -> (Platform, Replica) {
+    let store = FaultStore::new(world.rows.clone(), Plan::default()).traced(world.trace.clone());
+    let platform = Platform::new(ChannelId::new("desk").unwrap(), world.trace.clone());
+    let desk = platform.channel(world.capabilities.clone(), Power::on());
+    let config = with(|keep| {
+        (keep.messages, keep.every) = (Some(2 * MINUTE), MINUTE / 6);
+    });
+    let builder = Gateway::builder(world.env.clone(), store).channel(desk).agent(echo());
+    let replica = builder.config(config).start_replica(ReplicaConfig::named(name)).await.unwrap();
+    (platform, replica)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_several_replicas_sweeps_for_all() {
+    let mut world = world();
+    world.capabilities.redelivery_horizon = MINUTE;
+    let (a, first) = replica(&world, "a").await;
+    let (b, second) = replica(&world, "b").await;
+    sleep(MINUTE).await;
+    assert!(!first.partitions().is_empty() && !second.partitions().is_empty());
+    for n in 0..60 {
+        let at = if n % 2 == 0 { &a } else { &b };
+        at.deliver(envelope(&format!("c{n}"), Some(&format!("m{n}")), "hello"), None);
+    }
+    sleep(MINUTE).await;
+    assert_eq!(tables(&world, ["dn", "dd"]).await, [60, 60]);
+    world.trace.clear();
+    sleep(2 * MINUTE).await;
+    assert_eq!(tables(&world, ["dn", "dd"]).await, [0, 0]);
+    let commits = world.trace.rows();
+    let sweeps: Vec<usize> =
+        commits.iter().filter(|(label, _)| *label == "sweep").map(|(_, ops)| *ops).collect();
+    assert_eq!(sweeps.iter().sum::<usize>(), 120, "each row once: {sweeps:?}");
+    assert!(sweeps.len() <= 4, "not a commit for each partition: {sweeps:?}");
 }

@@ -1,5 +1,7 @@
 //! Leases: renewed, run out, taken over; and how long a record counts.
 
+use openclaw_core::store::{Key, StateStoreExt as _};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -127,4 +129,35 @@ async fn a_finished_record_counts_for_its_retention() {
         shop.ask(layer, call(Effect::AtMostOnce, "1")).await.unwrap();
     }
     assert_eq!(shop.effects(), 2, "absent for one, and recorded again for both");
+}
+
+/// How many records and leases there are.
+async fn kept(rows: &SharedStore) -> [usize; 2] {
+    let tenant = TenantId::new("acme").unwrap();
+    let mut counts = [0; 2];
+    for (count, table) in counts.iter_mut().zip(["ik", "il"]) {
+        *count = rows.scan_all(Key::of(&tenant, table).prefix()).await.unwrap().len();
+    }
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_counts_no_more_is_swept_and_a_parked_one_stays() {
+    let (rows, shop) = (store(), Shop::good());
+    let layer = on(&rows, 1).build();
+    let tenant = TenantId::new("acme").unwrap();
+    for n in 0..70 {
+        shop.ask(&layer, call(Effect::AtMostOnce, &n.to_string())).await.unwrap();
+    }
+    let lost = Shop::new(|_| failure(ErrorKind::Unavailable, Happened::Maybe));
+    lost.ask(&layer, call(Effect::AtMostOnce, "lost")).await.unwrap_err();
+    sleep(24 * 3600 * S - S).await;
+    assert_eq!(layer.sweep(&tenant).await.unwrap(), 0);
+    assert_eq!(kept(&rows).await, [71, 71]);
+    sleep(2 * S).await;
+    shop.ask(&layer, call(Effect::AtMostOnce, "7")).await.unwrap();
+    assert_eq!(layer.sweep(&tenant).await.unwrap(), 69, "one was claimed anew, one is parked");
+    assert_eq!(kept(&rows).await, [2, 2]);
+    shop.ask(&layer, call(Effect::AtMostOnce, "8")).await.unwrap();
+    assert_eq!(shop.effects(), 72);
 }
