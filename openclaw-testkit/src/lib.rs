@@ -17,6 +17,7 @@
 //!
 //! Laws and checks:
 //! * [`conformance`]: the laws of core's traits, run on your own types by one line.
+//! * [`history`]: what many clients saw of a store, and whether some order explains it.
 //! * [`lint`]: is a gateway's configuration sound, and a tower stack in the right order?
 //!
 //! On the wire and under load, behind features of the same names:
@@ -31,6 +32,7 @@ pub mod disk;
 pub mod env;
 pub mod fault;
 pub mod flow;
+pub mod history;
 pub mod lint;
 #[cfg(feature = "load")]
 pub mod load;

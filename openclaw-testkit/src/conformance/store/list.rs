@@ -111,6 +111,17 @@ macro_rules! __store_laws {
             reopen: durable a_log_goes_on_after_a_reopening,
             reopen: outliving a_raise_outlives_a_reopening,
             reopen: clocked time_goes_on_after_a_reopening,
+            histories: plain histories_are_linearizable,
+            histories: shared histories_between_threads_are_linearizable,
+            histories: shared histories_with_lost_answers_are_linearizable,
+            histories: plain histories_with_dropped_commits_are_linearizable,
+            histories: plain a_cross_key_transfer_history_is_linearizable,
+            leases: timed a_zombie_writes_nothing_behind_a_takeover,
+            leases: timed a_heartbeat_keeps_the_fence,
+            leases: timed a_lease_has_one_holder_whatever_the_clock_does,
+            hygiene: plain a_call_dropped_anywhere_leaves_the_store_whole,
+            hygiene: plain no_writer_starves_among_many,
+            hygiene: plain a_flood_is_applied_or_refused_and_never_lost,
         }
     };
 }
