@@ -5,8 +5,9 @@
 //! its answer, with exactly these answers. A commit without an answer may have run at any moment
 //! behind its beginning, or never.
 //!
-//! Histories are of rows that were absent before. Appends and times to live are left out: laws
-//! of their own are held for those.
+//! Histories are of rows that were absent before, and a guard names only versions that a call of
+//! the same history was answered. Appends and times to live are left out: laws of their own are
+//! held for those.
 
 mod search;
 mod shown;

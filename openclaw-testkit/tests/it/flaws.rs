@@ -7,6 +7,7 @@ pub(crate) enum Flaw {
     AbsentAreLeftOut,
     AddsToText,
     AddsToTheExpired,
+    AnswersBeforeApplying,
     AnyVersionHolds,
     AppendsAsText,
     AppendsByArrival,
@@ -16,6 +17,7 @@ pub(crate) enum Flaw {
     ChecksTheFirstGuard,
     ChecksTheLastGuardFirst,
     ChecksThenActs,
+    ClaimsIgnoreGuards,
     ConflictsApplyAnyway,
     ConflictsHideTheRow,
     CursorsAreIncluded,
@@ -32,15 +34,22 @@ pub(crate) enum Flaw {
     ExpiresEarly,
     ExpiresLate,
     FactsChange,
+    FloodsAreCut,
     ForgetsExpiryAtRestart,
+    GuardsOnlyWhatItWrites,
     GuardsSeeTheOperations,
     KeysAreCut,
     KeysAreText,
     KeysIgnoreCase,
     LogRestarts,
     LongBatchesAreCut,
+    LosesClaims,
+    LosesDispatchMarks,
     LosesItsLastRow,
+    LosesReceipts,
+    LosesTurns,
     LostSumsKeepTheRest,
+    NewestFirst,
     NothingEverFollows,
     OldExpiryStays,
     OperationsRunBackwards,
@@ -53,18 +62,23 @@ pub(crate) enum Flaw {
     RaisesLower,
     ReadsAreNoSnapshot,
     ReadsAreSorted,
+    ReadsAreStale,
+    ReadsGoBack,
     ReverseIsIgnored,
     ScansAreByLength,
     ScansEndBehindThePrefix,
     ScansHaveNoEnd,
+    SettlesIgnoreGuards,
     ShowsPieces,
     SumsWrap,
+    TakeoversIgnoreGuards,
     TakesAnyBatch,
     TakesAnyKey,
     TakesAnyValue,
     TenantsShareRows,
     TimeGoesBack,
     TimeRestarts,
+    TimeStandsStill,
     TimesWrap,
     TornBatch,
     TouchIsIgnored,
@@ -77,6 +91,28 @@ pub(crate) enum Flaw {
     VersionsCountInTheRow,
     VersionsRestart,
     VersionsStandStill,
+}
+
+impl Flaw {
+    /// Is it one of commits that are answered as if nothing were wrong?
+    pub(crate) const fn is_of_answers(self) -> bool {
+        matches!(
+            self,
+            Self::AnswersBeforeApplying
+                | Self::ClaimsIgnoreGuards
+                | Self::FloodsAreCut
+                | Self::GuardsOnlyWhatItWrites
+                | Self::LosesClaims
+                | Self::LosesDispatchMarks
+                | Self::LosesReceipts
+                | Self::LosesTurns
+                | Self::NewestFirst
+                | Self::ReadsAreStale
+                | Self::ReadsGoBack
+                | Self::SettlesIgnoreGuards
+                | Self::TakeoversIgnoreGuards
+        )
+    }
 }
 
 /// Each flaw with laws that must catch it.
@@ -210,4 +246,78 @@ pub(crate) const CAUGHT: &[(Flaw, &[&str])] = &[
     ),
     (Flaw::VersionsRestart, &["versions_go_on_after_a_reopening"]),
     (Flaw::VersionsStandStill, &["versions_grow_with_every_write"]),
+    // Histories, leases, load.
+    (
+        Flaw::ReadsAreStale,
+        &["histories_are_linearizable", "histories_with_lost_answers_are_linearizable"],
+    ),
+    (
+        Flaw::ReadsGoBack,
+        &["histories_are_linearizable", "a_cross_key_transfer_history_is_linearizable"],
+    ),
+    (Flaw::GuardsOnlyWhatItWrites, &["histories_are_linearizable"]),
+    (
+        Flaw::ChecksThenActs,
+        &[
+            "histories_are_linearizable",
+            "histories_between_threads_are_linearizable",
+            "a_cross_key_transfer_history_is_linearizable",
+        ],
+    ),
+    (Flaw::ReadsAreNoSnapshot, &["histories_are_linearizable"]),
+    (
+        Flaw::ShowsPieces,
+        &[
+            "histories_are_linearizable",
+            "histories_with_dropped_commits_are_linearizable",
+            "a_call_dropped_anywhere_leaves_the_store_whole",
+        ],
+    ),
+    (Flaw::ConflictsApplyAnyway, &["histories_are_linearizable"]),
+    (Flaw::AnyVersionHolds, &["a_zombie_writes_nothing_behind_a_takeover"]),
+    (Flaw::TouchMovesTheVersion, &["a_heartbeat_keeps_the_fence"]),
+    (Flaw::TouchIsIgnored, &["a_heartbeat_keeps_the_fence"]),
+    (Flaw::TimeGoesBack, &["a_lease_has_one_holder_whatever_the_clock_does"]),
+    (Flaw::NewestFirst, &["no_writer_starves_among_many"]),
+    (Flaw::FloodsAreCut, &["a_flood_is_applied_or_refused_and_never_lost"]),
+    // Effects.
+    (
+        Flaw::LosesClaims,
+        &[
+            "an_effect_whose_claim_is_not_stored_never_runs",
+            "a_claim_left_by_a_crash_is_run_once",
+            "an_answer_lost_by_the_store_is_read_back",
+            "a_key_with_other_arguments_is_refused",
+        ],
+    ),
+    (
+        Flaw::LosesDispatchMarks,
+        &[
+            "a_keyed_effect_happens_once_over_a_crash",
+            "a_key_past_its_retention_is_parked",
+            "a_reconcilable_effect_happens_once_over_a_crash",
+            "a_doubt_whose_owner_does_not_know_stays_in_sight",
+            "an_at_least_once_effect_happens_over_a_crash",
+            "an_at_most_once_effect_in_doubt_is_parked",
+            "no_effect_is_left_unclassified",
+            "an_agent_that_diverges_is_parked",
+        ],
+    ),
+    (
+        Flaw::LosesReceipts,
+        &["a_settled_effect_is_replayed_over_a_crash", "an_answer_lost_by_the_store_is_read_back"],
+    ),
+    (
+        Flaw::AnswersBeforeApplying,
+        &["a_settled_effect_is_replayed_over_a_crash", "a_claim_left_by_a_crash_is_run_once"],
+    ),
+    (Flaw::LosesTurns, &["a_reply_goes_out_over_a_crash_behind_its_turn"]),
+    (Flaw::SettlesIgnoreGuards, &["a_zombie_settles_nothing_behind_a_takeover"]),
+    (Flaw::TakeoversIgnoreGuards, &["one_of_many_takes_an_effect_over"]),
+    (Flaw::ClaimsIgnoreGuards, &["a_duplicate_in_flight_is_no_second_effect"]),
+    (Flaw::TimeGoesBack, &["a_clock_that_jumps_makes_no_second_effect"]),
+    (
+        Flaw::TimeStandsStill,
+        &["a_record_past_its_retention_counts_no_more", "the_time_of_a_store_never_goes_back"],
+    ),
 ];

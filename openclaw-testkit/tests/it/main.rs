@@ -22,6 +22,7 @@ mod env;
 mod fault;
 mod flaws;
 mod flow;
+mod history;
 mod law_snapshot;
 mod lint;
 #[cfg(feature = "load")]

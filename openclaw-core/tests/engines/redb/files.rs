@@ -97,3 +97,22 @@ async fn a_cut_off_file_is_damaged_and_says_so() {
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len / 2).unwrap();
     assert!(matches!(refused(&path), StoreError::Corrupt(_)));
 }
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    applied(open(&path).unwrap().commit(admit(1)).await);
+    let set = |format: u64| {
+        let file = ::redb::Database::open(&path).unwrap();
+        let txn = file.begin_write().unwrap();
+        let meta = ::redb::TableDefinition::<&str, u64>::new("openclaw.meta");
+        txn.open_table(meta).unwrap().insert("format", format).unwrap();
+        txn.commit().unwrap();
+    };
+    set(2);
+    let StoreError::Corrupt(said) = refused(&path) else { panic!("it is newer") };
+    assert!(said.contains("layout is 2"), "{said}");
+    set(1);
+    assert_eq!(steps(&again(&path)).await, BTreeSet::from([1]), "nothing was removed");
+}

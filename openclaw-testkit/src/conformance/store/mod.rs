@@ -3,6 +3,7 @@
 mod add;
 mod append;
 mod atomic;
+mod effects;
 mod expiry;
 mod guards;
 mod histories;
@@ -112,6 +113,7 @@ enum Run {
     Shared(fn(Arc<dyn StateStore>) -> Running<'static>),
     Durable(for<'a> fn(&'a dyn StoreHarness) -> Running<'a>),
     Clocked(for<'a> fn(&'a dyn StoreHarness, &'a ManualClock) -> Running<'a>),
+    Acting(for<'a> fn(Arc<dyn StateStore>, &'a ManualClock) -> Running<'a>),
     Raising(for<'a> fn(&'a dyn StateStore) -> Running<'a>),
     Outliving(for<'a> fn(&'a dyn StoreHarness) -> Running<'a>),
 }
@@ -139,12 +141,13 @@ impl Law {
             (Run::Raising(law), _) => law(&*store).await,
             (Run::Shared(law), _) => law(store.into()).await,
             (Run::Timed(law), Some(clock)) => law(&*store, clock).await,
+            (Run::Acting(law), Some(clock)) => law(store.into(), clock).await,
             (Run::Durable(_) | Run::Clocked(_) | Run::Outliving(_), _) if !durable => {
                 return NOT_DURABLE;
             }
             (Run::Durable(law) | Run::Outliving(law), _) => law(harness).await,
             (Run::Clocked(law), Some(clock)) => law(harness, clock).await,
-            (Run::Timed(_) | Run::Clocked(_), None) => return NO_CLOCK,
+            (Run::Timed(_) | Run::Clocked(_) | Run::Acting(_), None) => return NO_CLOCK,
         }
         Verdict::Held
     }
@@ -197,6 +200,9 @@ macro_rules! shape {
     };
     (outliving, $law:ident) => {
         Run::Outliving(|harness| Box::pin($law(harness)))
+    };
+    (acting, $law:ident) => {
+        Run::Acting(|store, clock| Box::pin($law(store, clock)))
     };
     (clocked, $law:ident) => {
         Run::Clocked(|harness, clock| Box::pin($law(harness, clock)))

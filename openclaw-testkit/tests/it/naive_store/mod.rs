@@ -1,10 +1,11 @@
 //! A store written the plain way, with one flaw at a time planted into it.
 
+mod late;
 mod read;
 mod write;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
@@ -26,6 +27,14 @@ pub(crate) struct State {
     rows: BTreeMap<Vec<u8>, Row>,
     version: u64,
     now: Timestamp,
+    /// The rows before the last commit.
+    before: BTreeMap<Vec<u8>, Row>,
+    reads: u64,
+    /// Answered, and not applied.
+    pending: Option<Txn>,
+    /// Commits that wait, by their number.
+    waiting: BTreeSet<u64>,
+    tickets: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -74,7 +83,11 @@ impl NaiveStore {
     fn lock(&self) -> MutexGuard<'_, State> {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap();
-        state.now = if self.is(Flaw::TimeGoesBack) { now } else { state.now.max(now) };
+        state.now = match self.flaw {
+            Flaw::TimeGoesBack => now,
+            Flaw::TimeStandsStill if state.now > Timestamp::default() => state.now,
+            _ => state.now.max(now),
+        };
         state
     }
 
@@ -130,10 +143,10 @@ impl StateStore for NaiveStore {
     async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
         let mut found = Vec::new();
         for key in keys {
-            if self.is(Flaw::ReadsAreNoSnapshot) {
+            if self.is(Flaw::ReadsAreNoSnapshot) || self.is(Flaw::TakeoversIgnoreGuards) {
                 yield_now().await;
             }
-            let state = self.lock();
+            let state = self.as_read();
             let row = match self.flaw {
                 Flaw::ExpiredAreRead => state.rows.get(&self.name(key.as_bytes())),
                 _ => self.live(&state, key.as_bytes()),
@@ -159,6 +172,7 @@ impl StateStore for NaiveStore {
             Flaw::ChecksThenActs => self.slowly(&txn).await,
             Flaw::ShowsPieces => self.piecewise(&txn).await,
             Flaw::AppendsByArrival if txn.guards.is_empty() => self.late(&txn).await,
+            _ if self.flaw.is_of_answers() => self.answered(&txn).await,
             _ => self.apply(&mut self.lock(), &txn),
         })
     }
