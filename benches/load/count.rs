@@ -7,7 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use openclaw_core::store::{
-    Commit, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError, Txn, Version,
+    Commit, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities, StoreError,
+    Txn, Version,
 };
 
 /// Commits that applied, and the rows they wrote or deleted.
@@ -91,5 +92,9 @@ impl<S: StateStore> StateStore for Counting<S> {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.inner.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        self.inner.snapshot().await
     }
 }

@@ -10,8 +10,8 @@ use openclaw_core::{
         Reconcile, Source,
     },
     store::{
-        Commit, Entry, Guard, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn, Version,
+        Commit, Entry, Guard, Key, Op, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        StoreCapabilities, StoreError, Txn, Version,
     },
 };
 
@@ -120,6 +120,10 @@ impl<S: StateStore> StateStore for BrokenStore<S> {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.inner.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        self.inner.snapshot().await
     }
 }
 

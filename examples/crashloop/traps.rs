@@ -14,8 +14,8 @@ use openclaw_core::{
     channel::{Capabilities, Channel, Health, Outbound, Part, Receipt, Reconcile, Source},
     skill::{Skill, SkillAnswer, SkillManifest},
     store::{
-        Commit, Entry, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn, Version,
+        Commit, Entry, Key, Op, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        StoreCapabilities, StoreError, Txn, Version,
     },
 };
 use openclaw_testkit::env::SeededRng;
@@ -268,6 +268,10 @@ impl<S: StateStore> StateStore for TrapStore<S> {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.inner.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        self.inner.snapshot().await
     }
 }
 

@@ -9,12 +9,15 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::apply::{Row, Table, apply};
+use super::{
+    apply::{Row, Table, apply},
+    frozen::{Facts, Frozen, Moment},
+};
 use crate::{
     Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn, Version,
+        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+        StoreError, Txn, Version,
     },
 };
 
@@ -83,8 +86,8 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl State {
-    fn read(&self, key: &Key) -> Option<Entry> {
-        self.rows.get(key).filter(|row| row.is_live(self.now)).cloned().map(Row::entry)
+    fn read(&self, key: &Key, now: Timestamp) -> Option<Entry> {
+        self.rows.get(key).filter(|row| row.is_live(now)).cloned().map(Row::entry)
     }
 
     fn commit(&mut self, txn: Txn) -> Result<Commit, StoreError> {
@@ -109,8 +112,8 @@ impl State {
         }
     }
 
-    fn page(&self, query: &ScanQuery) -> Page {
-        let live = |(_, row): &(&Key, &Row)| row.is_live(self.now);
+    fn page(&self, query: &ScanQuery, now: Timestamp) -> Page {
+        let live = |(_, row): &(&Key, &Row)| row.is_live(now);
         let range = self.rows.range::<Key, _>(bounds(query));
         let limit = query.limit.get();
         let take = |rows: &mut dyn Iterator<Item = (&Key, &Row)>| -> Vec<(Key, Entry)> {
@@ -196,12 +199,12 @@ impl StateStore for MemoryStore {
 
     async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
         let state = self.lock();
-        Ok(Snapshot::new(keys.iter().map(|key| state.read(key)).collect(), state.now))
+        Ok(Snapshot::new(keys.iter().map(|key| state.read(key, state.now)).collect(), state.now))
     }
 
     async fn scan(&self, query: ScanQuery) -> Result<Snapshot<Page>, StoreError> {
         let state = self.lock();
-        Ok(Snapshot::new(state.page(&query), state.now))
+        Ok(Snapshot::new(state.page(&query, state.now), state.now))
     }
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
@@ -219,5 +222,29 @@ impl StateStore for MemoryStore {
         let mut state = self.lock();
         state.version = state.version.max(least.get());
         Ok(())
+    }
+
+    /// Copies the map, not the values: commits wait for as long as that takes.
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        let state = self.lock();
+        let facts = Facts { as_of: state.now, version: Version::new(state.version) };
+        let rows = state.rows.clone();
+        drop(state);
+        Ok(Frozen::shared(State { rows, ..State::default() }, facts, LIMITS))
+    }
+}
+
+#[async_trait]
+impl Moment for State {
+    async fn get_many(
+        &self,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Entry>>, StoreError> {
+        Ok(keys.iter().map(|key| self.read(key, now)).collect())
+    }
+
+    async fn page(&self, query: &ScanQuery, now: Timestamp) -> Result<Page, StoreError> {
+        Ok(self.page(query, now))
     }
 }

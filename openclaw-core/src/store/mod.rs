@@ -20,6 +20,7 @@ mod disk;
 mod embedded;
 #[cfg(feature = "fjall")]
 mod fjall;
+mod frozen;
 mod memory;
 mod metered;
 mod open;

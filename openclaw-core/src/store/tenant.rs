@@ -1,11 +1,13 @@
 //! A store that holds one tenant's rows, as far as its holder can tell.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::{
     TenantId,
     traits::store::{
-        Commit, Entry, Guard, Key, Op, Page, Prefix, ScanQuery, Snapshot, StateStore,
+        Commit, Entry, Guard, Key, Op, Page, Prefix, ScanQuery, SharedStore, Snapshot, StateStore,
         StoreCapabilities, StoreError, Txn, Version,
     },
 };
@@ -138,5 +140,10 @@ impl<S: StateStore> StateStore for TenantStore<S> {
             "the versions belong to the whole store, not to the tenant {:?}: raise the store itself",
             self.tenant.as_str(),
         )))
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        let inner = self.inner.snapshot().await?;
+        Ok(Arc::new(TenantStore { inner, tenant: self.tenant.clone(), own: self.own.clone() }))
     }
 }

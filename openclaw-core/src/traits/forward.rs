@@ -12,8 +12,8 @@ use super::{
     model::{Model, ModelReply, ModelStream, Prompt},
     skill::{Skill, SkillAnswer, SkillManifest},
     store::{
-        Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn, Version,
+        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+        StoreError, Txn, Version,
     },
 };
 use crate::{AgentId, Call, ChannelId, Content, ModelId, Result};
@@ -167,6 +167,13 @@ macro_rules! forward {
                 Self: 'async_trait,
             {
                 (**self).raise(least)
+            }
+            fn snapshot<'life0, 'async_trait>(&'life0 self) -> Boxed<'async_trait, Result<SharedStore, StoreError>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).snapshot()
             }
         }
     )*};

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use openclaw_core::{
     Happened,
     store::{
-        Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn, TxnId, Version,
+        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+        StoreError, Txn, TxnId, Version,
     },
 };
 
@@ -162,6 +162,13 @@ impl<S: StateStore> StateStore for FaultStore<S> {
         let error = |happened| refusal(happened, TxnId::default());
         let pass = self.plan.enter(&["raise"], Fault::telling, error).await?;
         pass.leave(self.inner.raise(least).await).await
+    }
+
+    /// Reads of the snapshot meet the plan's faults, too.
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        let pass = self.plan.enter(&["snapshot", "read"], Fault::asking, |_| unavailable()).await?;
+        let frozen = pass.leave(self.inner.snapshot().await).await?;
+        Ok(Arc::new(FaultStore::new(frozen, self.plan.clone())))
     }
 }
 

@@ -11,7 +11,7 @@ use openclaw_core::{
     Envelope, MessageId, TenantId,
     records::Ledger,
     store::{
-        Commit, Entry, Key, MemoryStore, Op, Page, ScanQuery, Snapshot, StateStore,
+        Commit, Entry, Key, MemoryStore, Op, Page, ScanQuery, SharedStore, Snapshot, StateStore,
         StoreCapabilities, StoreError, Txn, Version,
     },
 };
@@ -177,5 +177,12 @@ impl StateStore for WatchedStore {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.faulty.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        if Self::looks() {
+            return self.rows.memory.snapshot().await;
+        }
+        self.faulty.snapshot().await
     }
 }

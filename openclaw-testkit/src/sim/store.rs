@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use openclaw_core::store::{
-    Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError, Txn,
-    TxnId, Version,
+    Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+    StoreError, Txn, TxnId, Version,
 };
 use tokio::time::sleep;
 
@@ -208,5 +208,10 @@ impl StateStore for SimStore {
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.read().await?;
         self.0.scene.rows.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        self.read().await?;
+        self.0.scene.rows.snapshot().await
     }
 }

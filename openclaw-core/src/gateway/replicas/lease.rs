@@ -84,6 +84,11 @@ impl StateStore for LeasedStore {
         self.lease.check()?;
         self.inner.raise(least).await
     }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        let frozen = self.inner.snapshot().await?;
+        self.lease.check().map(|()| frozen)
+    }
 }
 
 #[cfg(test)]

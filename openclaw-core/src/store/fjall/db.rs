@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use fjall::{
-    Database, Error, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Snapshot,
+    Database, Error, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _,
+    Snapshot, UserValue,
 };
 
 use super::{
@@ -102,10 +103,12 @@ impl Db {
     }
 
     fn number(&self, name: &str) -> Result<u64, StoreError> {
-        let found = self.meta.get(name).map_err(fault)?;
-        let bytes = found.as_deref().and_then(|bytes| bytes.try_into().ok());
-        let missing = || StoreError::Corrupt(format!("its {name} is missing"));
-        bytes.map(u64::from_be_bytes).ok_or_else(missing)
+        read(name, self.meta.get(name))
+    }
+
+    /// The last version that was given out before this snapshot.
+    pub(super) fn version_in(&self, seen: &Snapshot) -> Result<u64, StoreError> {
+        read("version", seen.get(&self.meta, "version"))
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -143,6 +146,13 @@ impl Db {
         }
         Ok(())
     }
+}
+
+fn read(name: &str, found: fjall::Result<Option<UserValue>>) -> Result<u64, StoreError> {
+    let found = found.map_err(fault)?;
+    let bytes = found.as_deref().and_then(|bytes| bytes.try_into().ok());
+    let missing = || StoreError::Corrupt(format!("its {name} is missing"));
+    bytes.map(u64::from_be_bytes).ok_or_else(missing)
 }
 
 /// Opens or makes the files.

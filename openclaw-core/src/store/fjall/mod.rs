@@ -4,6 +4,7 @@ mod db;
 mod fault;
 mod place;
 mod rows;
+mod snapshot;
 mod tail;
 mod writer;
 
@@ -26,8 +27,8 @@ use super::embedded::{Batches, View, Writing, guarded};
 use crate::{
     Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-        Txn, Version,
+        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+        StoreError, Txn, Version,
     },
 };
 
@@ -54,6 +55,7 @@ const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
 ///   is ever there by half.
 /// * The store's time never goes back while it is open, nor behind the last commit when it is
 ///   opened again; an orderly close keeps also the time that only reads have seen.
+/// * While a [`snapshot`](StateStore::snapshot) is held, what commits replace stays on disk.
 ///
 /// ```
 /// use openclaw_core::{Env, store::{Commit, FjallStore, Key, Op, StateStore, StateStoreExt, Txn}};
@@ -218,5 +220,9 @@ impl StateStore for FjallStore {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.0.writing.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        snapshot::take(self)
     }
 }

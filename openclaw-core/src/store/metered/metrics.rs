@@ -18,7 +18,7 @@ const BUCKETS: usize = 32;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreOutcome {
-    /// It was answered: reads and raises.
+    /// It was answered: reads, raises and snapshots.
     Answered,
     /// The commit was applied.
     Applied,
@@ -97,6 +97,8 @@ pub struct StoreMetrics {
     pub commit_many: CallMetrics,
     /// Raises of the versions.
     pub raise: CallMetrics,
+    /// Snapshots that were taken; what is read from them is not counted.
+    pub snapshot: CallMetrics,
     /// Operations of the transactions that were applied.
     pub ops: u64,
     /// Bytes of keys and values that were applied.
@@ -177,6 +179,7 @@ pub(super) struct Counters {
     pub(super) commit: Calls,
     pub(super) commit_many: Calls,
     pub(super) raise: Calls,
+    pub(super) snapshot: Calls,
     pub(super) ops: AtomicU64,
     pub(super) bytes_written: AtomicU64,
     pub(super) rows_read: AtomicU64,
@@ -191,6 +194,7 @@ impl Counters {
             commit: self.commit.snapshot(),
             commit_many: self.commit_many.snapshot(),
             raise: self.raise.snapshot(),
+            snapshot: self.snapshot.snapshot(),
             ops: self.ops.load(Relaxed),
             bytes_written: self.bytes_written.load(Relaxed),
             rows_read: self.rows_read.load(Relaxed),

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 pub use self::metrics::{CallMetrics, StoreLatencies, StoreMetrics, StoreOutcome};
 use self::metrics::{Calls, Counters};
 use crate::traits::store::{
-    Commit, Entry, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError,
-    Txn, Version,
+    Commit, Entry, Key, Op, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+    StoreError, Txn, Version,
 };
 
 /// A [`StateStore`] that counts the calls of another one, and takes their time.
@@ -228,6 +228,14 @@ impl<S: StateStore> StateStore for MeteredStore<S> {
         let running = Running::begin(&self.counters.raise);
         let answer = self.inner.raise(least).await;
         running.answer("raise", &answer);
+        answer
+    }
+
+    /// The call is counted; what is read from the snapshot is not.
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        let running = Running::begin(&self.counters.snapshot);
+        let answer = self.inner.snapshot().await;
+        running.answer("snapshot", &answer);
         answer
     }
 }

@@ -98,6 +98,11 @@ impl Home {
         raised.await.unwrap_or_else(|_ended| Err(stopped()))
     }
 
+    /// Where a connection of its own lives, and what it shares.
+    pub(super) fn place(&self) -> (Handle, Arc<Shared>) {
+        (self.runtime.clone(), self.reader.shared())
+    }
+
     /// Commits one transaction.
     pub(super) async fn commit(&self, txn: Txn, limits: &StoreCapabilities) -> Outcome {
         let mut outcomes = self.commit_many(vec![txn], limits).await;

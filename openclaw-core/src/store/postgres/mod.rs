@@ -10,6 +10,7 @@ mod reader;
 mod rows;
 mod schema;
 mod shared;
+mod snapshot;
 mod writer;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -20,8 +21,8 @@ pub use self::builder::PostgresStoreBuilder;
 use self::{home::Home, reader::Ask};
 use super::apply::Row;
 use crate::traits::store::{
-    Commit, Entry, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities, StoreError, Txn,
-    Version,
+    Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+    StoreError, Txn, Version,
 };
 
 /// A durable [`StateStore`] in a Postgres database, shared by several boxes.
@@ -46,6 +47,9 @@ use crate::traits::store::{
 /// * Time is the server's, and never behind the last commit or the last answer of this store.
 ///   An expired row stays expired for all stores of a schema, as long as the server's clock is
 ///   not set back; this store's own reads keep that promise even then.
+/// * A [`snapshot`](StateStore::snapshot) is a read-only transaction on a connection of its own.
+///   The server keeps old rows for it, and ends it when nothing is read for ten minutes; it is
+///   `Unavailable` then: take another.
 /// * A pooler between must keep sessions apart: settings and statements belong to one.
 /// * There is no TLS: an address that asks for it is `Unsupported`.
 ///
@@ -136,5 +140,9 @@ impl StateStore for PostgresStore {
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         least.check_raise()?;
         self.0.home.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        snapshot::take(self).await
     }
 }

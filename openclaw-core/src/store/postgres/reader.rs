@@ -92,6 +92,10 @@ impl Reader {
         Self { shared, permits: Semaphore::new(connections), idle: Mutex::default() }
     }
 
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Answers from one snapshot.
     pub(super) async fn read(&self, ask: Ask) -> Result<Found, StoreError> {
         let end = Instant::now() + self.shared.limits.request;

@@ -3,6 +3,7 @@
 mod backend;
 mod fault;
 mod rows;
+mod snapshot;
 mod source;
 mod writer;
 
@@ -24,8 +25,8 @@ use super::{
 use crate::{
     Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Guard, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn, Version,
+        Commit, Entry, Guard, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        StoreCapabilities, StoreError, Txn, Version,
     },
 };
 
@@ -47,6 +48,7 @@ const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
 ///   again, so that a full disk needs no restart.
 /// * The store's time never goes back while it is open, nor behind the last commit when it is
 ///   opened again; an orderly close keeps also the time that only reads have seen.
+/// * While a [`snapshot`](StateStore::snapshot) is held, the file grows by what commits replace.
 ///
 /// ```
 /// use openclaw_core::{Env, store::{Commit, Key, Op, RedbStore, StateStore, StateStoreExt, Txn}};
@@ -220,5 +222,9 @@ impl StateStore for RedbStore {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.0.writing.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        snapshot::take(self).await
     }
 }

@@ -25,8 +25,8 @@ use self::{
 use crate::{
     Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn, Version,
+        Commit, Entry, Key, Op, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        StoreCapabilities, StoreError, Txn, Version,
     },
 };
 

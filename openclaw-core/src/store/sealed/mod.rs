@@ -18,8 +18,8 @@ pub use self::{
     reseal::Resealed,
 };
 use crate::traits::store::{
-    Commit, Conflict, Entry, Key, Op, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-    StoreError, Txn, Version,
+    Commit, Conflict, Entry, Key, Op, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+    StoreCapabilities, StoreError, Txn, Version,
 };
 
 /// How often a commit begins anew because others write the numbers it adds to.
@@ -245,5 +245,10 @@ impl<S: StateStore> StateStore for SealedStore<S> {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.inner.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        let inner = self.inner.snapshot().await?;
+        Ok(Arc::new(SealedStore { inner, keys: Arc::clone(&self.keys) }))
     }
 }

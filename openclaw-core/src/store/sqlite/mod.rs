@@ -5,6 +5,7 @@ mod fault;
 mod log;
 mod readers;
 mod rows;
+mod snapshot;
 mod writer;
 
 use std::{
@@ -23,8 +24,8 @@ use super::embedded::{Batches, View, Writing, guarded};
 use crate::{
     Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Guard, Key, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn, Version,
+        Commit, Entry, Guard, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        StoreCapabilities, StoreError, Txn, Version,
     },
 };
 
@@ -47,6 +48,8 @@ const LIMITS: StoreCapabilities = StoreCapabilities::new(true).shared();
 /// * When the sync of a commit fails, its callers get [`StoreError::OutcomeUnknown`], and the
 ///   store is closed for good: a sync is never tried again. Opening it again shows what was kept.
 /// * A full disk refuses the batch, which left no trace, and needs no restart.
+/// * A [`snapshot`](StateStore::snapshot) has a connection of its own. While it is held, the log
+///   grows by what any process commits.
 /// * Readers of other processes see a row expire by the clock of the box. A commit that extends
 ///   the row in this very moment, and has begun before it, wins.
 ///
@@ -243,5 +246,9 @@ impl StateStore for SqliteStore {
 
     async fn raise(&self, least: Version) -> Result<(), StoreError> {
         self.0.writing.raise(least).await
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        snapshot::take(self).await
     }
 }

@@ -49,6 +49,14 @@ impl Readers {
 }
 
 impl Snapshot {
+    /// Reads from it, and keeps it.
+    pub(super) fn look<T>(
+        &self,
+        rows: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        rows(&self.conn).map_err(|e| in_place(&self.readers.source.path, e))
+    }
+
     /// Reads from it, and makes the connection free for the next.
     pub(super) fn read<T>(
         self,

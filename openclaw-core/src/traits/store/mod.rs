@@ -291,6 +291,8 @@ impl From<StoreError> for Error {
 /// * **Errors.** [`StoreError::OutcomeUnknown`] is the only error after which a commit may
 ///   have been applied. A store whose sync failed never retries it: it answers `Closed` from
 ///   then on.
+/// * **A snapshot** is the store at one moment: no later commit, no half of one, and nothing that
+///   expires behind it changes what it shows.
 /// * **Cancelling** a call leaves the commit applied or not, never half.
 ///
 /// Wrappers forward every method; `deny(clippy::missing_trait_methods)` on the impl makes the
@@ -352,6 +354,38 @@ pub trait StateStore: Send + Sync + fmt::Debug + 'static {
     /// [`StateStore::commit`]. Raising again does no harm, so an unknown outcome is tried again.
     async fn raise(&self, _least: Version) -> Result<(), StoreError> {
         Err(StoreError::Unsupported("raising its versions".to_owned()))
+    }
+
+    /// Freezes what is stored now, to be read at leisure while commits go on.
+    ///
+    /// The answer is a store that only reads: every row as of one moment, which is the time of all
+    /// its answers. A row that expires behind that moment stays. It answers a commit that has
+    /// guards and no operations; the version is the highest that was given out, and whoever
+    /// copies needs it. Operations and raises are `Unsupported`.
+    ///
+    /// Drop it soon: engines keep for it what others have changed since, and a store stays open
+    /// for as long as a snapshot of it is held. The default has none.
+    ///
+    /// ```
+    /// use openclaw_core::{Env, store::{Key, MemoryStore, Op, StateStore, StateStoreExt, Txn}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> openclaw_core::Result<()> {
+    /// let store = MemoryStore::new(Env::system().clock());
+    /// let key = Key::system("doc").build();
+    /// let put = |text: &'static str| Txn::new("docs").op(Op::put(key.clone(), text));
+    /// store.commit(put("before")).await?;
+    /// let frozen = store.snapshot().await?;
+    /// store.commit(put("after")).await?;
+    /// assert_eq!(frozen.get(&key).await?.map(|row| row.value).as_deref(), Some(&b"before"[..]));
+    /// assert!(frozen.commit(put("no")).await.is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `Unsupported` when the store can't; else as [`StateStore::get_many`]. A snapshot that was
+    /// cut off answers `Unavailable` or `Closed` from then on: take another one.
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        Err(StoreError::Unsupported("snapshots".to_owned()))
     }
 }
 

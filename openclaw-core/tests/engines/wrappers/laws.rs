@@ -187,7 +187,10 @@ fn a_tenants_store_holds_every_law_that_leaves_room_for_its_name() {
     }
     assert_eq!(held + left_out.len() + FULL.len(), LAWS.len());
     left_out.dedup();
-    assert!(left_out.iter().all(|what| ["durable", "raising"].contains(what)), "{left_out:?}");
+    assert!(
+        left_out.iter().all(|what| ["durable", "raising", "snapshots"].contains(what)),
+        "{left_out:?}"
+    );
 }
 
 #[cfg(feature = "redb")]

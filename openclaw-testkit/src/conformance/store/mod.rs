@@ -14,6 +14,7 @@ mod list;
 mod model;
 mod reopen;
 mod scans;
+mod snapshot;
 mod steps;
 mod versions;
 
@@ -116,11 +117,15 @@ enum Run {
     Acting(for<'a> fn(Arc<dyn StateStore>, &'a ManualClock) -> Running<'a>),
     Raising(for<'a> fn(&'a dyn StateStore) -> Running<'a>),
     Outliving(for<'a> fn(&'a dyn StoreHarness) -> Running<'a>),
+    Freezing(for<'a> fn(&'a dyn StateStore) -> Running<'a>),
+    FreezingShared(fn(Arc<dyn StateStore>) -> Running<'static>),
+    FreezingTimed(for<'a> fn(&'a dyn StateStore, &'a ManualClock) -> Running<'a>),
 }
 
 const NO_CLOCK: Verdict = Verdict::NotDeclared("a clock that the test can move");
 const NOT_DURABLE: Verdict = Verdict::NotDeclared("durable");
 const NOT_RAISED: Verdict = Verdict::NotDeclared("raising");
+const NOT_FROZEN: Verdict = Verdict::NotDeclared("snapshots");
 
 impl Law {
     /// Its name: that of its function.
@@ -138,16 +143,24 @@ impl Law {
             (Run::Raising(_) | Run::Outliving(_), _) if !raises(&*store).await => {
                 return NOT_RAISED;
             }
-            (Run::Raising(law), _) => law(&*store).await,
-            (Run::Shared(law), _) => law(store.into()).await,
-            (Run::Timed(law), Some(clock)) => law(&*store, clock).await,
+            (Run::Freezing(_) | Run::FreezingShared(_) | Run::FreezingTimed(_), _)
+                if !freezes(&*store).await =>
+            {
+                return NOT_FROZEN;
+            }
+            (Run::Raising(law) | Run::Freezing(law), _) => law(&*store).await,
+            (Run::Shared(law) | Run::FreezingShared(law), _) => law(store.into()).await,
+            (Run::Timed(law) | Run::FreezingTimed(law), Some(clock)) => law(&*store, clock).await,
             (Run::Acting(law), Some(clock)) => law(store.into(), clock).await,
             (Run::Durable(_) | Run::Clocked(_) | Run::Outliving(_), _) if !durable => {
                 return NOT_DURABLE;
             }
             (Run::Durable(law) | Run::Outliving(law), _) => law(harness).await,
             (Run::Clocked(law), Some(clock)) => law(harness, clock).await,
-            (Run::Timed(_) | Run::Clocked(_) | Run::Acting(_), None) => return NO_CLOCK,
+            (
+                Run::Timed(_) | Run::FreezingTimed(_) | Run::Clocked(_) | Run::Acting(_),
+                None,
+            ) => return NO_CLOCK,
         }
         Verdict::Held
     }
@@ -156,6 +169,11 @@ impl Law {
 /// Does this store raise its versions?
 async fn raises(store: &dyn StateStore) -> bool {
     !matches!(store.raise(Version::default()).await, Err(StoreError::Unsupported(_)))
+}
+
+/// Does this store have snapshots?
+async fn freezes(store: &dyn StateStore) -> bool {
+    !matches!(store.snapshot().await, Err(StoreError::Unsupported(_)))
 }
 
 impl fmt::Debug for Law {
@@ -203,6 +221,15 @@ macro_rules! shape {
     };
     (acting, $law:ident) => {
         Run::Acting(|store, clock| Box::pin($law(store, clock)))
+    };
+    (freezing, $law:ident) => {
+        Run::Freezing(|store| Box::pin($law(store)))
+    };
+    (freezing_shared, $law:ident) => {
+        Run::FreezingShared(|store| Box::pin($law(store)))
+    };
+    (freezing_timed, $law:ident) => {
+        Run::FreezingTimed(|store, clock| Box::pin($law(store, clock)))
     };
     (clocked, $law:ident) => {
         Run::Clocked(|harness, clock| Box::pin($law(harness, clock)))

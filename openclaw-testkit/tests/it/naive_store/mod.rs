@@ -2,6 +2,7 @@
 
 mod late;
 mod read;
+mod snapshot;
 mod write;
 
 use std::{
@@ -13,8 +14,8 @@ use bytes::Bytes;
 use openclaw_core::{
     Clock, Timestamp,
     store::{
-        Commit, Entry, Key, MAX_KEY_LEN, Page, ScanQuery, Snapshot, StateStore, StoreCapabilities,
-        StoreError, Txn, Version,
+        Commit, Entry, Key, MAX_KEY_LEN, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        StoreCapabilities, StoreError, Txn, Version,
     },
 };
 use tokio::task::yield_now;
@@ -51,11 +52,19 @@ pub(crate) struct NaiveStore {
     state: Arc<Mutex<State>>,
     /// How many threads a flaw holds between two steps.
     held: (Mutex<u32>, Condvar),
+    /// The first moment that was frozen, and how many were.
+    frozen: Mutex<(Option<State>, u32)>,
 }
 
 impl NaiveStore {
     pub(crate) fn open(flaw: Flaw, clock: Arc<dyn Clock>, state: &Arc<Mutex<State>>) -> Self {
-        Self { flaw, clock, state: Arc::clone(state), held: Default::default() }
+        Self {
+            flaw,
+            clock,
+            state: Arc::clone(state),
+            held: Default::default(),
+            frozen: Mutex::default(),
+        }
     }
 
     /// What a restart does to the state: nothing, unless that is the flaw.
@@ -207,5 +216,9 @@ impl StateStore for NaiveStore {
             _ => state.version.max(least.get()),
         };
         Ok(())
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        self.freeze().await
     }
 }

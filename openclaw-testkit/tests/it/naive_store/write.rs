@@ -318,7 +318,7 @@ impl NaiveStore {
     }
 
     /// Lets others come in between.
-    async fn pause(&self) {
+    pub(super) async fn pause(&self) {
         if on_a_thread() {
             self.hold(|here| here < 2);
         }
