@@ -9,6 +9,7 @@ pub(crate) mod claims;
 pub(crate) mod commit;
 pub(crate) mod dead_letters;
 pub(crate) mod inbox;
+pub(crate) mod inventory;
 pub(crate) mod jobs;
 pub(crate) mod ledger;
 pub(crate) mod live;
@@ -16,6 +17,7 @@ pub(crate) mod outbox;
 pub(crate) mod partitions;
 pub(crate) mod relay;
 pub(crate) mod replicas;
+pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod row;
 pub(crate) mod seen;
@@ -25,6 +27,8 @@ pub use self::{
     approvals::{Approval, ApprovalState, Approvals},
     audit::{Anchor, AuditAction, AuditEntry, AuditLog, AuditReport},
     dead_letters::{DeadLetter, DeadLetters, ParkedLetter},
+    inventory::{Counts, Inventory},
     ledger::{EffectRecord, EffectState, Event, IllegalEvent, Ledger, Plan, plan},
+    restore::{Aside, Restore, RestoreError, Restored, Unfinished},
     retention::{Retention, Swept},
 };

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{commit, row::Row};
 use crate::{
     Conversation, Env, Error, ErrorKind, Result, TenantId,
-    traits::store::{Guard, Key, Op, SharedStore, StateStoreExt, Txn, Version},
+    store::unfinished_marks,
+    traits::store::{Guard, Key, Op, SharedStore, StateStore as _, Txn, Version},
     words::planted::{Bug, planted},
 };
 
@@ -44,7 +45,12 @@ impl Fences {
         let mut fences = Vec::with_capacity(PARTITIONS.into());
         for n in 0..PARTITIONS {
             let key = owner_key(n);
-            let guard = match store.get(&key).await? {
+            let [copying, restoring] = unfinished_marks();
+            let read = store.get_many(&[key.clone(), copying, restoring]).await?;
+            let mut rows = read.value.into_iter();
+            let owned = rows.next().flatten();
+            refuse_unfinished(rows.flatten().next().is_some())?;
+            let guard = match owned {
                 Some(entry) => Guard::VersionIs(key.clone(), entry.version),
                 None => Guard::Absent(key.clone()),
             };
@@ -97,6 +103,20 @@ impl Fences {
         let ours = (0..PARTITIONS).find(|n| self.holds(*n));
         self.guard(ours.unwrap_or_default())
     }
+}
+
+/// Refuses a store that a copy or a restore has not filled yet: nothing is to run on half of it.
+pub(crate) async fn check_finished(store: &SharedStore) -> Result<()> {
+    let read = store.get_many(&unfinished_marks()).await?;
+    refuse_unfinished(read.value.iter().any(Option::is_some))
+}
+
+fn refuse_unfinished(marked: bool) -> Result<()> {
+    if !marked {
+        return Ok(());
+    }
+    let why = "the store holds an unfinished copy or restore: run that again until it is done";
+    Err(Error::new(ErrorKind::Conflict, why))
 }
 
 /// The partition of a conversation: FNV-1a over tenant, channel, account, place and thread.

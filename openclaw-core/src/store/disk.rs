@@ -1,6 +1,6 @@
 //! The block device below an engine that keeps everything in one file.
 
-use std::{fmt, io};
+use std::{fmt, fs::File, io, path::Path};
 
 /// A block device: bytes at offsets, durable once synced.
 ///
@@ -43,4 +43,19 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The device's; `StorageFull` when there is no space.
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()>;
+}
+
+/// Makes the name of a new file survive power loss, not only its bytes.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Not every system lets a directory be opened, and not every file system syncs one.
+    let Ok(directory) = File::open(parent.unwrap_or_else(|| Path::new("."))) else {
+        return Ok(());
+    };
+    match directory.sync_all() {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(e)
+        }
+        _ => Ok(()),
+    }
 }

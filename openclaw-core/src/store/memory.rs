@@ -131,7 +131,7 @@ impl State {
 }
 
 /// The keys a query asks for, as a range that is never inverted.
-fn bounds(query: &ScanQuery) -> (Bound<Key>, Bound<Key>) {
+pub(super) fn bounds(query: &ScanQuery) -> (Bound<Key>, Bound<Key>) {
     let start = Key::from_bytes(query.prefix.as_bytes().to_vec());
     let end = query.prefix.end().map(Key::from_bytes);
     let low = match &query.after {
@@ -232,6 +232,16 @@ impl StateStore for MemoryStore {
         drop(state);
         Ok(Frozen::shared(State { rows, ..State::default() }, facts, LIMITS))
     }
+}
+
+/// These rows as a moment.
+#[cfg(feature = "redis")]
+pub(super) fn moment(rows: Vec<(Key, Entry)>) -> impl Moment {
+    let rows = rows.into_iter().map(|(key, entry)| {
+        let Entry { value, version, expires_at } = entry;
+        (key, Row { version, expires: expires_at.unwrap_or(Timestamp::MAX), value })
+    });
+    State { rows: rows.collect(), ..State::default() }
 }
 
 #[async_trait]

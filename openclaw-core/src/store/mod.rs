@@ -8,8 +8,10 @@
 //!
 //! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
 //! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
+//! [`Backup`] writes them into a file while the store is in use, and [`BackupFile`] reads it.
 
 mod apply;
+mod backup;
 mod copy;
 mod disk;
 #[cfg(any(feature = "redb", feature = "fjall", feature = "sqlite"))]
@@ -36,6 +38,7 @@ mod sealed;
 mod sqlite;
 mod tenant;
 
+pub(crate) use self::copy::{Pages, everything, restore_key, unfinished_marks};
 #[cfg(feature = "fjall")]
 pub use self::fjall::{FjallStore, FjallStoreBuilder};
 #[cfg(feature = "postgres")]
@@ -49,6 +52,7 @@ pub use self::sealed::{Keys, Resealed, SealKey, SealedStore};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::{
+    backup::{Backup, BackupError, BackupFile, BackupSummary},
     copy::{CopyError, CopyReport, Difference, Mismatch, StoreCopy},
     disk::Disk,
     memory::MemoryStore,

@@ -1,5 +1,7 @@
 //! The engines of `StateStore`: the laws on each, and each on its own faults.
 
+#[cfg(test)]
+mod backup;
 mod conformance;
 #[cfg(feature = "fjall")]
 #[cfg(test)]

@@ -21,7 +21,11 @@ pub(super) fn show(anomaly: &Anomaly, f: &mut fmt::Formatter<'_>) -> fmt::Result
         let place = order.iter().position(|placed| *placed == at);
         let place = place.map_or_else(|| "-".to_owned(), |place| (place + 1).to_string());
         let (asked, heard) = (asked(call, &names), heard(&call.heard));
-        writeln!(f, "{place:>4}. client {} {:>3}–{to:<3} {asked} → {heard}", call.client, call.from)?;
+        writeln!(
+            f,
+            "{place:>4}. client {} {:>3}–{to:<3} {asked} → {heard}",
+            call.client, call.from
+        )?;
     }
     writeln!(f, "(numbers in front: the longest order that fits; -: what finds no place in it)")?;
     names.iter().try_for_each(|(key, name)| writeln!(f, "{name} is {key:?}"))

@@ -65,11 +65,17 @@ impl Model<'_> {
 
     fn commit(&self, mut state: State, at: usize, txn: &Txn, heard: &Heard) -> Option<State> {
         match (self.apply(&state, at, txn), heard) {
-            (Err(Lost(failed, place)), Heard::Commit(Commit::Conflict(Conflict { failed: told, current, .. }))) => {
+            (
+                Err(Lost(failed, place)),
+                Heard::Commit(Commit::Conflict(Conflict { failed: told, current, .. })),
+            ) => {
                 (failed == *told && self.sees(&mut state, place, current.as_ref())).then_some(state)
             }
             (Ok((next, _)), Heard::Nothing) => Some(next),
-            (Ok((mut next, sums)), Heard::Commit(Commit::Applied(Applied { version, sums: told, .. }))) => {
+            (
+                Ok((mut next, sums)),
+                Heard::Commit(Commit::Applied(Applied { version, sums: told, .. })),
+            ) => {
                 let grown = self.written(txn).all(|place| {
                     let last = next.last.get_mut(place);
                     last.is_some_and(|last| std::mem::replace(last, *version) < *version)
@@ -154,7 +160,8 @@ impl Model<'_> {
             Some(version) => same && version == told.version,
             None => {
                 let last = state.last.get_mut(place);
-                let grown = last.is_some_and(|last| std::mem::replace(last, told.version) < told.version);
+                let grown =
+                    last.is_some_and(|last| std::mem::replace(last, told.version) < told.version);
                 if let Some(seen) = state.seen.get_mut(by) {
                     *seen = Some(told.version);
                 }

@@ -244,13 +244,7 @@ pub(crate) const CAUGHT: &[(Flaw, &[&str])] = &[
         Flaw::SnapshotsAreOfOneMoment,
         &["each_snapshot_is_a_moment_of_its_own", "a_dropped_snapshot_leaves_nothing_behind"],
     ),
-    (
-        Flaw::SnapshotsAreTakenInPieces,
-        &[
-            "a_snapshot_shows_no_half_of_a_commit",
-            "a_snapshot_shows_no_half_of_a_commit_between_threads",
-        ],
-    ),
+    (Flaw::SnapshotsAreTakenInPieces, &["a_snapshot_shows_no_half_of_a_commit"]),
     (Flaw::SnapshotsAreWritten, &["a_snapshot_takes_nothing"]),
     (Flaw::SnapshotsExpire, &["time_stands_still_in_a_snapshot"]),
     (Flaw::SnapshotsForgetExpiry, &["a_snapshot_shows_rows_as_they_were"]),

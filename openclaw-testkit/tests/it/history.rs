@@ -94,7 +94,8 @@ fn a_lost_update_has_no_order() {
     for (second, fits) in [(applied(3), false), (lost(0, row("2", 2)), true)] {
         let found = explained(|r| {
             commit(r, &put("a", "1"), &applied(1));
-            let (one, two) = (r.commits(1, &put_at("a", 1, "2")), r.commits(2, &put_at("a", 1, "3")));
+            let (one, two) =
+                (r.commits(1, &put_at("a", 1, "2")), r.commits(2, &put_at("a", 1, "3")));
             one.committed(&applied(2));
             two.committed(&second);
         });
@@ -137,7 +138,11 @@ fn a_commit_without_an_answer_happened_once_late_or_never() {
             commit(r, &put("a", "0"), &applied(1));
             commit(r, &put("a", "1"), &unknown());
             for seen in after {
-                read(r, &["a"], &[seen.and_then(|value| row(value, if value == "0" { 1 } else { 5 }))]);
+                read(
+                    r,
+                    &["a"],
+                    &[seen.and_then(|value| row(value, if value == "0" { 1 } else { 5 }))],
+                );
             }
         })
     };
@@ -163,7 +168,8 @@ fn a_doubtful_commit_has_one_version() {
 #[test]
 fn a_doubtful_commit_is_not_made_twice() {
     let add = Txn::new("add").op(Op::Add { key: key("n"), delta: 1, bound: None, ttl: None });
-    let sum = |n: i64, version| Some(Entry::new(n.to_be_bytes().to_vec().into(), Version::new(version)));
+    let sum =
+        |n: i64, version| Some(Entry::new(n.to_be_bytes().to_vec().into(), Version::new(version)));
     for (seen, fits) in [(sum(1, 4), true), (sum(2, 4), false)] {
         let found = explained(|r| {
             commit(r, &add, &unknown());

@@ -41,7 +41,7 @@ use crate::{
     records::{
         AuditLog, DeadLetters, Ledger, commit,
         live::{Live, live_key},
-        partitions::{Fences, partition_of},
+        partitions::{Fences, check_finished, partition_of},
         replicas,
     },
     store::{Key, Version},
@@ -181,7 +181,9 @@ impl GatewayBuilder {
             let why = "a replica needs a lease of 100 ms at least, and a time between two polls";
             return Err(Error::new(ErrorKind::ValidationError, why).with("name", &config.name));
         }
-        Replica::join(self.check()?, config).await
+        let parts = self.check()?;
+        check_finished(&parts.store).await?;
+        Replica::join(parts, config).await
     }
 }
 

@@ -10,6 +10,16 @@ pub(super) fn cursor_key() -> Key {
     Key::system("copy").text("cursor").build()
 }
 
+/// The row that marks a restored store in which messages under way are still to be dealt with.
+pub(crate) fn restore_key() -> Key {
+    Key::system("copy").text("restore").build()
+}
+
+/// While one of these rows is there, nobody may work on the store.
+pub(crate) fn unfinished_marks() -> [Key; 2] {
+    [cursor_key(), restore_key()]
+}
+
 /// The layout that this code reads and writes.
 const FORMAT: u8 = 1;
 

@@ -7,6 +7,7 @@ mod verify;
 use std::{num::NonZeroUsize, time::Duration};
 
 use self::cursor::{Cursor, cursor_key};
+pub(crate) use self::cursor::{restore_key, unfinished_marks};
 pub use self::report::{CopyError, CopyReport, Difference, Mismatch};
 use crate::{
     Timestamp,
@@ -24,7 +25,8 @@ const FIRST_PAGE: usize = 16;
 
 /// Copies every row of a store into another, empty one.
 ///
-/// Run it while nobody writes to either: through a drained gateway, or on a backup. It goes page
+/// Run it while nobody writes to either: through a drained gateway, or from a
+/// [`snapshot`](StateStore::snapshot) or a backup, while the store itself is in use. It goes page
 /// by page in the order of the keys, and commits each batch together with a cursor, so that a run
 /// that was cut short, by an error, a dropped future or a power failure, is taken up by the next.
 /// Behind the last row it reads both sides again and compares them; when they agree, the cursor
@@ -85,6 +87,11 @@ impl<A: StateStore, B: StateStore> StoreCopy<A, B> {
     /// [`CopyError`]: it says which side failed. Rows that differ at the end are no error but a
     /// report that is not exact; the destination keeps the cursor then.
     pub async fn run(&self) -> Result<CopyReport, CopyError> {
+        self.run_then(None).await
+    }
+
+    /// The same; the commit that ends the copy does this, too.
+    pub(crate) async fn run_then(&self, then: Option<Op>) -> Result<CopyReport, CopyError> {
         let highest = self.probe().await?;
         let found = self.cursor().await?;
         let resumed = found.is_some();
@@ -107,7 +114,7 @@ impl<A: StateStore, B: StateStore> StoreCopy<A, B> {
         report.highest = highest.max(cursor.highest);
         self.to.raise(report.highest).await.map_err(CopyError::Destination)?;
         if report.is_exact() {
-            self.end(version).await?;
+            self.end(version, then).await?;
         }
         Ok(report)
     }
@@ -116,7 +123,8 @@ impl<A: StateStore, B: StateStore> StoreCopy<A, B> {
     ///
     /// Also refuses a source that is itself the destination of an unfinished copy.
     async fn probe(&self) -> Result<Version, CopyError> {
-        let ask = Txn::new("copy").guard(Guard::Absent(cursor_key()));
+        let marks = unfinished_marks().into_iter().map(Guard::Absent);
+        let ask = marks.fold(Txn::new("copy"), Txn::guard);
         match self.from.commit(ask).await.map_err(CopyError::Source)? {
             Commit::Applied(applied) => Ok(applied.version),
             Commit::Conflict(_) => Err(CopyError::Unfinished),
@@ -153,9 +161,9 @@ impl<A: StateStore, B: StateStore> StoreCopy<A, B> {
         Ok((cursor, version))
     }
 
-    async fn end(&self, version: Version) -> Result<(), CopyError> {
+    async fn end(&self, version: Version, then: Option<Op>) -> Result<(), CopyError> {
         let guard = Guard::VersionIs(cursor_key(), version);
-        let txn = Txn::new("copy").guard(guard).op(Op::delete(cursor_key()));
+        let txn = Txn::new("copy").guard(guard).op(Op::delete(cursor_key())).ops(then);
         self.commit(txn).await.map(drop)
     }
 
@@ -206,7 +214,8 @@ impl<A: StateStore, B: StateStore> StoreCopy<A, B> {
     }
 }
 
-fn everything() -> Prefix {
+/// What every key begins with.
+pub(crate) fn everything() -> Prefix {
     Prefix::from_bytes("")
 }
 
@@ -221,7 +230,7 @@ fn put(key: Key, row: Entry, as_of: Timestamp) -> Op {
 
 /// How many rows to ask for, so that pages stay at about the same size.
 #[derive(Debug)]
-struct Pages {
+pub(crate) struct Pages {
     rows: usize,
     most: NonZeroUsize,
 }
@@ -231,12 +240,18 @@ impl Pages {
         Self { rows: FIRST_PAGE, most }
     }
 
-    fn limit(&self) -> NonZeroUsize {
+    /// At most 256 rows at a time.
+    pub(crate) fn usual() -> Self {
+        const PAGE: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+        Self::new(PAGE)
+    }
+
+    pub(crate) fn limit(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.rows).unwrap_or(NonZeroUsize::MIN).min(self.most)
     }
 
     /// Rows of the size of these would fill so many places; it at most doubles.
-    fn learn(&mut self, page: &Page) {
+    pub(crate) fn learn(&mut self, page: &Page) {
         let bytes: usize = page.rows.iter().map(size).sum();
         let each = (bytes / page.rows.len().max(1)).max(1);
         self.rows = (PAGE_BYTES / each).clamp(1, self.limit().get().saturating_mul(2));

@@ -1,6 +1,4 @@
-//! What every embedded engine keeps beside its rows, and how it makes files last.
-
-use std::{fs::File, io, path::Path};
+//! What every embedded engine keeps beside its rows.
 
 use crate::Timestamp;
 
@@ -14,19 +12,4 @@ pub(in crate::store) struct Meta {
     pub(in crate::store) version: u64,
     /// The latest time that a commit answered.
     pub(in crate::store) time: Timestamp,
-}
-
-/// Makes the name of a new file survive power loss, not only its bytes.
-pub(in crate::store) fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Not every system lets a directory be opened, and not every file system syncs one.
-    let Ok(directory) = File::open(parent.unwrap_or_else(|| Path::new("."))) else {
-        return Ok(());
-    };
-    match directory.sync_all() {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Err(e)
-        }
-        _ => Ok(()),
-    }
 }

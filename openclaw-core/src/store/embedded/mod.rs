@@ -10,10 +10,11 @@ mod thread;
 mod view;
 
 #[cfg(any(feature = "redb", feature = "fjall"))]
-pub(super) use self::kept::{Meta, SWEEP, sync_directory};
+pub(super) use self::kept::{Meta, SWEEP};
 pub(super) use self::{
     fault::{cannot_use, guarded, in_place, is_full},
     row::{Found, due, due_key, encode, head, live, range, row},
     thread::{Batches, Engine, Failed, Outcome, Writing},
     view::View,
 };
+pub(super) use super::disk::sync_directory;

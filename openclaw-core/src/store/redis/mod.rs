@@ -4,6 +4,7 @@ mod address;
 mod fault;
 mod link;
 mod script;
+mod snapshot;
 
 use std::{
     fmt,
@@ -62,6 +63,9 @@ const USUAL: StoreCapabilities = StoreCapabilities::new(true);
 /// * **Limits.** Versions are counted to 2^53, and times to the year 287,396. All rows lie in
 ///   the server's memory; without any left, commits that write answer [`StoreError::Full`],
 ///   and those that only delete go on. A page ends early behind 8 MiB.
+/// * A [`snapshot`](StateStore::snapshot) is one script that reads all rows into the memory of
+///   this process. The server answers nobody meanwhile, so over 64 MiB it is `Unsupported`: use
+///   the server's own `BGSAVE`.
 /// * The server is version 6.2 or later, or one that runs its scripts. In a cluster all keys of
 ///   a store are in one slot: name the node that has it. `rediss:` is not offered.
 ///
@@ -221,8 +225,16 @@ impl Inner {
     }
 
     async fn page(&self, query: &ScanQuery) -> Result<Snapshot<Page>, StoreError> {
+        self.page_within(query, PAGE_BYTES).await
+    }
+
+    async fn page_within(
+        &self,
+        query: &ScanQuery,
+        bytes: usize,
+    ) -> Result<Snapshot<Page>, StoreError> {
         loop {
-            let call = self.call(&SCAN).query(query, PAGE_BYTES, EXPIRED);
+            let call = self.call(&SCAN).query(query, bytes, EXPIRED);
             let answer = self.read(call).await?;
             let as_of = answer.as_of;
             if let Some(page) = answer.page()? {
@@ -332,5 +344,9 @@ impl StateStore for RedisStore {
         least.check_raise()?;
         let least = usize::try_from(least.get()).unwrap_or(usize::MAX);
         self.0.read(self.0.call(&RAISE).limit(least)).await.map(drop)
+    }
+
+    async fn snapshot(&self) -> Result<SharedStore, StoreError> {
+        snapshot::take(self).await
     }
 }

@@ -71,14 +71,16 @@ impl Key {
     /// The table it names: its second part. `None` when it is not built of parts.
     #[cfg(feature = "sealed")]
     pub(crate) fn table(&self) -> Option<&str> {
-        let part = |bytes: &[u8]| -> Option<usize> {
-            let (len, rest) = bytes.split_first_chunk()?;
-            let len = usize::from(u16::from_be_bytes(*len));
-            (len <= rest.len()).then_some(2 + len)
-        };
-        let behind_tenant = self.0.get(part(&self.0)?..)?;
-        let table = behind_tenant.get(2..part(behind_tenant)?)?;
-        std::str::from_utf8(table).ok()
+        self.parts().map(|(_, table, _)| table)
+    }
+
+    /// Tenant (empty in a system row), table, and what stands behind them.
+    ///
+    /// `None` when it is not built of parts.
+    pub(crate) fn parts(&self) -> Option<(&str, &str, &[u8])> {
+        let (tenant, behind) = first_part(&self.0)?;
+        let (table, rest) = first_part(behind)?;
+        Some((tenant, table, rest))
     }
 
     /// What stands behind this prefix; `None` when the key does not start with it.
@@ -185,6 +187,13 @@ impl KeyBuilder {
         scratch::give_back(self.0);
         bytes
     }
+}
+
+/// The first part as text, and what stands behind it.
+fn first_part(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    let (part, behind) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
+    Some((std::str::from_utf8(part).ok()?, behind))
 }
 
 fn show(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {

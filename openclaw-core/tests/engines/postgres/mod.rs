@@ -5,6 +5,7 @@ mod laws;
 mod outages;
 mod refusals;
 mod several;
+mod snapshots;
 
 use std::{
     collections::BTreeSet,
@@ -39,7 +40,7 @@ static SERVER: LazyLock<Option<Postgres>> = LazyLock::new(|| {
 type Outcome = Result<Commit, StoreError>;
 
 /// The address of a schema that nobody used yet; `None` where there is no Postgres.
-fn fresh() -> Option<String> {
+pub(crate) fn fresh() -> Option<String> {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let server = SERVER.as_ref()?;
     Some(format!("{}?schema=s{}", server.url(), MADE.fetch_add(1, Ordering::SeqCst)))

@@ -6,6 +6,7 @@ mod kill;
 mod laws;
 mod model;
 mod opening;
+mod snapshots;
 
 use std::{
     collections::BTreeSet,
@@ -51,7 +52,7 @@ fn fresh_prefix() -> String {
 }
 
 /// A fresh store on the common server.
-async fn fresh() -> Option<RedisStore> {
+pub(crate) async fn fresh() -> Option<RedisStore> {
     Some(on(&url()?).await)
 }
 

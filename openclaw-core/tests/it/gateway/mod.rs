@@ -21,6 +21,7 @@ mod orders;
 mod outage;
 mod patience;
 mod replicas;
+mod restored;
 mod retention;
 mod sought;
 mod stacks;

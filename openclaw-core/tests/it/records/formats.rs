@@ -118,13 +118,13 @@ async fn a_gateway_does_not_start_over_newer_work() {
     first.plan.nth("turn", 1, Fault::CrashBefore);
     let message = world.tell("c1", "m1", "hello").await;
     first.dies().await;
-    for (prefix, name) in [
-        (table("lv"), "live messages"),
-        (Key::system("pt").prefix(), "partitions"),
-    ] {
+    for (prefix, name) in
+        [(table("lv"), "live messages"), (Key::system("pt").prefix(), "partitions")]
+    {
         rewrite(&world.rows, &prefix, 1).await;
         let kept = dump(&world.rows, &prefix).await;
-        let starts = || Gateway::builder(world.env.clone(), world.rows.clone()).agent(echo()).start();
+        let starts =
+            || Gateway::builder(world.env.clone(), world.rows.clone()).agent(echo()).start();
         named(starts().await.map(|_| ()), name);
         named(starts().await.map(|_| ()), name);
         assert_eq!(dump(&world.rows, &prefix).await, kept, "{name}");

@@ -111,7 +111,8 @@ pub async fn a_lease_has_one_holder_whatever_the_clock_does(
     clock: &ManualClock,
 ) {
     let (lease, log) = (key("jumping"), group("fences"));
-    let (rng, mut holders, mut last) = (SeededRng::new(9), Vec::<Lease>::new(), Timestamp::default());
+    let (rng, mut holders, mut last) =
+        (SeededRng::new(9), Vec::<Lease>::new(), Timestamp::default());
     for step in 0..120 {
         jump(clock, &rng);
         let as_of = put_mark(store).await;
@@ -129,7 +130,11 @@ pub async fn a_lease_has_one_holder_whatever_the_clock_does(
                 .op(Op::append(log.clone(), format!("{:020}", held.fence.get())));
             let applied = matches!(store.commit(write).await, Ok(Commit::Applied(_)));
             let holds = now.as_ref().is_some_and(|now| now.fence == held.fence);
-            assert_eq!(applied, holds, "step {step}: a write of {} under {}", held.holder, held.fence);
+            assert_eq!(
+                applied, holds,
+                "step {step}: a write of {} under {}",
+                held.holder, held.fence
+            );
         }
     }
     let fences = texts(store, &log).await;

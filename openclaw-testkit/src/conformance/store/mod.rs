@@ -157,10 +157,9 @@ impl Law {
             }
             (Run::Durable(law) | Run::Outliving(law), _) => law(harness).await,
             (Run::Clocked(law), Some(clock)) => law(harness, clock).await,
-            (
-                Run::Timed(_) | Run::FreezingTimed(_) | Run::Clocked(_) | Run::Acting(_),
-                None,
-            ) => return NO_CLOCK,
+            (Run::Timed(_) | Run::FreezingTimed(_) | Run::Clocked(_) | Run::Acting(_), None) => {
+                return NO_CLOCK;
+            }
         }
         Verdict::Held
     }

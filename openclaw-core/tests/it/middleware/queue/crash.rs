@@ -217,3 +217,42 @@ async fn a_file_brings_the_jobs_back() {
     second.drain();
     running.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_backup_holds_is_parked_where_it_is_restored() {
+    use openclaw_core::{
+        records::Restore,
+        store::{Backup, BackupFile},
+    };
+
+    for (running, effect) in
+        [(false, Effect::AtMostOnce), (true, Effect::AtMostOnce), (true, KEYED)]
+    {
+        let bench = Bench::new();
+        let first = bench.builder(bench.leaf(async |_, _| std::future::pending().await)).build();
+        let job = submit(&first, effect, 0..1).await[0];
+        if running {
+            let running = start(&first);
+            sleep(S).await;
+            running.abort();
+        }
+        let mut bytes = Vec::new();
+        Backup::new(Arc::clone(&bench.store)).write(&mut bytes).await.unwrap();
+        let file = BackupFile::read(std::io::Cursor::new(bytes), bench.env.clock()).unwrap();
+        let store: SharedStore = Arc::new(MemoryStore::new(bench.env.clock()));
+        let restored = Restore::new(file, Arc::clone(&store)).run().await.unwrap();
+        assert_eq!((restored.aside.jobs, restored.aside.unreadable), (1, 0));
+        assert_eq!(restored.inventory.total.jobs.get("parked"), Some(&1));
+
+        let there = Bench { store, ..Bench::new() };
+        let next = there.builder(there.leaf(async |n, _| fine(n))).build();
+        let running = start(&next);
+        sleep(3600 * S).await;
+        assert_eq!(there.seen(), [0_u64; 0], "it ran by itself");
+        assert!(matches!(next.show(&acme(), job).await.unwrap().state, EffectState::Parked { .. }));
+        next.decide(&acme(), job, None).await.unwrap();
+        assert_eq!(next.wait(&acme(), job).await.unwrap(), SkillAnswer::done(json!(0)));
+        assert_eq!(there.seen(), [0]);
+        running.abort();
+    }
+}

@@ -4,13 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{Effect, Happened, Reason, store::StateStore};
 
-use super::scene::{
-    BEFORE_THE_EFFECT, BEHIND_THE_EFFECT, HOUR, KEYED, Point, Scene, reason,
-};
+use super::scene::{BEFORE_THE_EFFECT, BEHIND_THE_EFFECT, HOUR, KEYED, Point, Scene, reason};
 use crate::{env::ManualClock, fault::Fault};
 
-const CLASSES: [Effect; 4] =
-    [Effect::AtMostOnce, Effect::AtLeastOnce, Effect::Reconcilable, KEYED];
+const CLASSES: [Effect; 4] = [Effect::AtMostOnce, Effect::AtLeastOnce, Effect::Reconcilable, KEYED];
 
 const POINTS: [Point; 2] = [BEFORE_THE_EFFECT, BEHIND_THE_EFFECT];
 

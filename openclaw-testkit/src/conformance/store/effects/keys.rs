@@ -13,8 +13,12 @@ pub async fn a_key_with_other_arguments_is_refused(
     store: Arc<dyn StateStore>,
     clock: &ManualClock,
 ) {
-    let points: [Option<Point>; 4] =
-        [None, Some(("claim", Fault::CrashAfter)), Some(BEHIND_THE_EFFECT), Some(("settle", Fault::CrashAfter))];
+    let points: [Option<Point>; 4] = [
+        None,
+        Some(("claim", Fault::CrashAfter)),
+        Some(BEHIND_THE_EFFECT),
+        Some(("settle", Fault::CrashAfter)),
+    ];
     for point in points {
         let scene = Scene::new(&store, clock, Effect::AtMostOnce, format!("C9 {point:?}"));
         match point {
@@ -48,7 +52,11 @@ pub async fn a_record_past_its_retention_counts_no_more(
         clock.advance(second);
         assert_eq!(scene.state().await, None, "{effect:?}: it counts beyond its retention");
         scene.asks_again().await.expect("an answer");
-        assert_eq!((scene.effects(), scene.remote.calls_total()), (made, 2), "{effect:?} behind it");
+        assert_eq!(
+            (scene.effects(), scene.remote.calls_total()),
+            (made, 2),
+            "{effect:?} behind it"
+        );
         assert_eq!(scene.state().await, Some("done"), "{effect:?}");
     }
 }

@@ -9,7 +9,10 @@ use super::{
     super::super::run::together,
     scene::{BEHIND_THE_EFFECT, HOUR, KEYED, LEASE, Process, Scene, reason},
 };
-use crate::{env::ManualClock, fault::{Fault, Plan}};
+use crate::{
+    env::ManualClock,
+    fault::{Fault, Plan},
+};
 
 /// Pauses the process at the next commit of this label, and tells of it.
 fn pauses_at(process: &Process, label: &str) -> Arc<Notify> {
@@ -144,7 +147,11 @@ pub async fn a_clock_that_jumps_makes_no_second_effect(
             let scene = Scene::new(&store, clock, effect, format!("C11 {n} {effect:?}"));
             scene.dies_at(BEHIND_THE_EFFECT).await;
             let by = HOUR * hours.unsigned_abs();
-            if hours < 0 { back(by) } else { clock.advance(by) }
+            if hours < 0 {
+                back(by)
+            } else {
+                clock.advance(by)
+            }
             for _ in 0..3 {
                 let answer = scene.asks_again().await;
                 let told = answer.is_ok()
