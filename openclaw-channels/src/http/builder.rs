@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroUsize,
     sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
 };
 
 use openclaw_core::{
