@@ -1,14 +1,22 @@
--- Several transactions in order. Whatever can fail comes before the first write of the script.
-local version = tonumber(kept[2])
-local fatal, full, wrote, scheduled = nil, false, false, 0
+-- Several transactions in order, each on what those before it left. Rows are read at once at the
+-- beginning and written at once at the end: whatever can fail comes before the first write.
+local before, version = tonumber(kept[2]), 0
 
 -- A key that is of another kind fails here, not half way.
 redis.call('HLEN', rows)
 redis.call('ZCARD', index)
 redis.call('ZCARD', due)
 
-local function stored(key)
-  return redis.call('HGET', rows, key)
+-- The rows as they are by now: `false` where there is none, nothing where none was read.
+local state = {}
+local wanted = {}
+
+local function want(key)
+  if state[key] == nil then
+    state[key] = false
+    wanted[#wanted + 1] = key
+  end
+  return key
 end
 
 local function expiry(ttl)
@@ -53,25 +61,51 @@ local function holds(kind, row, wanted)
   return row
 end
 
--- The first guard that does not hold; reads all of them.
-local function check(count)
-  local lost = nil
-  for at = 1, count do
-    local kind, key, wanted = arg(), arg(), arg()
-    local row = not lost and live(stored(key))
-    if not lost and not holds(kind, row, wanted) then
-      lost = { 0, at - 1, row }
-    end
+-- The guards and operations of one transaction. Its first argument has a letter for each.
+local function transaction()
+  local guards, ops = {}, {}
+  local shape = arg()
+  local ends = string.find(shape, '|', 1, true)
+  for at = 1, ends - 1 do
+    local kind = string.sub(shape, at, at)
+    guards[at] = { kind = kind, key = want(arg()), wanted = kind == 'v' and arg() }
   end
-  return lost
+  for at = ends + 1, #shape do
+    local op = { kind = string.sub(shape, at, at), key = arg() }
+    if op.kind == 'T' or op.kind == '+' then
+      want(op.key)
+    end
+    if op.kind ~= 'D' then
+      op.ttl = arg()
+    end
+    if op.kind ~= 'D' and op.kind ~= 'T' then
+      op.value = arg()
+    end
+    if op.kind == '+' then
+      op.low, op.high = arg(), arg()
+    end
+    ops[at - ends] = op
+  end
+  return { guards = guards, ops = ops }
 end
 
-local function operations(count)
-  local ops = {}
-  for at = 1, count do
-    ops[at] = { kind = arg(), key = arg(), value = arg(), ttl = arg(), low = arg(), high = arg() }
+local function read()
+  for from = 1, #wanted, 1000 do
+    local found = redis.call('HMGET', rows, unpack(wanted, from, math.min(from + 999, #wanted)))
+    for at = 1, #found do
+      state[wanted[from + at - 1]] = found[at]
+    end
   end
-  return ops
+end
+
+-- The first guard that does not hold.
+local function check(guards)
+  for at, guard in ipairs(guards) do
+    local row = live(state[guard.key])
+    if not holds(guard.kind, row, guard.wanted) then
+      return { 0, at - 1, row }
+    end
+  end
 end
 
 -- The sums of all adds, or the first one that may not be.
@@ -79,7 +113,7 @@ local function add_all(ops, guards)
   local left, sums = {}, {}
   for at, op in ipairs(ops) do
     if op.kind == '+' then
-      local row = live(stored(op.key))
+      local row = live(state[op.key])
       local before = left[op.key]
       if before == nil then
         before = row and number(string.sub(row, 17)) or (not row and { 0, 0 })
@@ -124,7 +158,7 @@ local function changes(ops, head, sums)
     else
       local row = left[op.key]
       if row == nil then
-        row = stored(op.key)
+        row = state[op.key]
       end
       row = live(row)
       if row then
@@ -135,59 +169,24 @@ local function changes(ops, head, sums)
   return left, order
 end
 
--- The same as lists for the commands that write them.
-local function lists(left, order)
-  local set, add, soon, never, gone = {}, {}, {}, {}, {}
+-- Does this take no memory, and free some?
+local function only_frees(left, order)
   for _, key in ipairs(order) do
-    local row = left[key]
-    if row then
-      set[#set + 1], set[#set + 2] = key, row
-      add[#add + 1], add[#add + 2] = '0', key
-      local hi, lo = struct.unpack('>I4I4', row, 9)
-      if string.sub(row, 9, 16) == NEVER then
-        never[#never + 1] = key
-      else
-        soon[#soon + 1], soon[#soon + 2] = digits(hi * M + lo), key
-      end
-    else
-      gone[#gone + 1] = key
+    if left[key] then
+      return false
     end
   end
-  return set, add, soon, never, gone
+  return #order > 0
 end
 
--- Writes all of it, or nothing. Redis refuses a script for its state (memory, disk, role) only
--- at the first write; one that only frees space passes when there is none.
-local function write(left, order)
-  local set, add, soon, never, gone = lists(left, order)
-  if #set == 0 then
-    each('HDEL', rows, gone)
-  end
-  local done = redis.pcall('HSET', meta, 'version', digits(version + 1), 'time', digits(now))
-  if type(done) == 'table' and done.err then
-    full = string.find(done.err, 'OOM', 1, true) ~= nil
-    fatal = not full and done or nil
-    return false
-  end
-  each('HSET', rows, set)
-  each('ZADD', index, add)
-  each('ZADD', due, soon)
-  each('ZREM', due, never)
-  each('HDEL', rows, gone)
-  each('ZREM', index, gone)
-  each('ZREM', due, gone)
-  wrote, version, scheduled = true, version + 1, scheduled + #soon
-  return true
-end
-
-local function commit()
-  local guards, count = tonumber(arg()), tonumber(arg())
-  local lost = check(guards)
-  local ops = operations(count)
+-- One transaction; its rows go into `state`, their keys into `changed`. Without memory only those
+-- that free some are let through.
+local function commit(txn, changed, full)
+  local lost = check(txn.guards)
   if lost then
     return lost
   end
-  local sums, refused = add_all(ops, guards)
+  local sums, refused = add_all(txn.ops, #txn.guards)
   if not sums then
     return refused
   end
@@ -196,20 +195,83 @@ local function commit()
     return { 3 }
   end
   local head = struct.pack('>I4I4', math.floor(next_version / M), next_version % M)
-  if not write(changes(ops, head, sums)) then
+  local left, order = changes(txn.ops, head, sums)
+  if full and not only_frees(left, order) then
     return { 2 }
   end
+  for _, key in ipairs(order) do
+    if not changed[key] then
+      changed[key], changed[#changed + 1] = true, key
+    end
+    state[key] = left[key]
+  end
+  version = next_version
   return { 1, version, unpack(sums) }
 end
 
-local answer = { now }
-for _ = 1, tonumber(arg()) do
-  answer[#answer + 1] = commit()
-  if fatal then
-    return fatal
+-- All of them, from the beginning.
+local function commit_all(txns, full)
+  local answer, changed = { now }, {}
+  version = before
+  for at, txn in ipairs(txns) do
+    answer[at + 1] = commit(txn, changed, full)
   end
+  return answer, changed
 end
-if wrote or full then
-  sweep(32 + scheduled)
+
+-- What changed, as lists for the commands that write it.
+local function lists(changed)
+  local set, add, soon, never, gone = {}, {}, {}, {}, {}
+  for _, key in ipairs(changed) do
+    local row = state[key]
+    if not row then
+      gone[#gone + 1] = key
+    else
+      set[#set + 1], set[#set + 2] = key, row
+      add[#add + 1], add[#add + 2] = '0', key
+      if string.sub(row, 9, 16) == NEVER then
+        never[#never + 1] = key
+      else
+        local hi, lo = struct.unpack('>I4I4', row, 9)
+        soon[#soon + 1], soon[#soon + 2] = digits(hi * M + lo), key
+      end
+    end
+  end
+  return set, add, soon, never, gone
 end
-return answer
+
+-- Writes all of it, or nothing. Redis refuses a script for its state (memory, disk, role) only
+-- at the first write; one that only frees space passes when there is none.
+local function write(changed)
+  local set, add, soon, never, gone = lists(changed)
+  if #set == 0 then
+    each('HDEL', rows, gone)
+  end
+  local done = redis.pcall('HSET', meta, 'version', digits(version), 'time', digits(now))
+  if type(done) == 'table' and done.err then
+    return done
+  end
+  each('HSET', rows, set)
+  each('ZADD', index, add)
+  each('ZADD', due, soon)
+  each('ZREM', due, never)
+  each('HDEL', rows, gone)
+  each('ZREM', index, gone)
+  each('ZREM', due, gone)
+  sweep(32 + #soon)
+end
+
+local txns = {}
+for at = 1, tonumber(arg()) do
+  txns[at] = transaction()
+end
+read()
+local answer, changed = commit_all(txns, false)
+local refused = version > before and write(changed)
+if refused and string.find(refused.err, 'OOM', 1, true) then
+  read()
+  answer, changed = commit_all(txns, true)
+  refused = version > before and write(changed)
+  sweep(32)
+end
+return refused or answer

@@ -3,6 +3,7 @@
 mod address;
 mod fault;
 mod link;
+mod merge;
 mod script;
 mod snapshot;
 
@@ -21,20 +22,16 @@ use self::{
     address::Address,
     fault::Fault,
     link::{Durability, Way},
+    merge::{Driver, Queue},
     script::{Answer, COMMIT, Call, GET, Keys, RAISE, SCAN, SWEEP, Text},
 };
 use crate::{
     Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Key, Op, Page, ScanQuery, SharedStore, Snapshot, StateStore,
+        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore,
         StoreCapabilities, StoreError, Txn, Version,
     },
 };
-
-/// What one script takes, for it keeps the server from all others.
-const BATCH: usize = 64;
-const BATCH_OPS: usize = 512;
-const BATCH_BYTES: usize = 4 << 20;
 
 /// Bytes of a page behind which it ends early.
 const PAGE_BYTES: usize = 8 << 20;
@@ -46,9 +43,9 @@ const USUAL: StoreCapabilities = StoreCapabilities::new(true);
 
 /// A [`StateStore`] in a Redis, shared by processes on several boxes.
 ///
-/// Each commit is one script, so that it is whole or nothing, also in the server's file. All
-/// callers share one connection: the server syncs what came in together as one, so the more
-/// callers, the more commits a sync carries. Clones share the connection.
+/// A script checks commits and writes them, so that each is whole or nothing, also in the server's
+/// file. Commits that wait are merged into one script, with outcomes of their own: the more
+/// callers, the more commits a sync of the server carries. Clones share the connection.
 ///
 /// * **Durable** means the disk of this one server: `appendonly yes`, `appendfsync always`,
 ///   `no-appendfsync-on-rewrite no` and `maxmemory-policy noeviction`, looked up at every new
@@ -84,13 +81,14 @@ const USUAL: StoreCapabilities = StoreCapabilities::new(true);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct RedisStore(Arc<Inner>);
+pub struct RedisStore(Arc<Inner>, Arc<Driver>);
 
 struct Inner {
     way: Way,
     prefix: String,
     clock: Option<Arc<dyn Clock>>,
     limits: StoreCapabilities,
+    queue: Queue,
     /// The latest time that was answered, in milliseconds.
     seen: AtomicU64,
 }
@@ -191,13 +189,15 @@ impl RedisStoreBuilder {
         let way = Way::new(Address::read(url)?, keys, self.durability, self.timeout);
         way.open().await?;
         let durable = self.durability != Durability::None;
-        Ok(RedisStore(Arc::new(Inner {
+        let inner = Inner {
             way,
             prefix: self.prefix,
             clock: self.clock,
             limits: StoreCapabilities { durable, ..USUAL.shared() },
+            queue: Queue::new(),
             seen: AtomicU64::new(0),
-        })))
+        };
+        Ok(RedisStore(Arc::new(inner), Arc::default()))
     }
 }
 
@@ -260,42 +260,6 @@ impl Inner {
             _ => txns.iter().map(|txn| Err(StoreError::OutcomeUnknown(txn.id))).collect(),
         }
     }
-
-    /// Commits in order, as many as fit at a time; behind one without an answer none is tried.
-    async fn batches(&self, mut txns: Vec<Txn>) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(txns.len());
-        while !txns.is_empty() {
-            let rest = txns.split_off(fitting(&txns));
-            outcomes.extend(self.batch(&txns).await);
-            txns = rest;
-            if let Some(Err(StoreError::OutcomeUnknown(_) | StoreError::Unavailable(_))) =
-                outcomes.last()
-            {
-                let why = format!("{}: a commit before it had no answer: try again", self.way.at);
-                let left = |_| Err(StoreError::Unavailable(why.clone()));
-                outcomes.extend(txns.drain(..).map(left));
-            }
-        }
-        outcomes
-    }
-}
-
-/// How many of these one script takes, at least one.
-fn fitting(txns: &[Txn]) -> usize {
-    let (mut ops, mut bytes) = (0, 0);
-    let fits = |txn: &&Txn| {
-        ops += txn.ops.len();
-        bytes += txn.ops.iter().map(value_bytes).sum::<usize>();
-        ops <= BATCH_OPS && bytes <= BATCH_BYTES
-    };
-    txns.iter().take(BATCH).take_while(fits).count().max(1)
-}
-
-const fn value_bytes(op: &Op) -> usize {
-    match op {
-        Op::Put { value, .. } | Op::Append { value, .. } => value.len(),
-        Op::Delete { .. } | Op::Touch { .. } | Op::Add { .. } => 0,
-    }
 }
 
 impl fmt::Debug for RedisStore {
@@ -324,7 +288,7 @@ impl StateStore for RedisStore {
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
         txn.check(&self.0.limits)?;
         let id = txn.id;
-        let outcome = self.0.batch(std::slice::from_ref(&txn)).await.pop();
+        let outcome = self.1.commit(&self.0, vec![txn]).await.pop();
         outcome.unwrap_or(Err(StoreError::OutcomeUnknown(id)))
     }
 
@@ -332,7 +296,7 @@ impl StateStore for RedisStore {
         let checked: Vec<_> = txns.iter().map(|txn| txn.check(&self.0.limits)).collect();
         let mut fits = checked.iter().map(Result::is_ok);
         let txns = txns.into_iter().filter(|_| fits.next() == Some(true)).collect();
-        let mut outcomes = self.0.batches(txns).await.into_iter();
+        let mut outcomes = self.1.commit(&self.0, txns).await.into_iter();
         let missing = || StoreError::Unavailable(format!("{}: no answer", self.0.way.at));
         let next = |check: Result<(), StoreError>| {
             check.and_then(|()| outcomes.next().unwrap_or_else(|| Err(missing())))

@@ -140,40 +140,62 @@ impl Call {
         txns.fold(call, Self::txn)
     }
 
+    /// The kinds of all guards and operations, then what each of them has.
     fn txn(self, txn: &Txn) -> Self {
-        let call = self.number(txn.guards.len()).number(txn.ops.len());
-        txn.ops.iter().fold(txn.guards.iter().fold(call, Self::guard), Self::op)
+        let mut kinds: String = txn.guards.iter().map(guard_kind).collect();
+        kinds.push('|');
+        kinds.extend(txn.ops.iter().map(op_kind));
+        txn.ops.iter().fold(txn.guards.iter().fold(self.text(&kinds), Self::guard), Self::op)
     }
 
     fn guard(self, guard: &Guard) -> Self {
-        let (kind, wanted) = match guard {
-            Guard::Absent(_) => ("a", Bytes::new()),
-            Guard::VersionIs(_, version) => ("v", eight(version.get())),
-            Guard::Exists(_) => ("e", Bytes::new()),
-        };
-        self.fixed(kind).key(guard.key()).bytes(wanted)
+        let call = self.key(guard.key());
+        match guard {
+            Guard::Absent(_) | Guard::Exists(_) => call,
+            Guard::VersionIs(_, version) => call.bytes(eight(version.get())),
+        }
     }
 
     fn op(self, op: &Op) -> Self {
-        let none = Bytes::new;
-        let life = |ttl: &Option<Duration>| {
-            ttl.map_or_else(none, |ttl| eight(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)))
-        };
-        let (kind, key, value, ttl, bound) = match op {
-            Op::Put { key, value, ttl } => ("P", key.as_bytes(), value.clone(), life(ttl), None),
-            Op::Delete { key } => ("D", key.as_bytes(), none(), none(), None),
-            Op::Touch { key, ttl } => ("T", key.as_bytes(), none(), life(ttl), None),
+        match op {
+            Op::Put { key, value, ttl } => self.key(key).life(*ttl).bytes(value.clone()),
+            Op::Delete { key } => self.key(key),
+            Op::Touch { key, ttl } => self.key(key).life(*ttl),
             Op::Append { prefix, value, ttl } => {
-                ("A", prefix.as_bytes(), value.clone(), life(ttl), None)
+                let prefix = Bytes::copy_from_slice(prefix.as_bytes());
+                self.bytes(prefix).life(*ttl).bytes(value.clone())
             }
             Op::Add { key, delta, bound, ttl } => {
-                ("+", key.as_bytes(), signed(*delta), life(ttl), bound.as_ref())
+                let (low, high) = bound.as_ref().map_or_else(
+                    || (Bytes::new(), Bytes::new()),
+                    |bound| (signed(*bound.start()), signed(*bound.end())),
+                );
+                self.key(key).life(*ttl).bytes(signed(*delta)).bytes(low).bytes(high)
             }
-        };
-        let (low, high) =
-            bound.map_or_else(|| (none(), none()), |b| (signed(*b.start()), signed(*b.end())));
-        let call = self.fixed(kind).bytes(Bytes::copy_from_slice(key)).bytes(value);
-        call.bytes(ttl).bytes(low).bytes(high)
+        }
+    }
+
+    fn life(self, ttl: Option<Duration>) -> Self {
+        let millis = |ttl: Duration| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.bytes(ttl.map_or_else(Bytes::new, |ttl| eight(millis(ttl))))
+    }
+}
+
+const fn guard_kind(guard: &Guard) -> char {
+    match guard {
+        Guard::Absent(_) => 'a',
+        Guard::VersionIs(..) => 'v',
+        Guard::Exists(_) => 'e',
+    }
+}
+
+const fn op_kind(op: &Op) -> char {
+    match op {
+        Op::Put { .. } => 'P',
+        Op::Delete { .. } => 'D',
+        Op::Touch { .. } => 'T',
+        Op::Append { .. } => 'A',
+        Op::Add { .. } => '+',
     }
 }
 
