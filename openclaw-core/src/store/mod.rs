@@ -4,7 +4,7 @@
 //! file, one process, durable at power loss. `FjallStore` (feature `fjall`) is the one for volume:
 //! a directory, one process. `SqliteStore` (feature `sqlite`) is one file for several processes of
 //! a box; `PostgresStore` (feature `postgres`) and `RedisStore` (feature `redis`) are for several
-//! boxes.
+//! boxes, over TLS with the feature `tls`.
 //!
 //! Around any of them: `SealedStore` (feature `sealed`) encrypts values, [`TenantStore`] holds its
 //! holder to one tenant, [`MeteredStore`] counts. [`StoreCopy`] moves rows from one to another.
@@ -37,6 +37,8 @@ mod sealed;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod tenant;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod tls;
 
 pub(crate) use self::copy::{Pages, everything, restore_key, unfinished_marks};
 #[cfg(feature = "fjall")]
@@ -51,6 +53,8 @@ pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use self::sealed::{Keys, Resealed, SealKey, SealedStore};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
+#[cfg(all(feature = "tls", any(feature = "postgres", feature = "redis")))]
+pub use self::tls::Tls;
 pub use self::{
     backup::{Backup, BackupError, BackupFile, BackupSummary},
     copy::{CopyError, CopyReport, Difference, Mismatch, StoreCopy},

@@ -26,7 +26,11 @@ impl Store {
     /// | `sqlite:data/state.db` | `SqliteStore`: several processes on a box | `sqlite` |
     /// | `postgres://user@host/database` | `PostgresStore`: several boxes | `postgres` |
     /// | `redis://host:6379/0` | `RedisStore`: several boxes | `redis` |
+    /// | `rediss://host:6379/0` | the same over TLS | `redis`, `tls` |
     /// | `memory:` | [`MemoryStore`]: gone with the process | |
+    ///
+    /// A `postgres:` address of another machine is over TLS, with the feature `tls`, unless it says
+    /// `sslmode=disable`. Both servers take `sslrootcert=FILE` for their authorities.
     ///
     /// What has no scheme is the path of a redb file. The clock is the time of an embedded
     /// store; a server tells the time itself.

@@ -81,6 +81,19 @@ impl Home {
         fs::write(&path, text).map_err(ServerError::io(format!("write {}", path.display())))
     }
 
+    /// Writes a file that only the server reads.
+    #[cfg(feature = "tls")]
+    pub(super) fn write_secret(&self, name: &str, text: &str) -> Result<(), ServerError> {
+        self.write(name, text)?;
+        let path = self.join(name);
+        let only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        let shut = fs::set_permissions(&path, only).and_then(|()| match self.account {
+            Some(Account { uid, gid }) => chown(&path, Some(uid), Some(gid)),
+            None => Ok(()),
+        });
+        shut.map_err(ServerError::io(format!("hand {} over", path.display())))
+    }
+
     /// The file that takes what the server prints.
     pub(super) fn log_file(&self) -> PathBuf {
         self.join("server.log")

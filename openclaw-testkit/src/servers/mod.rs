@@ -49,10 +49,14 @@ mod rabbitmq;
 mod redis;
 mod server;
 mod store;
+#[cfg(feature = "tls")]
+mod tls;
 mod tree;
 mod watchdog;
 mod wire;
 
+#[cfg(feature = "tls")]
+pub use self::tls::{Authority, Certificate};
 pub use self::{
     error::ServerError,
     mosquitto::{Mosquitto, MosquittoBuilder},

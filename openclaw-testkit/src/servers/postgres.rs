@@ -8,6 +8,8 @@ use std::{
 
 use rustix::process::Signal;
 
+#[cfg(feature = "tls")]
+use super::tls::Certificate;
 use super::{
     error::ServerError,
     face::face,
@@ -72,11 +74,54 @@ impl PostgresBuilder {
         self.settings.parameters.push((name.into(), value.into()));
         self
     }
+
+    /// It speaks TLS too, with this certificate; the [URL](Postgres::url) asks for it.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, certificate: Certificate) -> Self {
+        self.settings.tls = Some(certificate);
+        self
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Settings {
     parameters: Vec<(String, String)>,
+    #[cfg(feature = "tls")]
+    tls: Option<Certificate>,
+}
+
+impl Settings {
+    /// The parameters of TLS, with their files. Who asks plainly is served as ever.
+    #[cfg(feature = "tls")]
+    fn secured(&self, home: &Home) -> Result<Vec<(&'static str, String)>, ServerError> {
+        let Some(certificate) = &self.tls else { return Ok(Vec::new()) };
+        home.write("server.pem", &certificate.chain)?;
+        home.write_secret("server.key", certificate.key.expose())?;
+        let mut set = vec![
+            ("ssl", "on".to_owned()),
+            ("ssl_cert_file", home.text("server.pem")),
+            ("ssl_key_file", home.text("server.key")),
+        ];
+        if let Some(clients) = &certificate.clients {
+            home.write("clients.pem", clients)?;
+            let rules = "hostssl all all all trust clientcert=verify-ca\n\
+                         hostnossl all all all trust\n";
+            home.write("hba.conf", rules)?;
+            set.push(("ssl_ca_file", home.text("clients.pem")));
+            set.push(("hba_file", home.text("hba.conf")));
+        }
+        Ok(set)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "it has a feature to ask about"
+    )]
+    fn secured(&self, _home: &Home) -> Result<Vec<(&'static str, String)>, ServerError> {
+        Ok(Vec::new())
+    }
 }
 
 /// How long `initdb` may take.
@@ -96,7 +141,12 @@ impl Kind for Settings {
     const ORDINARY: bool = true;
 
     fn url(&self, port: u16) -> String {
-        format!("postgres://postgres@127.0.0.1:{port}/postgres")
+        let plain = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return plain + "?sslmode=verify-full";
+        }
+        plain
     }
 
     fn needs(&self, binary: &Path) -> Result<(), ServerError> {
@@ -125,7 +175,10 @@ impl Kind for Settings {
         ];
         let place = place.iter().map(|(name, value)| format!("{name}={value}"));
         let own = self.parameters.iter().map(|(name, value)| format!("{name}={value}"));
-        let set = own.chain(place).flat_map(|parameter| ["-c".to_owned(), parameter]);
+        let secured = self.secured(home)?;
+        let secured = secured.iter().map(|(name, value)| format!("{name}={value}"));
+        let set =
+            own.chain(place).chain(secured).flat_map(|parameter| ["-c".to_owned(), parameter]);
         Ok(Launch::new(&home.binary).arg("-D").arg(home.join("data")).args(set))
     }
 

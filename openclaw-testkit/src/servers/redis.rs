@@ -8,6 +8,8 @@ use std::{
 
 use openclaw_core::Secret;
 
+#[cfg(feature = "tls")]
+use super::tls::Certificate;
 use super::{
     error::ServerError,
     face::face,
@@ -66,18 +68,73 @@ impl RedisBuilder {
         self.settings.password = Some(Secret::new(password));
         self
     }
+
+    /// Clients must speak TLS, and see this certificate; the [URL](Redis::url) is `rediss:`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, certificate: Certificate) -> Self {
+        self.settings.tls = Some(certificate);
+        self
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Settings {
     lines: Vec<(String, String)>,
     password: Option<Secret>,
+    #[cfg(feature = "tls")]
+    tls: Option<Certificate>,
+}
+
+impl Settings {
+    #[cfg(feature = "tls")]
+    const fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self, reason = "it has a feature to ask about")]
+    const fn has_tls(&self) -> bool {
+        false
+    }
+
+    /// Where it speaks TLS, and with which files.
+    #[cfg(feature = "tls")]
+    fn secured(&self, home: &Home) -> Result<Vec<(&'static str, String)>, ServerError> {
+        let Some(certificate) = &self.tls else { return Ok(Vec::new()) };
+        home.write("server.pem", &certificate.chain)?;
+        home.write_secret("server.key", certificate.key.expose())?;
+        let clients = certificate.clients.as_deref();
+        home.write("clients.pem", clients.unwrap_or(&certificate.chain))?;
+        Ok(vec![
+            ("tls-port", home.port().to_string()),
+            ("tls-cert-file", home.text("server.pem")),
+            ("tls-key-file", home.text("server.key")),
+            ("tls-ca-cert-file", home.text("clients.pem")),
+            ("tls-auth-clients", if clients.is_some() { "yes" } else { "no" }.to_owned()),
+        ])
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "it has a feature to ask about"
+    )]
+    fn secured(&self, _home: &Home) -> Result<Vec<(&'static str, String)>, ServerError> {
+        Ok(Vec::new())
+    }
+
+    /// The port that speaks plainly: under TLS one of its own, for the greeting alone.
+    fn plain_port(&self, home: &Home) -> u16 {
+        if self.has_tls() { home.side_port(1) } else { home.port() }
+    }
 }
 
 const DURABLE: [(&str, &str); 3] = [("appendonly", "yes"), ("appendfsync", "always"), ("save", "")];
 
 impl Kind for Settings {
     const NAME: &'static str = "redis";
+    const PORTS: usize = 2;
     const PROGRAM: Program = Program {
         name: "redis-server",
         variable: "OPENCLAW_REDIS_BIN",
@@ -88,15 +145,18 @@ impl Kind for Settings {
 
     fn url(&self, port: u16) -> String {
         let password = self.password.as_ref().map(|p| format!(":{}@", percent(p.expose())));
-        format!("redis://{}127.0.0.1:{port}/0", password.unwrap_or_default())
+        let scheme = if self.has_tls() { "rediss" } else { "redis" };
+        format!("{scheme}://{}127.0.0.1:{port}/0", password.unwrap_or_default())
     }
 
     fn launch(&self, home: &Home) -> Result<Launch, ServerError> {
-        let (port, dir) = (home.port().to_string(), home.path().display().to_string());
+        let (port, dir) = (self.plain_port(home).to_string(), home.path().display().to_string());
         let place = [("port", &*port), ("bind", "127.0.0.1"), ("dir", &*dir), ("daemonize", "no")];
         let own = self.lines.iter().map(|(name, value)| (&**name, &**value));
         let password = self.password.as_ref().map(|password| ("requirepass", password.expose()));
-        let lines = place.into_iter().chain(DURABLE).chain(own).chain(password);
+        let secured = self.secured(home)?;
+        let secured = secured.iter().map(|(name, value)| (*name, &**value));
+        let lines = place.into_iter().chain(DURABLE).chain(secured).chain(own).chain(password);
         let line = |(name, value)| format!("{name} {}\n", quoted(value));
         home.write("redis.conf", &lines.map(line).collect::<String>())?;
         Ok(Launch::new(&home.binary).arg(home.join("redis.conf")))
@@ -111,7 +171,7 @@ impl Kind for Settings {
         let auth = password.map(|p| words(&["AUTH", p.expose()])).unwrap_or_default();
         let question = auth + &words(&["INFO", "server"]) + &words(&["PING"]);
         let over = |answer: &[u8]| answer.ends_with(b"+PONG\r\n") || answer.starts_with(b"-");
-        let answer = wire::ask(home.port(), question.as_bytes(), over).await?;
+        let answer = wire::ask(self.plain_port(home), question.as_bytes(), over).await?;
         let text = String::from_utf8_lossy(&answer);
         let ours = text.lines().any(|line| line == format!("process_id:{id}"));
         if text.ends_with("+PONG\r\n") && ours { Ok(()) } else { Err(wire::unlike(&answer)) }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     Clock,
+    store::tls::{Connector, Tls},
     traits::store::{StoreCapabilities, StoreError},
 };
 
@@ -43,6 +44,7 @@ pub struct PostgresStoreBuilder {
     schema: Option<String>,
     clock: Option<Arc<dyn Clock>>,
     relaxed: bool,
+    tls: Option<Tls>,
 }
 
 impl PostgresStoreBuilder {
@@ -54,6 +56,7 @@ impl PostgresStoreBuilder {
             schema: None,
             clock: None,
             relaxed: false,
+            tls: None,
         }
     }
 
@@ -113,14 +116,29 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Sets whom to trust over TLS, instead of the system's authorities; TLS it must be then.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// What secures the connections.
+    fn connector(&self, place: &mut Place) -> Result<Option<Connector>, StoreError> {
+        place.wants_tls(self.tls.is_some())?;
+        let Some(files) = place.tls.take() else { return Ok(None) };
+        files.connector(self.tls.as_ref(), Some(b"postgresql")).map(Some)
+    }
+
     /// Opens the store, and makes its tables when there are none.
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
     pub async fn open(self, address: &str) -> Result<PostgresStore, StoreError> {
-        let place = Place::parse(address, self.schema)?;
+        let mut place = Place::parse(address, self.schema.clone())?;
+        let tls = self.connector(&mut place)?;
         let shown = format!("{place}, schema {}", place.quoted);
-        let shared = Shared::new(place, self.limits, self.clock, self.relaxed);
+        let shared = Shared::new((place, tls), self.limits, self.clock, self.relaxed);
         let home = Home::open(shared, self.batches, self.readers).await?;
         let limits = StoreCapabilities::new(!self.relaxed).shared();
         Ok(PostgresStore(Arc::new(Inner { place: shown, limits, home })))

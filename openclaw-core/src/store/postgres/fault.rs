@@ -8,7 +8,7 @@ use tokio_postgres::{
 };
 
 use super::place::Place;
-use crate::traits::store::StoreError;
+use crate::{store::tls::refusal, traits::store::StoreError};
 
 /// What an error means to its caller.
 pub(super) fn fault(place: &Place, e: &Error) -> StoreError {
@@ -64,7 +64,14 @@ fn judged(place: &Place, code: &SqlState, message: &str) -> StoreError {
 
 /// What is known about a connection that ended without an answer.
 fn lost(e: &Error) -> String {
+    if let Some(why) = refusal(e) {
+        return why;
+    }
     let cause = e.source();
+    // The crate has no kind for it.
+    if cause.is_some_and(|cause| cause.to_string() == "server does not support TLS") {
+        return "it does not speak TLS: switch `ssl` on there, or write sslmode=disable".to_owned();
+    }
     match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
         Some(io) => format!("{e}: {io}: check that it runs, its host and its port"),
         None if e.is_closed() => "the connection was lost: try again".to_owned(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::{task::JoinHandle, time::timeout};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Error, NoTls};
 
 use super::{fault::fault, shared::Shared};
 use crate::traits::store::StoreError;
@@ -42,9 +42,8 @@ impl Link {
             ))
         };
         let connected = async {
-            let (client, connection) = place.config.connect(NoTls).await?;
             // Dropped before it is set up, it ends with its client.
-            let driver = tokio::spawn(async move { drop(connection.await) });
+            let (client, driver) = dial(shared).await?;
             let link = Self { client, driver: Some(driver), idle: false };
             let limit = shared.limits.request;
             let pause = limit.min(IDLE);
@@ -52,8 +51,7 @@ impl Link {
             link.client.query(SET_UP, &[&limit, &pause]).await?;
             Ok(link)
         };
-        let connected: Result<Self, tokio_postgres::Error> =
-            timeout(within, connected).await.map_err(late)?;
+        let connected: Result<Self, Error> = timeout(within, connected).await.map_err(late)?;
         connected.map(Self::rested).map_err(|e| fault(place, &e))
     }
 
@@ -84,6 +82,23 @@ impl Link {
     /// Can it be used again?
     pub(super) fn is_usable(&self) -> bool {
         self.idle && !self.client.is_closed()
+    }
+}
+
+/// Connects, over TLS where that was asked for.
+async fn dial(shared: &Shared) -> Result<(Client, JoinHandle<()>), Error> {
+    let config = &shared.place.config;
+    match &shared.tls {
+        #[cfg(feature = "tls")]
+        Some(tls) => {
+            let handshakes = super::tls::Handshakes(tls.clone());
+            let (client, connection) = config.connect(handshakes).await?;
+            Ok((client, tokio::spawn(async move { drop(connection.await) })))
+        }
+        _ => {
+            let (client, connection) = config.connect(NoTls).await?;
+            Ok((client, tokio::spawn(async move { drop(connection.await) })))
+        }
     }
 }
 

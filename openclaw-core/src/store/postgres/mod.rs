@@ -11,6 +11,8 @@ mod rows;
 mod schema;
 mod shared;
 mod snapshot;
+#[cfg(feature = "tls")]
+mod tls;
 mod writer;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -51,7 +53,11 @@ use crate::traits::store::{
 ///   The server keeps old rows for it, and ends it when nothing is read for ten minutes; it is
 ///   `Unavailable` then: take another.
 /// * A pooler between must keep sessions apart: settings and statements belong to one.
-/// * There is no TLS: an address that asks for it is `Unsupported`.
+/// * TLS, with the feature `tls`: `sslmode=verify-full`, or nothing at all, checks the server's
+///   certificate and its name; `require` and `verify-ca` mean the same here. Plain is
+///   `sslmode=disable`, and an address of this machine that says nothing. `prefer` and `allow`
+///   are refused. Trusted are the system's authorities, those in `sslrootcert=FILE` or those of
+///   the builder; `sslcert` and `sslkey` are for a server that wants to know its clients.
 ///
 /// ```
 /// use openclaw_core::store::{Commit, Key, Op, PostgresStore, StateStore, StateStoreExt, Txn};
@@ -89,7 +95,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// `Unavailable` when the server can't be reached or refuses this user, `Unsupported` for an
-    /// address that can't be read or asks for TLS and for a server that is not durable,
+    /// address that can't be read or asks for what is not there, and for a server that is not durable,
     /// `Corrupt` for tables of another layout. Each names the place and what to do, and none
     /// holds the password.
     pub async fn open(address: &str) -> Result<Self, StoreError> {

@@ -1,13 +1,16 @@
 //! Where a database is, read from an address, and shown without its secrets.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use tokio_postgres::{
     Config,
     config::{Host, SslMode, TargetSessionAttrs},
 };
 
-use crate::traits::store::StoreError;
+use crate::{
+    store::tls::{Files, plain},
+    traits::store::StoreError,
+};
 
 /// The longest name that a server keeps whole, in bytes.
 const MAX_NAME: usize = 63;
@@ -19,6 +22,10 @@ pub(super) struct Place {
     pub(super) schema: String,
     /// The schema as it is written in a statement.
     pub(super) quoted: String,
+    /// What secures the connections; `None` for plain ones.
+    pub(super) tls: Option<Files>,
+    /// Was a plain connection asked for, in words?
+    plainly: bool,
 }
 
 impl Place {
@@ -32,9 +39,20 @@ impl Place {
                     .to_owned(),
             )
         })?;
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(no_tls("require"));
-        }
+        let tls = match config.get_ssl_mode() {
+            SslMode::Disable if address.files != Files::default() => {
+                return Err(StoreError::Unsupported(
+                    "certificates for postgres and sslmode=disable: leave one of them out"
+                        .to_owned(),
+                ));
+            }
+            SslMode::Disable => false,
+            // What it is when nothing was said.
+            SslMode::Prefer if address.files == Files::default() => !is_near(&config),
+            _ => true,
+        };
+        let plainly = config.get_ssl_mode() == SslMode::Disable;
+        config.ssl_mode(if tls { SslMode::Require } else { SslMode::Disable });
         if config.get_hosts().len() > 1
             && config.get_target_session_attrs() == TargetSessionAttrs::Any
         {
@@ -51,7 +69,22 @@ impl Place {
             )));
         }
         let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
-        Ok(Self { config, schema, quoted })
+        Ok(Self { config, schema, quoted, tls: tls.then_some(address.files), plainly })
+    }
+
+    /// TLS must be, when somebody has brought certificates for it.
+    pub(super) fn wants_tls(&mut self, wants: bool) -> Result<(), StoreError> {
+        if !wants || self.tls.is_some() {
+            return Ok(());
+        }
+        if self.plainly {
+            return Err(StoreError::Unsupported(format!(
+                "postgres at {self} with certificates and sslmode=disable: leave one of them out"
+            )));
+        }
+        self.config.ssl_mode(SslMode::Require);
+        self.tls = Some(Files::default());
+        Ok(())
     }
 
     /// The database, as it is called.
@@ -85,63 +118,59 @@ impl fmt::Display for Place {
     }
 }
 
+/// Is it this machine? What goes there is on no wire.
+fn is_near(config: &Config) -> bool {
+    let near = |host: &Host| match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    };
+    config.get_hosts().iter().all(near) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
 /// An address without the parts that are ours.
+#[derive(Default)]
 struct Address {
     rest: String,
     schema: Option<String>,
+    files: Files,
 }
 
 impl Address {
     fn split(address: &str) -> Result<Self, StoreError> {
-        let whole = || Self { rest: address.to_owned(), schema: None };
+        let whole = || Self { rest: address.to_owned(), ..Self::default() };
         let Some((base, query)) = address.split_once('?') else { return Ok(whole()) };
         if !base.contains("://") {
             return Ok(whole());
         }
-        let (mut kept, mut schema) = (Vec::new(), None);
+        let (mut kept, mut schema, mut files) = (Vec::new(), None, Files::default());
         for parameter in query.split('&') {
             match parameter.split_once('=') {
                 Some(("schema", name)) => schema = Some(plain(name)),
-                Some(("sslmode", mode)) if !matches!(mode, "disable" | "allow" | "prefer") => {
-                    return Err(no_tls(mode));
-                }
-                // Without TLS at hand both mean a plain connection.
-                Some(("sslmode", _)) => kept.push("sslmode=disable"),
+                Some(("sslmode", mode)) => kept.push(ssl_mode(mode)?),
+                Some((name, file)) if files.take(name, file) => {}
                 _ => kept.push(parameter),
             }
         }
         let rest =
             if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
-        Ok(Self { rest, schema })
+        Ok(Self { rest, schema, files })
     }
 }
 
-fn no_tls(mode: &str) -> StoreError {
-    let mode = if matches!(mode, "require" | "verify-ca" | "verify-full") { mode } else { "…" };
-    StoreError::Unsupported(format!(
-        "sslmode={mode} to postgres: this program has no TLS for it: go through a local proxy \
-         that has, and write sslmode=disable"
-    ))
-}
-
-/// Resolves `%xx`; what is none stays as it is.
-fn plain(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut left = text.as_bytes();
-    while let [first, rest @ ..] = left {
-        let code = rest.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match code.filter(|_| *first == b'%').and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                left = rest.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                left = rest;
-            }
-        }
+/// A mode in the words of the client below: with TLS, or without.
+fn ssl_mode(mode: &str) -> Result<&'static str, StoreError> {
+    match mode {
+        "disable" => Ok("sslmode=disable"),
+        "require" | "verify-ca" | "verify-full" => Ok("sslmode=require"),
+        _ => Err(StoreError::Unsupported(
+            "an sslmode for postgres that may end without TLS: write sslmode=verify-full, or \
+             sslmode=disable"
+                .to_owned(),
+        )),
     }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -161,7 +190,7 @@ mod tests {
             ("postgres://u:secret@h/db", "h:5432/db", "openclaw"),
             ("postgresql://u:secret@h:7/db?schema=a%22b%", "h:7/db", "a\"b%"),
             ("postgres://u:secret@h,i:9/db?schema=x&connect_timeout=3", "h:5432,i:9/db", "x"),
-            ("postgres://u:secret@h?sslmode=prefer", "h:5432/u", "openclaw"),
+            ("postgres://u:secret@h?sslmode=verify-full", "h:5432/u", "openclaw"),
             ("postgres://u:secret?=x@h/db", "h:5432/db", "openclaw"),
             ("host=h user=u password=secret dbname=db", "h:5432/db", "openclaw"),
         ] {
@@ -189,11 +218,38 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_wants_tls_is_told_that_there_is_none() {
-        for mode in ["require", "verify-ca", "verify-full"] {
-            let said = refused(&format!("postgres://u:secret@h/db?sslmode={mode}"));
-            assert!(said.contains(mode) && !said.contains("secret"), "{said}");
+    fn what_leaves_the_machine_is_secured_unless_the_address_says_otherwise() {
+        for (address, tls) in [
+            ("postgres://u@h/db", true),
+            ("postgres://u@h/db?sslmode=disable", false),
+            ("postgres://u@127.0.0.1,[::1],localhost/db", false),
+            ("postgres://u@127.0.0.1,h/db", true),
+            ("postgres://u@127.0.0.1/db?sslmode=require", true),
+            ("postgres://u@127.0.0.1/db?sslmode=verify-ca", true),
+            ("postgres://u@127.0.0.1/db?sslmode=verify-full", true),
+            ("postgres://u@127.0.0.1/db?sslrootcert=/ca.pem", true),
+            ("host=/run/postgres user=u", false),
+            ("host=127.0.0.1 user=u sslmode=require", true),
+            ("host=h user=u sslmode=disable", false),
+            ("host=127.0.0.1 hostaddr=10.0.0.1 user=u", true),
+        ] {
+            let place = Place::parse(address, None).unwrap();
+            assert_eq!(place.tls.is_some(), tls, "{address}");
+            let mode = if tls { SslMode::Require } else { SslMode::Disable };
+            assert_eq!(place.config.get_ssl_mode(), mode, "{address}");
         }
-        assert!(refused("host=h user=u sslmode=require").contains("require"));
+        let place = Place::parse("postgres://h/db?sslcert=/c&sslkey=/k%20", None).unwrap();
+        let files = Files { chain: Some("/c".into()), key: Some("/k ".into()), roots: None };
+        assert_eq!(place.tls, Some(files));
+    }
+
+    #[test]
+    fn what_might_end_without_tls_is_refused() {
+        for mode in ["prefer", "allow", "secret"] {
+            let said = refused(&format!("postgres://u:secret@h/db?sslmode={mode}"));
+            assert!(said.contains("verify-full") && !said.contains("secret"), "{said}");
+        }
+        let said = refused("postgres://u@h/db?sslmode=disable&sslrootcert=/ca.pem");
+        assert!(said.contains("leave one of them out"), "{said}");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::place::Place;
-use crate::{Clock, Timestamp};
+use crate::{Clock, Timestamp, store::tls::Connector};
 
 /// No batch is older than this: a row that expired longer ago is not being touched.
 ///
@@ -26,6 +26,7 @@ pub(super) struct Limits {
 /// What readers and the writer share.
 pub(super) struct Shared {
     pub(super) place: Place,
+    pub(super) tls: Option<Connector>,
     pub(super) limits: Limits,
     /// The time instead of the server's.
     pub(super) clock: Option<Arc<dyn Clock>>,
@@ -40,14 +41,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) const fn new(
-        place: Place,
+    pub(super) fn new(
+        (place, tls): (Place, Option<Connector>),
         limits: Limits,
         clock: Option<Arc<dyn Clock>>,
         relaxed: bool,
     ) -> Self {
         let (seen, doubts, settled) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { place, limits, clock, relaxed, seen, doubts, settled }
+        Self { place, tls, limits, clock, relaxed, seen, doubts, settled }
     }
 
     /// The earliest time that may be answered now.

@@ -1,9 +1,11 @@
 //! What goes wrong with a server, in the words of the store.
 
+use std::io;
+
 use redis::{ErrorKind, RedisError};
 
 use super::address::Address;
-use crate::traits::store::StoreError;
+use crate::{store::tls::refusal, traits::store::StoreError};
 
 /// Why a script has no answer.
 #[derive(Debug)]
@@ -88,12 +90,26 @@ pub(super) fn full(at: &Address) -> StoreError {
     StoreError::Full(format!("{at} has reached its maxmemory: raise it, or delete rows"))
 }
 
+/// No hands were shaken for TLS.
+pub(super) fn unsafe_way(at: &Address, e: io::Error) -> StoreError {
+    match refusal(&e) {
+        Some(why) => StoreError::Unavailable(format!("{at}: {why}")),
+        None => {
+            let why = format!("{at} ends the handshake of TLS: {e}: does this port speak TLS?");
+            StoreError::Unavailable(why)
+        }
+    }
+}
+
 /// The connection can't be made or broke.
 pub(super) fn lost(at: &Address, e: &RedisError) -> StoreError {
     if let Some(code) = e.code() {
         let advice = REFUSALS.iter().find(|(word, _)| *word == code);
         let advice = advice.map_or("look at its log", |(_, advice)| *advice);
         return StoreError::Unavailable(format!("{at} refuses the connection ({code}): {advice}"));
+    }
+    if let Some(why) = refusal(e) {
+        return StoreError::Unavailable(format!("{at}: {why}"));
     }
     let why = match e.kind() {
         ErrorKind::AuthenticationFailed => {

@@ -10,14 +10,19 @@ use std::{
 };
 
 use redis::{AsyncConnectionConfig, Cmd, RedisError, Value, aio::MultiplexedConnection, cmd};
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
 
 use super::{
     address::Address,
-    fault::{Fault, fault, lost},
+    fault::{Fault, fault, lost, unsafe_way},
     script::{Call, Keys, OPEN},
 };
-use crate::traits::store::StoreError;
+use crate::{store::tls::Connector, traits::store::StoreError};
 
 /// What a server is asked about its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,7 @@ pub(super) struct Way {
     pub(super) durability: Durability,
     /// For a connection, and for each answer.
     pub(super) timeout: Duration,
+    tls: Option<Connector>,
     link: Mutex<Option<Arc<Link>>>,
     making: tokio::sync::Mutex<Making>,
     attempts: AtomicU64,
@@ -93,9 +99,14 @@ impl Link {
 }
 
 impl Way {
-    pub(super) fn new(at: Address, keys: Keys, durability: Durability, timeout: Duration) -> Self {
+    pub(super) fn new(
+        (at, tls): (Address, Option<Connector>),
+        keys: Keys,
+        durability: Durability,
+        timeout: Duration,
+    ) -> Self {
         let (link, making) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { at, keys, durability, timeout, link, making, attempts: AtomicU64::new(0) }
+        Self { at, keys, durability, timeout, tls, link, making, attempts: AtomicU64::new(0) }
     }
 
     /// Runs a script; it runs once or not at all.
@@ -143,7 +154,9 @@ impl Way {
         let tried = self.attempts.load(Ordering::SeqCst);
         let made = timeout(self.timeout, self.make(tried)).await;
         made.unwrap_or_else(|_| {
-            let why = format!("{} does not answer in time: look at it and the way to it", self.at);
+            let tls = if self.tls.is_some() { ", and whether this port speaks TLS" } else { "" };
+            let at = &self.at;
+            let why = format!("{at} does not answer in time: look at it and the way to it{tls}");
             Err(StoreError::Unavailable(why))
         })
     }
@@ -181,24 +194,42 @@ impl Way {
         let stream = TcpStream::connect((&*self.at.host, self.at.port)).await;
         let stream = stream.map_err(|e| failed(&e.into()))?;
         stream.set_nodelay(true).map_err(|e| failed(&e.into()))?;
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(self.timeout))
-            .set_pipeline_buffer_size(QUEUE);
-        let made = MultiplexedConnection::new_with_config(&self.at.login, stream, config).await;
-        let (connection, driver) = made.map_err(|e| failed(&e))?;
-        let driver = tokio::spawn(driver);
-        let link = Arc::new(Link { connection, driver, retired: AtomicBool::new(false) });
+        let made = match &self.tls {
+            None => self.begin(stream).await,
+            Some(tls) => {
+                let stream = tls.connect(&self.at.host, stream).await;
+                self.begin(stream.map_err(|e| unsafe_way(&self.at, e))?).await
+            }
+        };
+        let link = Arc::new(made.map_err(|e| failed(&e))?);
         if let Some(before) = before {
             self.end(&link, before).await?;
         }
         self.check(&link).await?;
         let opening = Call::new(&OPEN, &self.keys).command(true);
         link.ask(&opening).await.map_err(|e| fault(&self.at, &e).read())?;
-        let client = link.ask(cmd("CLIENT").arg("INFO")).await.ok().and_then(client);
+        let client = match link.ask(cmd("CLIENT").arg("INFO")).await {
+            Err(e) if e.code().is_none() => return Err(failed(&e)),
+            answer => answer.ok().and_then(client),
+        };
         if client.is_none() && self.durability == Durability::Checked {
             return Err(self.no_name());
         }
         Ok((link, client))
+    }
+
+    /// Logs in, and drives the connection from now on.
+    async fn begin<S>(&self, stream: S) -> Result<Link, RedisError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(self.timeout))
+            .set_pipeline_buffer_size(QUEUE);
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&self.at.login, stream, config).await?;
+        let driver = tokio::spawn(driver);
+        Ok(Link { connection, driver, retired: AtomicBool::new(false) })
     }
 
     /// Ends the connection before this one on the server's side.

@@ -208,9 +208,8 @@ mod tests {
     use crate::traits::store::Key;
 
     fn sizes(values: &[usize]) -> Vec<usize> {
-        let put = |size: &usize| {
-            Txn::new("t").op(Op::put(Key::system("t").build(), vec![0_u8; *size]))
-        };
+        let put =
+            |size: &usize| Txn::new("t").op(Op::put(Key::system("t").build(), vec![0_u8; *size]));
         let txns: Vec<Txn> = values.iter().map(put).collect();
         let (mut left, mut sizes) = (&txns[..], Vec::new());
         while !left.is_empty() {

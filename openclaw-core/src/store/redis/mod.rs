@@ -25,6 +25,7 @@ use self::{
     merge::{Driver, Queue},
     script::{Answer, COMMIT, Call, GET, Keys, RAISE, SCAN, SWEEP, Text},
 };
+use super::tls::{Connector, Tls};
 use crate::{
     Clock, Timestamp,
     traits::store::{
@@ -63,8 +64,11 @@ const USUAL: StoreCapabilities = StoreCapabilities::new(true);
 /// * A [`snapshot`](StateStore::snapshot) is one script that reads all rows into the memory of
 ///   this process. The server answers nobody meanwhile, so over 64 MiB it is `Unsupported`: use
 ///   the server's own `BGSAVE`.
+/// * **TLS**: `rediss://host:port/0`, with the feature `tls`. The server's certificate is always
+///   checked: against the system's authorities, those in `?sslrootcert=FILE` or those of the
+///   builder. `sslcert` and `sslkey` are for a server that wants to know its clients.
 /// * The server is version 6.2 or later, or one that runs its scripts. In a cluster all keys of
-///   a store are in one slot: name the node that has it. `rediss:` is not offered.
+///   a store are in one slot: name the node that has it.
 ///
 /// ```
 /// use openclaw_core::store::{Commit, Key, Op, RedisStore, StateStore, StateStoreExt, Txn};
@@ -114,6 +118,7 @@ pub struct RedisStoreBuilder {
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
     durability: Durability,
+    tls: Option<Tls>,
 }
 
 impl RedisStore {
@@ -134,6 +139,7 @@ impl RedisStore {
             timeout: Duration::from_secs(10),
             clock: None,
             durability: Durability::Checked,
+            tls: None,
         }
     }
 }
@@ -176,6 +182,25 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Sets whom to trust at a `rediss:` address, instead of the system's authorities.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// What secures the connection, where the address asks for it.
+    fn connector(&self, address: &Address) -> Result<Option<Connector>, StoreError> {
+        match (&address.tls, &self.tls) {
+            (Some(files), own) => files.clone().connector(own.as_ref(), None).map(Some),
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                let why = format!("{address} with certificates: write rediss: and not redis:");
+                Err(StoreError::Unsupported(why))
+            }
+        }
+    }
+
     /// Opens the store, and makes it when there is none.
     ///
     /// # Errors
@@ -186,7 +211,9 @@ impl RedisStoreBuilder {
             return Err(StoreError::Unsupported(why.to_owned()));
         }
         let keys = Keys::under(&self.prefix);
-        let way = Way::new(Address::read(url)?, keys, self.durability, self.timeout);
+        let address = Address::read(url)?;
+        let tls = self.connector(&address)?;
+        let way = Way::new((address, tls), keys, self.durability, self.timeout);
         way.open().await?;
         let durable = self.durability != Durability::None;
         let inner = Inner {

@@ -21,11 +21,14 @@ use super::*;
 struct Schemas {
     clock: ManualClock,
     last: Mutex<String>,
+    /// Another server than the one of all tests, and how to open a store there.
+    other: Option<(String, PostgresStoreBuilder)>,
 }
 
 impl Schemas {
     async fn open(&self, address: &str) -> Box<dyn StateStore> {
-        let store = builder().clock(Arc::new(self.clock.clone())).open(address).await;
+        let builder = self.other.as_ref().map_or_else(builder, |(_, builder)| builder.clone());
+        let store = builder.clock(Arc::new(self.clock.clone())).open(address).await;
         Box::new(store.expect("a store"))
     }
 }
@@ -33,7 +36,8 @@ impl Schemas {
 #[async_trait::async_trait]
 impl StoreHarness for Schemas {
     async fn fresh(&self) -> Box<dyn StateStore> {
-        let Some(address) = fresh() else {
+        let other = self.other.as_ref().map(|(url, _)| format!("{url}&schema={}", fresh_schema()));
+        let Some(address) = other.or_else(fresh) else {
             return Box::new(MemoryStore::new(Arc::new(self.clock.clone())));
         };
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&address);
@@ -63,6 +67,24 @@ fn conformance() {
         let report = check_all(&Schemas::default());
         snapshot(env!("CARGO_MANIFEST_DIR"), "PostgresStore", "store", &report);
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn conformance_over_tls() {
+    use openclaw_core::store::Tls;
+    use openclaw_testkit::servers::Authority;
+
+    let authority = Authority::new().expect("an authority");
+    let certificate = authority.server(&["127.0.0.1"]).expect("a certificate");
+    let server = Postgres::builder().setting("max_connections", "200").tls(certificate);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let server = runtime.expect("a runtime").block_on(server.start_or_skip());
+    let Some(server) = server.expect("a server") else { return };
+    let secured = builder().tls(Tls::roots_from_pem(authority.pem()));
+    let other = Some((server.url(), secured));
+    let report = check_all(&Schemas { other, ..Schemas::default() });
+    snapshot(env!("CARGO_MANIFEST_DIR"), "PostgresStore over TLS", "store", &report);
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod outages;
 mod refusals;
 mod several;
 mod snapshots;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     collections::BTreeSet,
@@ -41,9 +43,13 @@ type Outcome = Result<Commit, StoreError>;
 
 /// The address of a schema that nobody used yet; `None` where there is no Postgres.
 pub(crate) fn fresh() -> Option<String> {
-    static MADE: AtomicU32 = AtomicU32::new(0);
     let server = SERVER.as_ref()?;
-    Some(format!("{}?schema=s{}", server.url(), MADE.fetch_add(1, Ordering::SeqCst)))
+    Some(format!("{}?schema={}", server.url(), fresh_schema()))
+}
+
+fn fresh_schema() -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    format!("s{}", MADE.fetch_add(1, Ordering::SeqCst))
 }
 
 async fn open(address: &str) -> PostgresStore {

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use openclaw_core::store::RedisStoreBuilder;
 use openclaw_testkit::{
     conformance::{
         Verdict, snapshot,
@@ -17,14 +18,17 @@ use super::*;
 struct Prefixes {
     clock: ManualClock,
     last: Mutex<String>,
+    /// Another server than the one of all tests, and how to open a store there.
+    other: Option<(String, RedisStoreBuilder)>,
 }
 
 impl Prefixes {
     async fn open(&self, prefix: &str) -> Box<dyn StateStore> {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        match url() {
-            Some(url) => {
-                let builder = RedisStore::builder().prefix(prefix).clock(clock);
+        let common = || url().map(|url| (url, RedisStore::builder()));
+        match self.other.clone().or_else(common) {
+            Some((url, builder)) => {
+                let builder = builder.prefix(prefix).clock(clock);
                 Box::new(builder.open(&url).await.expect("a store"))
             }
             // The helper has said that nothing is run.
@@ -64,6 +68,23 @@ fn conformance() {
         let report = check_all(&Prefixes::default());
         snapshot(env!("CARGO_MANIFEST_DIR"), "RedisStore", "store", &report);
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn conformance_over_tls() {
+    use openclaw_core::store::Tls;
+    use openclaw_testkit::servers::Authority;
+
+    let authority = Authority::new().expect("an authority");
+    let builder = Redis::builder().tls(authority.server(&["127.0.0.1"]).expect("a certificate"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let server = runtime.expect("a runtime").block_on(builder.start_or_skip());
+    let Some(server) = server.expect("a server") else { return };
+    let secured = RedisStore::builder().tls(Tls::roots_from_pem(authority.pem()));
+    let other = Some((server.url(), secured));
+    let report = check_all(&Prefixes { other, ..Prefixes::default() });
+    snapshot(env!("CARGO_MANIFEST_DIR"), "RedisStore over TLS", "store", &report);
 }
 
 #[test]

@@ -4,9 +4,12 @@ mod cuts;
 mod full;
 mod kill;
 mod laws;
+mod merge;
 mod model;
 mod opening;
 mod snapshots;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     collections::BTreeSet,

@@ -203,8 +203,8 @@ async fn an_address_opens_it_and_a_wrong_prefix_does_not() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(EPOCH));
     let store = Store::open(&server.url(), Arc::clone(&clock)).await.unwrap();
     assert!(store.capabilities().durable && store.capabilities().shared);
-    let tls = server.url().replace("redis:", "rediss:");
-    assert!(matches!(Store::open(&tls, clock).await, Err(StoreError::Unsupported(_))));
+    let insecure = format!("{}#insecure", server.url().replace("redis:", "rediss:"));
+    assert!(matches!(Store::open(&insecure, clock).await, Err(StoreError::Unsupported(_))));
     for prefix in ["", "{a", "a}b"] {
         let opened = RedisStore::builder().prefix(prefix).open(&server.url()).await;
         assert!(matches!(opened, Err(StoreError::Unsupported(_))), "{prefix:?}");
