@@ -2,18 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
-
-use super::{Inner, reply_job::ReplyJob};
+use super::{
+    Inner, lock,
+    reply_job::ReplyJob,
+    tries::{Came, Tries, pause, tries},
+};
 use crate::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
-    channel::{Channel, Intent, Outbound, Receipt, Reconciled},
+    channel::{Channel, Intent, Outbound, Reconciled},
     records::{
-        audit::{AuditAction, AuditEntry},
         commit,
         dead_letters::{LetterRow, Shelf, shelve},
         ledger::{EffectState, Event, Plan, heard, plan},
-        live::{Live, live_key, sent},
+        live::{Live, live_key},
     },
     skill::SkillAnswer,
     store::{Key, Txn},
@@ -27,6 +28,10 @@ enum Next {
     Again,
     /// Look at it again after a pause.
     Pause(Duration),
+    /// Look at it again after a pause; others may use its place meanwhile.
+    Wait(Duration),
+    /// The gateway stops.
+    Left,
     /// It is finished: its last commit is still to come, the lane need not wait for it.
     Finish,
     /// It left the outbox.
@@ -46,11 +51,13 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Key, mut job: ReplyJob) {
         };
         match next {
             Next::Again => {}
-            Next::Pause(span) => match rest(&inner, &lane, &mut job, span).await {
-                Rested::GoOn => {}
-                Rested::Deferred => return,
-                Rested::Left => return inner.reply_left(&lane),
-            },
+            Next::Pause(span) | Next::Wait(span) => {
+                let aside = matches!(next, Next::Wait(_));
+                if rest(&inner, &lane, &mut job, span, aside).await == Rested::Over {
+                    return;
+                }
+            }
+            Next::Left => return inner.reply_left(&lane),
             Next::Finish => {
                 inner.begin_closing();
                 inner.reply_ended(&lane);
@@ -66,24 +73,53 @@ pub(super) async fn run(inner: Arc<Inner>, lane: Key, mut job: ReplyJob) {
 }
 
 /// How a pause ended.
+#[derive(PartialEq, Eq)]
 enum Rested {
     GoOn,
-    /// The reply is in the store until its date; its lane is held.
-    Deferred,
-    /// The gateway stops.
-    Left,
+    /// The reply is in the store, until its date or the next start; its lane is held.
+    Over,
 }
 
 /// Waits: a short while in memory, a long one in the store.
-async fn rest(inner: &Arc<Inner>, lane: &Key, job: &mut ReplyJob, span: Duration) -> Rested {
+async fn rest(
+    inner: &Arc<Inner>,
+    lane: &Key,
+    job: &mut ReplyJob,
+    span: Duration,
+    aside: bool,
+) -> Rested {
     let mut span = span;
     if span > inner.config.defer {
         if job.defer(inner, lane, span).await.is_ok() {
-            return Rested::Deferred;
+            return Rested::Over;
         }
         span = inner.config.send_pause;
     }
-    if inner.pause(span).await { Rested::Left } else { Rested::GoOn }
+    if aside {
+        return step_aside(inner, lane, span).await;
+    }
+    if inner.pause(span).await {
+        inner.reply_left(lane);
+        return Rested::Over;
+    }
+    Rested::GoOn
+}
+
+/// Waits with its lane held and its place free for another conversation.
+async fn step_aside(inner: &Arc<Inner>, lane: &Key, span: Duration) -> Rested {
+    // A drain counts it among what is left.
+    inner.begin_closing();
+    lock(&inner.replies).hold(lane);
+    inner.start_replies();
+    let rested = if inner.pause(span).await {
+        inner.reply_left(lane);
+        Rested::Over
+    } else {
+        lock(&inner.replies).resume(lane);
+        Rested::GoOn
+    };
+    inner.end_closing();
+    rested
 }
 
 /// Reads the version again: a commit whose answer was lost may have been applied.
@@ -91,7 +127,7 @@ async fn rest(inner: &Arc<Inner>, lane: &Key, job: &mut ReplyJob, span: Duration
 /// What was sent is known better here than in the row: the job keeps its state.
 async fn look_again(inner: &Inner, job: &mut ReplyJob) -> Next {
     match commit::read::<Live>(&*inner.store, &live_key(&job.tenant, job.id)).await {
-        Ok(Some((_, version))) => job.version = version,
+        Ok(Some((_, version))) => job.found(version),
         Ok(None) => return Next::Gone,
         // The store is still away: the next commit finds out.
         Err(_) => {}
@@ -114,7 +150,7 @@ async fn advance(inner: &Arc<Inner>, job: &mut ReplyJob) -> Result<Next> {
     let state = part.state.clone();
     let call = call(&**channel, job, at)?;
     match plan(&state, call.effect(), inner.env.now()) {
-        Plan::Dispatch => send(inner, job, &**channel, call, at, &state).await,
+        Plan::Dispatch => send(inner, job, &**channel, call, at).await,
         Plan::Reconcile => reconcile(inner, job, &**channel, &call, at, &state).await,
         Plan::Park(reason) => stuck(inner, job, at, reason).await,
         Plan::Replay => {
@@ -141,99 +177,34 @@ fn call(channel: &dyn Channel, job: &ReplyJob, at: usize) -> Result<Call<Outboun
     Ok(Call::outbound(Context::new(job.tenant.clone()), channel, outbound).with_key(key))
 }
 
-/// Marks the part as on its way, sends it, and says what is known.
+/// Tries to send a part, and says what follows.
 async fn send(
     inner: &Arc<Inner>,
     job: &mut ReplyJob,
     channel: &dyn Channel,
     call: Call<Outbound>,
     at: usize,
-    state: &EffectState,
 ) -> Result<Next> {
-    let tries = tries(state);
-    if tries >= inner.config.send_attempts {
-        // Crashes took the attempts, or the letter of the last one could not be written.
-        let e = Error::new(ErrorKind::Unavailable, "the attempts are spent");
-        return give_up(inner, job, shelf_of(state), &e).await;
-    }
-    let deadline = Instant::now() + inner.config.send_timeout;
-    let context = call.context().clone().with_deadline(deadline).at_attempt(tries + 1);
-    let call = call.with_context(context);
-    move_part(job, at, Event::Dispatch { at: inner.env.now() })?;
-    // A pure send may be repeated: nothing has to be known about it.
-    if call.effect() != Effect::Pure
-        && !planted(Bug::SendUndispatched)
-        && let Err(e) = job.write(inner, "dispatch", None).await
-    {
-        // Nothing was sent: the part is what it was.
-        if let Some(part) = job.row.parts.get_mut(at) {
-            part.state = state.clone();
+    match Tries::new(inner, channel, job, at).run(call).await? {
+        Came::Out => Ok(Next::Again),
+        Came::Left => Ok(Next::Left),
+        Came::Refused(e) => {
+            tracing::debug!(message = %job.id, part = at, error = %e, "a send has to wait");
+            Ok(Next::Wait(pause(inner, 0, &e)))
         }
-        return Err(e);
-    }
-    let late = || {
-        Error::new(ErrorKind::Timeout, "the channel did not answer in time")
-            .with_happened(Happened::Maybe)
-    };
-    let outcome =
-        tokio::time::timeout_at(deadline, caught("the channel", channel.send(call))).await;
-    match outcome.unwrap_or_else(|_| Err(late())) {
-        Ok(receipt) => {
-            move_part(job, at, Event::Succeeded(sent(&receipt)))?;
-            Ok(Next::Again)
+        Came::Final(e) => {
+            // An earlier try may have gone out.
+            let shelf = job.state(at).map_or(Shelf::Dead, shelf_of);
+            give_up(inner, job, shelf, &e).await
         }
-        Err(e) => {
-            tracing::warn!(message = %job.id, part = at, error = %e, "a send failed");
-            failed(inner, job, at, tries, e).await
-        }
-    }
-}
-
-async fn failed(
-    inner: &Arc<Inner>,
-    job: &mut ReplyJob,
-    at: usize,
-    tries: u32,
-    e: Error,
-) -> Result<Next> {
-    let last = tries + 1 >= inner.config.send_attempts || e.is_exhausted();
-    match e.happened() {
-        Happened::Yes => {
-            move_part(job, at, Event::Succeeded(sent(&Receipt::default())))?;
-            Ok(Next::Again)
-        }
-        Happened::No => {
-            move_part(job, at, Event::NotSent)?;
-            if last || !e.kind().is_transient() {
-                // An earlier try may have gone out.
-                let shelf = job.row.parts.get(at).map_or(Shelf::Dead, |part| shelf_of(&part.state));
-                return give_up(inner, job, shelf, &e).await;
+        Came::Failed(e) => {
+            let in_doubt = e.happened() == Happened::Maybe
+                && job.state(at).is_some_and(EffectState::is_in_doubt);
+            if in_doubt && channel.capabilities().post == Effect::AtMostOnce {
+                return Ok(Next::Again);
             }
-            let pause = pause(inner, tries, &e);
-            if e.retry_after().is_some() {
-                // What the platform asks for holds behind a lost commit and a restart, too.
-                job.row.due = Some(inner.env.now().after(pause));
-            }
-            job.write(inner, "attempt", None).await?;
-            Ok(Next::Pause(pause))
-        }
-        Happened::Maybe => {
-            move_part(job, at, Event::Lost)?;
-            let entry = AuditEntry::new(
-                inner.env.now(),
-                AuditAction::EffectUnknown,
-                job.id,
-                format!("reply.{at}"),
-            );
-            if last {
-                return give_up(inner, job, Shelf::Parked, &e).await;
-            }
-            job.write(inner, "attempt", Some(entry.because(e.kind().code()))).await?;
-            let at_most_once = inner
-                .channels
-                .get(&job.row.to.channel)
-                .is_some_and(|channel| channel.capabilities().post == Effect::AtMostOnce);
-            Ok(if at_most_once { Next::Again } else { Next::Pause(pause(inner, tries, &e)) })
+            let before = job.state(at).map_or(0, tries).saturating_sub(1);
+            Ok(Next::Pause(pause(inner, before, &e)))
         }
     }
 }
@@ -241,20 +212,6 @@ async fn failed(
 /// What is in doubt is parked, where a person decides; what surely did not go out is dead.
 const fn shelf_of(state: &EffectState) -> Shelf {
     if state.is_in_doubt() { Shelf::Parked } else { Shelf::Dead }
-}
-
-fn pause(inner: &Inner, tries: u32, e: &Error) -> Duration {
-    let doubled = inner.config.send_pause.saturating_mul(1 << tries.min(16));
-    let asked = e.retry_after().filter(|_| !planted(Bug::RetryAfterIgnored));
-    doubled.max(asked.unwrap_or_default())
-}
-
-const fn tries(state: &EffectState) -> u32 {
-    match state {
-        EffectState::Claimed { tries } => *tries,
-        EffectState::Dispatching { tries, .. } | EffectState::Unknown { tries, .. } => *tries + 1,
-        _ => 0,
-    }
 }
 
 async fn reconcile(
@@ -282,11 +239,11 @@ async fn reconcile(
         answer.unwrap_or(Ok(Reconciled::NotYetKnown { retry_after: inner.config.send_pause }));
     match answer.map(heard) {
         Ok(Reconciled::Happened(receipt)) => {
-            move_part(job, at, Event::Succeeded(SkillAnswer::Done(receipt)))?;
+            job.step(at, Event::Succeeded(SkillAnswer::Done(receipt)))?;
             Ok(Next::Again)
         }
         Ok(Reconciled::DidNotHappen) => {
-            move_part(job, at, Event::DidNotHappen)?;
+            job.step(at, Event::DidNotHappen)?;
             job.write(inner, "reconcile", None).await?;
             Ok(Next::Again)
         }
@@ -296,11 +253,11 @@ async fn reconcile(
             stuck(inner, job, at, "its owner still does not know whether it went out").await
         }
         Ok(Reconciled::NotYetKnown { retry_after }) => {
-            move_part(job, at, Event::Lost)?;
+            job.step(at, Event::Lost)?;
             Ok(Next::Pause(retry_after.max(inner.config.send_pause)))
         }
         Err(e) => {
-            move_part(job, at, Event::Lost)?;
+            job.step(at, Event::Lost)?;
             Ok(Next::Pause(pause(inner, tries(state), &e)))
         }
         Ok(Reconciled::CannotKnow) => stuck(inner, job, at, UNKNOWABLE).await,
@@ -311,16 +268,8 @@ const UNKNOWABLE: &str = "nobody can tell whether it went out";
 
 /// Parks a reply whose part is in doubt.
 async fn stuck(inner: &Inner, job: &mut ReplyJob, at: usize, why: &str) -> Result<Next> {
-    move_part(job, at, Event::Park(why.into()))?;
+    job.step(at, Event::Park(why.into()))?;
     give_up(inner, job, Shelf::Parked, &Error::new(ErrorKind::Conflict, why.to_owned())).await
-}
-
-fn move_part(job: &mut ReplyJob, at: usize, event: Event) -> Result<()> {
-    let missing = || Error::new(ErrorKind::Unclassified, "the reply has no such part");
-    let part = job.row.parts.get_mut(at).ok_or_else(missing)?;
-    part.state =
-        part.state.after(event).map_err(|e| Error::new(ErrorKind::Conflict, e.to_string()))?;
-    Ok(())
 }
 
 /// The last commit of a reply, tried until the store takes it or the gateway stops.

@@ -23,6 +23,7 @@ mod seek;
 mod status;
 mod sweep;
 mod tasks;
+mod tries;
 mod turns;
 mod verdict;
 

@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Inner, lock};
 use crate::{
-    MessageId, Result, TenantId, Timestamp,
+    Error, ErrorKind, MessageId, Result, TenantId, Timestamp,
     records::{
         audit::AuditEntry,
         commit::unchanged,
+        ledger::{EffectState, Event},
         live::{Live, ReplyRow, live_key},
         row::Row,
     },
@@ -25,6 +26,8 @@ pub(super) struct ReplyJob {
     partition: u16,
     /// The date that the store has.
     due: Option<Timestamp>,
+    /// A commit was begun, and nobody here saw how it ended.
+    stale: bool,
 }
 
 impl ReplyJob {
@@ -35,13 +38,45 @@ impl ReplyJob {
         partition: u16,
         row: ReplyRow,
     ) -> Self {
-        Self { tenant, id, row, version, partition, due: None }
+        Self { tenant, id, row, version, partition, due: None, stale: false }
     }
 
     pub(super) fn txn(&self, inner: &Inner, label: &'static str) -> Txn {
         Txn::new(label)
             .guard(inner.fences.guard(self.partition))
             .guard(unchanged(live_key(&self.tenant, self.id), self.version))
+    }
+
+    /// Is it unknown which version the store has?
+    pub(super) const fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The version that the store was found to have.
+    pub(super) const fn found(&mut self, version: Version) {
+        (self.version, self.stale) = (version, false);
+    }
+
+    /// Where a part stands.
+    pub(super) fn state(&self, at: usize) -> Option<&EffectState> {
+        self.row.parts.get(at).map(|part| &part.state)
+    }
+
+    /// Moves a part on, here and not in the store.
+    pub(super) fn step(&mut self, at: usize, event: Event) -> Result<()> {
+        step(&mut self.row, at, event)
+    }
+
+    /// Stores that a part is on its way; it is once the store has it.
+    pub(super) async fn dispatch(
+        &mut self,
+        inner: &Inner,
+        at: usize,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut row = ReplyRow { due: None, ..self.row.clone() };
+        step(&mut row, at, Event::Dispatch { at: now })?;
+        self.put(inner, "dispatch", row, None).await
     }
 
     /// Stores the reply as it is now.
@@ -51,13 +86,29 @@ impl ReplyJob {
         label: &'static str,
         entry: Option<AuditEntry>,
     ) -> Result<()> {
-        let row = Live::Reply(self.row.clone()).encode()?;
-        let mut txn = self.txn(inner, label).op(Op::put(live_key(&self.tenant, self.id), row));
+        self.put(inner, label, self.row.clone(), entry).await
+    }
+
+    async fn put(
+        &mut self,
+        inner: &Inner,
+        label: &'static str,
+        row: ReplyRow,
+        entry: Option<AuditEntry>,
+    ) -> Result<()> {
+        let live = Live::Reply(row);
+        let mut txn =
+            self.txn(inner, label).op(Op::put(live_key(&self.tenant, self.id), live.encode()?));
         if let Some(entry) = entry {
             txn = txn.op(entry.append(&self.tenant)?);
         }
-        self.version = inner.commit(txn).await?.version;
-        self.due = self.row.due;
+        self.stale = true;
+        let version = inner.commit(txn).await?.version;
+        self.found(version);
+        if let Live::Reply(row) = live {
+            self.due = row.due;
+            self.row = row;
+        }
         Ok(())
     }
 
@@ -84,4 +135,12 @@ impl ReplyJob {
         inner.due_changed.notify_one();
         Ok(())
     }
+}
+
+fn step(row: &mut ReplyRow, at: usize, event: Event) -> Result<()> {
+    let missing = || Error::new(ErrorKind::Unclassified, "the reply has no such part");
+    let part = row.parts.get_mut(at).ok_or_else(missing)?;
+    let moved = part.state.after(event);
+    part.state = moved.map_err(|e| Error::new(ErrorKind::Conflict, e.to_string()))?;
+    Ok(())
 }

@@ -25,7 +25,7 @@ mod timeout;
 mod trace;
 mod validate;
 
-pub(crate) use self::ledger::marked;
+pub(crate) use self::ledger::{marked, may_send};
 pub use self::{
     concurrency::{Concurrency, ConcurrencyFuture, ConcurrencyLayer, ConcurrencySnapshot},
     fallback::{Fallback, FallbackFuture, FallbackLayer},

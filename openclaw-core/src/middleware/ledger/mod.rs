@@ -19,7 +19,7 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub(crate) use self::mark::marked;
+pub(crate) use self::mark::{marked, may_send};
 pub use self::{
     codec::{Json, Payload, Stored},
     mark::{Mark, MarkFuture, MarkLayer},
