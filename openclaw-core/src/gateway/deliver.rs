@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Inner, lock,
+    Inner, LONGEST_WAIT,
     reply_job::ReplyJob,
     tries::{Came, Tries, pause, tries},
 };
@@ -95,31 +95,16 @@ async fn rest(
         }
         span = inner.config.send_pause;
     }
-    if aside {
-        return step_aside(inner, lane, span).await;
-    }
-    if inner.pause(span).await {
+    let stopped = if aside {
+        inner.step_aside(&inner.replies, lane, span).await
+    } else {
+        inner.pause(span).await
+    };
+    if stopped {
         inner.reply_left(lane);
         return Rested::Over;
     }
     Rested::GoOn
-}
-
-/// Waits with its lane held and its place free for another conversation.
-async fn step_aside(inner: &Arc<Inner>, lane: &Key, span: Duration) -> Rested {
-    // A drain counts it among what is left.
-    inner.begin_closing();
-    lock(&inner.replies).hold(lane);
-    inner.start_replies();
-    let rested = if inner.pause(span).await {
-        inner.reply_left(lane);
-        Rested::Over
-    } else {
-        lock(&inner.replies).resume(lane);
-        Rested::GoOn
-    };
-    inner.end_closing();
-    rested
 }
 
 /// Reads the version again: a commit whose answer was lost may have been applied.
@@ -190,7 +175,7 @@ async fn send(
         Came::Left => Ok(Next::Left),
         Came::Refused(e) => {
             tracing::debug!(message = %job.id, part = at, error = %e, "a send has to wait");
-            Ok(Next::Wait(pause(inner, 0, &e)))
+            Ok(Next::Wait(pause(inner, 0, &e).min(LONGEST_WAIT)))
         }
         Came::Final(e) => {
             // An earlier try may have gone out.

@@ -6,6 +6,7 @@
 //! ```
 
 mod admit;
+mod ask;
 mod builder;
 mod control;
 mod deliver;
@@ -71,6 +72,9 @@ use crate::{
     words::planted::{Bug, planted},
 };
 
+/// The longest wait for a refusal of our own: limits change and breakers are reset meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
 /// A running gateway. Cheap to clone; every clone is the same gateway.
 ///
 /// Dropping the last clone does not stop it: call [`Gateway::drain`].
@@ -103,7 +107,7 @@ pub(crate) struct Inner {
     skills: BTreeMap<SkillId, Arc<dyn Skill>>,
     router: Router,
     config: GatewayConfig,
-    /// The stacks around the calls of skills.
+    /// The stacks around the calls of skills, the sends of channels and the turns of agents.
     resilience: Option<Resilience>,
     /// Messages that wait for an agent.
     turns: Mutex<Lanes<Place>>,
@@ -420,6 +424,24 @@ impl Inner {
             finals.retain(|_, end| Arc::strong_count(end) > 1);
         }
         Arc::clone(finals.entry(id).or_default())
+    }
+
+    /// Waits with a lane held and its place free for another; true when the drain began.
+    async fn step_aside<T>(
+        self: &Arc<Self>,
+        lanes: &Mutex<Lanes<T>>,
+        lane: &Key,
+        span: Duration,
+    ) -> bool {
+        // A drain counts it among what is left.
+        self.begin_closing();
+        lock(lanes).hold(lane);
+        self.start_turns();
+        self.start_replies();
+        let stopped = self.pause(span).await;
+        lock(lanes).resume(lane);
+        self.end_closing();
+        stopped
     }
 
     /// Waits for a span of tokio time, or until the drain begins; true when the drain began.

@@ -224,7 +224,8 @@ impl Course<'_> {
             }
             _ => {}
         }
-        let refused = !self.tried || e.refusal().is_some_and(Refusal::is_local);
+        let refused = e.refusal().is_some_and(Refusal::is_local);
+        let refused = !self.tried || inner.resilience.is_some() && refused;
         Ok(match (self.last, refused) {
             (true, _) => Came::Final(e),
             (false, true) => Came::Refused(e),

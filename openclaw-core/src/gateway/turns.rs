@@ -3,12 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
-use super::{Inner, effects::TurnSkills, hints::Hints, lock, reply_job::ReplyJob};
+use super::{
+    Inner, LONGEST_WAIT,
+    ask::{Ask, Asked},
+    effects::TurnSkills,
+    hints::Hints,
+    lock,
+    reply_job::ReplyJob,
+};
 use crate::{
     Call, Content, Context, Error, ErrorKind, MessageId, Result, TenantId, Trust,
-    agent::{Agent, Answer, Turn, TurnRequest},
+    agent::{Agent, Answer, TurnRequest},
     records::{
         audit::{AuditAction, AuditEntry},
         commit::{self, unchanged},
@@ -19,9 +26,8 @@ use crate::{
         seen::Seen,
         sessions::{self, session_key},
     },
-    skill::SkillPort,
     store::{Key, Op, Txn, Version},
-    words::caught::{caught, caught_now},
+    words::caught::caught_now,
     words::planted::{Bug, planted},
 };
 
@@ -56,6 +62,8 @@ enum Attempt {
     Failed(Error),
     /// The store does not answer: nobody's attempt.
     Stalled(Error),
+    /// The agent's stack refused: nobody's attempt either.
+    Refused(Error),
 }
 
 /// An answer, with what goes into its commit.
@@ -150,6 +158,10 @@ async fn conclude(
             Attempt::Failed(e) => fail(inner, &mut job, e).await,
             Attempt::Stalled(e) if planted(Bug::OutageCounted) => fail(inner, &mut job, e).await,
             Attempt::Stalled(e) => Err(e),
+            Attempt::Refused(e) => {
+                wait(inner, lane, &job, &e).await?;
+                continue;
+            }
         };
         job.again = true;
         let pause = match outcome {
@@ -173,6 +185,14 @@ async fn conclude(
 
 fn not_taken(message: MessageId, error: &Error) {
     tracing::error!(%message, %error, "the store does not take the state of a turn");
+}
+
+/// Waits for what refused a turn, with its place free for another conversation.
+async fn wait(inner: &Arc<Inner>, lane: &Key, job: &TurnJob, e: &Error) -> Result<(), Left> {
+    tracing::debug!(message = %job.id, agent = %job.row.agent, error = %e, "a turn has to wait");
+    let span = e.retry_after().unwrap_or_default();
+    let span = span.max(inner.config.turn_pause).min(LONGEST_WAIT);
+    if inner.step_aside(&inner.turns, lane, span).await { Err(Left) } else { Ok(()) }
 }
 
 /// Reads the row again: a commit whose answer was lost may have been applied.
@@ -214,22 +234,17 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
     let keep = inner.config.retention.sessions;
     let fence = inner.fences.guard(job.partition);
     let skills = Arc::new(TurnSkills::new(Arc::clone(inner), job.tenant.clone(), job.id, fence));
-    let port: Arc<dyn SkillPort> = Arc::<TurnSkills>::clone(&skills);
     let used = Arc::clone(&session.value);
     let used = Some(used).filter(|_| session.is_stale(keep, inner.env.now()));
-    let call = request(inner, &**agent, job, session.value);
-    let (mut turn, write) = Turn::open(call, port, inner.config.budget);
+    let call = request(&**agent, job, session.value);
     let hints = Hints::open(inner, &job.tenant, &job.row.envelope.conversation, job.id);
-    if let Some(hints) = &hints {
-        turn = turn.with_emit(Arc::new(Arc::clone(hints)));
-    }
-    let limit = inner.config.turn_timeout;
-    let handled = tokio::time::timeout(limit, caught("the agent", agent.handle(turn))).await;
-    let late = || {
-        Error::new(ErrorKind::Timeout, "the agent did not answer in time")
-            .with("limit_ms", limit.as_millis())
+    let ask = Ask { inner, agent: &**agent, skills: &skills, hints: hints.as_ref() };
+    let Asked { outcome, write } = ask.run(call).await;
+    let Some(write) = write else {
+        let never = || Error::new(ErrorKind::Unclassified, "the agent was not asked");
+        return Attempt::Refused(outcome.err().unwrap_or_else(never));
     };
-    let mut attempt = judge(inner, job, &skills, handled.unwrap_or_else(|_| Err(late()))).await;
+    let mut attempt = judge(inner, job, &skills, outcome).await;
     if let Attempt::Answered(given) = &mut attempt {
         given.session = write.take().or(used);
     } else if planted(Bug::SessionOfFailed)
@@ -287,14 +302,8 @@ async fn settle_hint(hints: &Hints, attempt: &mut Attempt) {
     }
 }
 
-fn request(
-    inner: &Inner,
-    agent: &dyn Agent,
-    job: &TurnJob,
-    session: Arc<Value>,
-) -> Call<TurnRequest> {
+fn request(agent: &dyn Agent, job: &TurnJob, session: Arc<Value>) -> Call<TurnRequest> {
     let mut context = Context::new(job.tenant.clone())
-        .with_deadline(Instant::now() + inner.config.turn_timeout)
         .with_trust(if job.row.envelope.sender.verified { Trust::User } else { Trust::Untrusted })
         .at_attempt(job.row.failed + 1);
     if let Some(trace) = &job.row.envelope.traceparent {

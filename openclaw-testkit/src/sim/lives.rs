@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use openclaw_core::{
     Env, Error, ErrorKind, Result,
     gateway::{Gateway, GatewayBuilder},
+    middleware::stack::{Resilience, ResilienceConfig},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -28,6 +29,26 @@ pub(super) type Compose = Arc<dyn Fn(GatewayBuilder) -> GatewayBuilder + Send + 
 
 /// How long everything may take once the faults have stopped.
 const BOUND: Duration = Duration::from_secs(3_600);
+
+/// Stacks whose limits are met: what goes out waits, is refused, and is tried again.
+const NARROW: &str = r#"{
+    "send": { "default": {
+        "total_timeout": "6s", "attempt_timeout": "2s",
+        "retry": { "attempts": 3, "base": "200ms", "cap": "2s" },
+        "rate_limit": { "calls": 3, "per": "1s", "burst": 2, "max_wait": "2s" },
+        "concurrency": { "limit": 2, "max_wait": "500ms" },
+        "breaker": { "consecutive_failures": 3, "open_wait": "2s", "max_open_wait": "6s", "half_open_calls": 1 }
+    } },
+    "skill": { "default": {
+        "total_timeout": "off", "attempt_timeout": "off", "retry": "off", "rate_limit": "off",
+        "concurrency": "off", "breaker": "off"
+    } },
+    "agent": { "default": { "concurrency": { "limit": 2, "max_wait": "500ms" } } }
+}"#;
+
+fn narrow(seed: u64) -> Result<Resilience> {
+    Resilience::seeded(ResilienceConfig::from_json(NARROW)?, seed)
+}
 
 /// A process with its gateway.
 #[derive(Debug)]
@@ -67,6 +88,7 @@ pub(super) struct Lives {
     pub(super) people: People,
     pub(super) operator: Operator,
     compose: Option<Compose>,
+    stacks: bool,
     rng: SeededRng,
     /// When the faults stop.
     until: Instant,
@@ -80,12 +102,13 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    pub(super) fn new(scene: &Arc<Scene>, compose: Option<Compose>) -> Self {
+    pub(super) fn new(scene: &Arc<Scene>, compose: Option<Compose>, stacks: bool) -> Self {
         let people = People::start(scene);
         Self {
             operator: Operator::new(scene, &people),
             people,
             compose,
+            stacks,
             rng: SeededRng::new(scene.plan.seed ^ 0x4c49_5645),
             until: Instant::now() + scene.plan.storm,
             processes: 0,
@@ -216,6 +239,10 @@ impl Lives {
         let env = Env::new(scene.clock.clone(), rng);
         let mut builder =
             Gateway::builder(env, SimStore(here.clone())).config(scene.plan.config.clone());
+        if self.stacks {
+            let seed = scene.plan.seed ^ (u64::from(here.process) << 32);
+            builder = builder.resilience(narrow(seed)?);
+        }
         for line in scene.lines.values() {
             let channel = SimChannel { here: here.clone(), facts: line.facts.clone() };
             builder = builder.channel_with(channel, line.facts.ack);

@@ -87,6 +87,7 @@ pub struct Sim {
     faults: Faults,
     invariants: Invariants,
     cut: Cut,
+    stacks: bool,
     story: bool,
 }
 
@@ -107,11 +108,12 @@ impl Sim {
             faults: Faults::swarm(seed),
             invariants: Invariants::all(),
             cut: Cut::none(),
+            stacks: false,
             story: false,
         }
     }
 
-    /// Reads what [`Report::repro`] writes: `--seed 7 --only 1-3 --lives 2 --faults kill,drain`.
+    /// Reads what [`Report::repro`] writes: `--seed 7 --only 1-3 --lives 2 --faults kill,drain --stacks on`.
     ///
     /// # Errors
     /// The word that can't be read.
@@ -126,7 +128,11 @@ impl Sim {
                 "--only" => sim.cut.messages = Some(report::parse_ranges(value).ok_or_else(bad)?),
                 "--lives" => sim.cut.lives = Some(value.parse().map_err(|_no_number| bad())?),
                 "--faults" => sim.faults = named(value).ok_or_else(bad)?,
-                _ => return Err(format!("there is no {flag}: --seed, --only, --lives, --faults")),
+                "--stacks" => sim.stacks = on(value).ok_or_else(bad)?,
+                _ => {
+                    let flags = "--seed, --only, --lives, --faults, --stacks";
+                    return Err(format!("there is no {flag}: {flags}"));
+                }
             }
         }
         Ok(sim)
@@ -180,6 +186,13 @@ impl Sim {
         self
     }
 
+    /// Puts narrow stacks around sends and turns: what goes out waits, is refused and tried again.
+    #[must_use]
+    pub const fn stacks(mut self) -> Self {
+        self.stacks = true;
+        self
+    }
+
     /// Writes down what happens, in words: [`Report::story`].
     #[must_use]
     pub const fn telling(mut self) -> Self {
@@ -195,6 +208,7 @@ impl Sim {
             seed: self.seed,
             faults: self.faults.clone(),
             cut: self.cut.clone(),
+            stacks: self.stacks,
             messages: 0,
             crashes: 0,
             took: Duration::ZERO,
@@ -227,7 +241,7 @@ impl Sim {
         report.messages = plan.sayings.len() as u64;
         let scene = Scene::set(plan, marks);
         scene.books().story = self.story.then(Vec::new);
-        let mut lives = Lives::new(&scene, self.compose.clone());
+        let mut lives = Lives::new(&scene, self.compose.clone(), self.stacks);
         if let Some(process) = lives.run().await {
             self.judge(&scene, &mut lives, process).await;
         }
@@ -280,6 +294,15 @@ async fn drains(scene: &Arc<Scene>, last: &Process) {
             Ok(report) if report.is_ok() && report.open == 0 => {}
             other => scene.violate(format!("the trail of {name} is not sealed: {other:?}")),
         }
+    }
+}
+
+/// `on`, or `off`.
+fn on(word: &str) -> Option<bool> {
+    match word {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
     }
 }
 

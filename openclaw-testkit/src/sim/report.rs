@@ -52,6 +52,8 @@ pub struct Report {
     pub faults: Faults,
     /// What was left out.
     pub cut: Cut,
+    /// Were there stacks around sends and turns?
+    pub stacks: bool,
     /// Messages that people said.
     pub messages: u64,
     /// Processes that died while something was on hand.
@@ -99,6 +101,9 @@ impl Report {
             let names: Vec<&str> = self.faults.iter().map(super::Fault::name).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(",") };
             words.push(format!("--faults {names}"));
+        }
+        if self.stacks {
+            words.push("--stacks on".to_owned());
         }
         words.join(" ")
     }

@@ -7,6 +7,9 @@ use openclaw_testkit::sim::{Cut, Faults, Marks, Report, Sim, Workload};
 /// As many as hit every mark.
 const CAMPAIGN: u64 = 150;
 
+/// Seeds that are played behind stacks.
+const STACKED: u64 = 60;
+
 /// Plays a run again from its words alone.
 fn again(report: &Report) -> Report {
     Sim::parse(&report.repro()).unwrap().run()
@@ -40,6 +43,7 @@ fn the_words_of_a_report_play_its_run_again() {
         Sim::new(7).cut(Cut::none().lives(1)),
         Sim::new(7).faults(few),
         Sim::new(7).faults(Faults::none()).cut(Cut::none().messages(0..9).lives(2)),
+        Sim::new(7).stacks(),
     ];
     let mut hashes = BTreeSet::new();
     for sim in &sims {
@@ -58,6 +62,7 @@ fn a_word_that_can_not_be_read_is_named() {
         ("--seed 1 --only x-3", "x-3"),
         ("--seed 1 --lives few", "few"),
         ("--seed 1 --faults gremlins", "gremlins"),
+        ("--seed 1 --stacks high", "high"),
         ("--speed 1", "--speed"),
     ];
     for (words, bad) in cases {
@@ -110,6 +115,19 @@ fn a_campaign_meets_every_situation() {
     }
     let missed: Vec<_> = Marks::expected().into_iter().filter(|m| marks.count(m) == 0).collect();
     assert!(missed.is_empty(), "never met: {missed:?}");
+}
+
+/// Behind limits, permits, breakers and retries the same rules hold.
+#[test]
+fn a_campaign_behind_stacks_breaks_no_rule() {
+    quiet();
+    for seed in 0..STACKED {
+        let report = Sim::new(seed).stacks().run();
+        assert!(report.is_ok(), "{report}");
+    }
+    let report = Sim::new(0).stacks().run();
+    assert_eq!(again(&report).trace_hash, report.trace_hash, "{}", report.repro());
+    assert_ne!(Sim::new(0).run().trace_hash, report.trace_hash, "the stacks are met");
 }
 
 #[cfg(openclaw_planted)]

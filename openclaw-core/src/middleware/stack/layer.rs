@@ -91,16 +91,20 @@ fn tenant<P>(call: &Call<P>) -> TenantId {
 impl<P: 'static> StackLayer<P> {
     /// A stack of these settings; the names of its layers begin with `name`.
     ///
-    /// The settings were checked.
-    pub(super) fn new(name: &Arc<str>, settings: &Settings) -> Self {
+    /// The settings were checked. Chance is the machine's without a seed.
+    pub(super) fn new(name: &Arc<str>, settings: &Settings, seed: Option<u64>) -> Self {
         let keys = settings.rate_limit.as_ref().and_then(Switch::on).and_then(|rate| rate.keys);
-        let breaker = BreakerLayer::builder(Arc::clone(name)).max_keys(TENANTS);
+        let mut breaker = BreakerLayer::builder(Arc::clone(name)).max_keys(TENANTS);
+        let mut retry = RetryLayer::default();
+        if let Some(seed) = seed {
+            (breaker, retry) = (breaker.seed(seed), retry.seed(seed));
+        }
         let breaker = breaker.build().unwrap_or_else(|_| BreakerLayer::new(Arc::clone(name)));
         let breaker = breaker.per_key(tenant::<P> as TenantOf<P>);
         let any = Quota::per_second(NonZeroU32::MAX);
         let parts = Parts {
             total: TimeoutLayer::total(Arc::clone(name), Duration::MAX),
-            retry: RetryLayer::default(),
+            retry,
             rate_limit: RateLimitLayer::new(Arc::clone(name), any)
                 .per_key_of(tenant::<P> as TenantOf<P>, keys.unwrap_or(TENANTS)),
             concurrency: ConcurrencyLayer::new(Arc::clone(name), usize::MAX),

@@ -13,7 +13,7 @@ use super::{
     DEFAULT, Kind, ResilienceConfig,
     layer::{StackLayer, StackSnapshot},
 };
-use crate::{Envelope, Result, agent::TurnRequest, channel::Outbound};
+use crate::{Digest, Envelope, Result, agent::TurnRequest, channel::Outbound};
 
 /// Integrations with a stack of their own in one family; the rest shares one.
 const NAMES: usize = 10_000;
@@ -57,6 +57,8 @@ pub struct Resilience(Arc<Inner>);
 
 struct Inner {
     config: Mutex<ResilienceConfig>,
+    /// Where chance comes from; the machine without one.
+    seed: Option<u64>,
     skill: Stacks<Arc<Value>>,
     send: Stacks<Outbound>,
     http: Stacks<http::Request<Bytes>>,
@@ -75,11 +77,12 @@ impl<P: 'static> Stacks<P> {
         Self { kind, made: Mutex::new(BTreeMap::new()) }
     }
 
-    fn get(&self, config: &ResilienceConfig, name: &str) -> StackLayer<P> {
+    fn get(&self, config: &ResilienceConfig, seed: Option<u64>, name: &str) -> StackLayer<P> {
         let mut made = lock(&self.made);
         let known = made.contains_key(name) || made.len() < NAMES;
         let name: Arc<str> = if known { name.into() } else { DEFAULT.into() };
-        let new = || StackLayer::new(&name, &config.settings(self.kind, &name));
+        let seed = seed.map(|seed| of_its_own(seed, self.kind, &name));
+        let new = || StackLayer::new(&name, &config.settings(self.kind, &name), seed);
         made.entry(Arc::clone(&name)).or_insert_with(new).clone()
     }
 
@@ -95,6 +98,13 @@ impl<P: 'static> Stacks<P> {
     }
 }
 
+/// The seed of one stack.
+fn of_its_own(seed: u64, kind: Kind, name: &str) -> u64 {
+    let parts: [&[u8]; 3] = [&seed.to_be_bytes(), kind.name().as_bytes(), name.as_bytes()];
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of("openclaw.stack", parts).short();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -106,12 +116,22 @@ impl Resilience {
     /// `VALIDATION_ERROR` of [`ResilienceConfig::check`].
     pub fn new(config: ResilienceConfig) -> Result<Self> {
         config.check()?;
-        Ok(Self::checked(config))
+        Ok(Self::checked(config, None))
     }
 
-    fn checked(config: ResilienceConfig) -> Self {
+    /// The stacks of this configuration, whose jitter a seed repeats: for tests and simulations.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` of [`ResilienceConfig::check`].
+    pub fn seeded(config: ResilienceConfig, seed: u64) -> Result<Self> {
+        config.check()?;
+        Ok(Self::checked(config, Some(seed)))
+    }
+
+    fn checked(config: ResilienceConfig, seed: Option<u64>) -> Self {
         Self(Arc::new(Inner {
             config: Mutex::new(config),
+            seed,
             skill: Stacks::new(Kind::Skill),
             send: Stacks::new(Kind::Send),
             http: Stacks::new(Kind::Http),
@@ -123,31 +143,31 @@ impl Resilience {
     /// The stack of a skill.
     #[must_use]
     pub fn skill(&self, name: &str) -> StackLayer<Arc<Value>> {
-        self.0.skill.get(&lock(&self.0.config), name)
+        self.0.skill.get(&lock(&self.0.config), self.0.seed, name)
     }
 
     /// The stack of a channel's sends.
     #[must_use]
     pub fn send(&self, name: &str) -> StackLayer<Outbound> {
-        self.0.send.get(&lock(&self.0.config), name)
+        self.0.send.get(&lock(&self.0.config), self.0.seed, name)
     }
 
     /// The stack of a host's HTTP requests.
     #[must_use]
     pub fn http(&self, name: &str) -> StackLayer<http::Request<Bytes>> {
-        self.0.http.get(&lock(&self.0.config), name)
+        self.0.http.get(&lock(&self.0.config), self.0.seed, name)
     }
 
     /// The stack of what comes in by a channel.
     #[must_use]
     pub fn admission(&self, name: &str) -> StackLayer<Arc<Envelope>> {
-        self.0.admission.get(&lock(&self.0.config), name)
+        self.0.admission.get(&lock(&self.0.config), self.0.seed, name)
     }
 
     /// The stack of an agent's turns.
     #[must_use]
     pub fn agent(&self, name: &str) -> StackLayer<TurnRequest> {
-        self.0.agent.get(&lock(&self.0.config), name)
+        self.0.agent.get(&lock(&self.0.config), self.0.seed, name)
     }
 
     /// Takes another configuration, for all stacks at once.
@@ -183,7 +203,7 @@ impl Resilience {
 impl Default for Resilience {
     /// The built-in settings of every family.
     fn default() -> Self {
-        Self::checked(ResilienceConfig::default())
+        Self::checked(ResilienceConfig::default(), None)
     }
 }
 

@@ -23,6 +23,7 @@ mod patience;
 mod replicas;
 mod restored;
 mod retention;
+mod sends;
 mod sought;
 mod stacks;
 mod suspended;
