@@ -37,9 +37,15 @@ pub(crate) fn quiet() {
     }));
 }
 
+/// The run of a seed.
+pub(crate) fn sim_of(seed: u64, stacks: bool) -> Sim {
+    let sim = Sim::new(seed);
+    if stacks { sim.stacks() } else { sim }
+}
+
 impl Campaign {
     /// Plays every seed once.
-    pub(crate) fn play(seeds: Range<u64>) -> Self {
+    pub(crate) fn play(seeds: Range<u64>, stacks: bool) -> Self {
         let all = Mutex::new(Self::default());
         let next = AtomicU64::new(seeds.start);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -51,7 +57,7 @@ impl Campaign {
                         if seed >= seeds.end {
                             return;
                         }
-                        let report = Sim::new(seed).run();
+                        let report = sim_of(seed, stacks).run();
                         all.lock().unwrap_or_else(PoisonError::into_inner).add(&report);
                     }
                 });

@@ -4,6 +4,7 @@
 //! cargo run --release --example sim -- --seeds 2000
 //! cargo run --release --example sim -- --seed 17 --only 3-9      (what a failing run printed)
 //! cargo run --release --example sim -- --twice 100
+//! cargo run --release --example sim -- --seeds 2000 --stacks    (behind limits, breakers and retries)
 //! RUSTFLAGS="--cfg openclaw_planted" cargo run --release --example sim -- --planted --seeds 200
 //! ```
 #![expect(clippy::print_stdout, reason = "a program prints its results")]
@@ -18,7 +19,7 @@ use openclaw_testkit::sim::Sim;
 use serde_json::json;
 
 use self::{
-    campaign::{Campaign, quiet},
+    campaign::{Campaign, quiet, sim_of},
     flags::Job,
 };
 
@@ -32,21 +33,21 @@ fn main() -> ExitCode {
         }
     };
     let fine = match job {
-        Job::Seeds { seeds, from } => many(seeds, from),
+        Job::Seeds { seeds, from, stacks } => many(seeds, from, stacks),
         Job::Again(sim) => again(&sim),
-        Job::Twice(seeds) => twice(seeds),
+        Job::Twice { seeds, stacks } => twice(seeds, stacks),
         Job::Planted(seeds) => planted::hunt(seeds),
     };
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Many seeds; the first that fails is made small.
-fn many(seeds: u64, from: u64) -> bool {
-    let campaign = Campaign::play(from..from + seeds);
+fn many(seeds: u64, from: u64, stacks: bool) -> bool {
+    let campaign = Campaign::play(from..from + seeds, stacks);
     campaign.show();
     if let Some(failed) = campaign.failed {
         println!("seed {failed} fails; making it small");
-        println!("{}", Sim::new(failed).run_and_shrink());
+        println!("{}", sim_of(failed, stacks).run_and_shrink());
     }
     println!("{}", campaign.to_json());
     campaign.is_fine()
@@ -72,8 +73,8 @@ fn again(sim: &Sim) -> bool {
 }
 
 /// Each seed twice: the same hash.
-fn twice(seeds: u64) -> bool {
-    let (one, two) = (Campaign::play(0..seeds), Campaign::play(0..seeds));
+fn twice(seeds: u64, stacks: bool) -> bool {
+    let (one, two) = (Campaign::play(0..seeds, stacks), Campaign::play(0..seeds, stacks));
     let same = one.hashes == two.hashes;
     for (seed, hash) in &one.hashes {
         if two.hashes.get(seed) != Some(hash) {

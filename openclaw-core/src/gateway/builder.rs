@@ -42,7 +42,7 @@ pub struct GatewayConfig {
     pub turn_pause: Duration,
     /// The longest one attempt at a turn may take. 60 s.
     pub turn_timeout: Duration,
-    /// Attempts at a part of a reply, the first included. 5.
+    /// Attempts at a part of a reply, the first and those of its stack included. 5.
     pub send_attempts: u32,
     /// The pause after the first failed attempt at a part; it doubles. 1 s.
     pub send_pause: Duration,
@@ -155,11 +155,18 @@ impl GatewayBuilder {
         self
     }
 
-    /// Puts the stack of each skill around its calls, between the claim and the dispatch mark.
+    /// Puts stacks around calls of skills, sends of channels and turns of agents.
     ///
-    /// The stack is [`Resilience::skill`] of the skill's id. A call that it refuses was surely not
-    /// sent: its effect stays claimed, and may be asked for again. Without this, calls go straight
-    /// to the skill.
+    /// | stack | goes around | what it refuses |
+    /// |---|---|---|
+    /// | [`Resilience::skill`] of the skill's id | each call, between the claim and the dispatch mark | was surely not sent; its effect stays claimed, and may be asked for again |
+    /// | [`Resilience::send`] of the channel's id | each part of a reply; the mark is innermost, before each try | costs no attempt: the reply waits for `retry_after`, in the store when that is longer than [`GatewayConfig::defer`] |
+    /// | [`Resilience::agent`] of the agent's id | each attempt at a turn | costs no attempt: the message waits |
+    ///
+    /// Tries of a send's retry are attempts of its part, [`GatewayConfig::send_attempts`] in all. A
+    /// turn's attempts are the gateway's alone: the retry of an agent's stack repeats none. What was
+    /// refused is tried again within five minutes, because settings change while a gateway runs.
+    /// Streamed hints and admission go without a stack, and without this everything does.
     pub fn resilience(mut self, resilience: Resilience) -> Self {
         self.resilience = Some(resilience);
         self

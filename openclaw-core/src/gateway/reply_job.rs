@@ -26,7 +26,7 @@ pub(super) struct ReplyJob {
     partition: u16,
     /// The date that the store has.
     due: Option<Timestamp>,
-    /// A commit was begun, and nobody here saw how it ended.
+    /// A commit was cut off: nobody here saw how it ended.
     stale: bool,
 }
 
@@ -47,7 +47,7 @@ impl ReplyJob {
             .guard(unchanged(live_key(&self.tenant, self.id), self.version))
     }
 
-    /// Is it unknown which version the store has?
+    /// Was a commit cut off, and not looked for since?
     pub(super) const fn is_stale(&self) -> bool {
         self.stale
     }
@@ -103,8 +103,9 @@ impl ReplyJob {
             txn = txn.op(entry.append(&self.tenant)?);
         }
         self.stale = true;
-        let version = inner.commit(txn).await?.version;
-        self.found(version);
+        let outcome = inner.commit(txn).await;
+        self.stale = false;
+        self.version = outcome?.version;
         if let Live::Reply(row) = live {
             self.due = row.due;
             self.row = row;

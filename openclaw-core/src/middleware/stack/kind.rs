@@ -20,7 +20,8 @@ use super::{
 /// | breaker | 5 in a row, 60 s | 5 in a row, 60 s | 5 in a row, 60 s | off | off |
 /// | attempt timeout | 10 s | 10 s | 10 s | off | off |
 ///
-/// An agent's attempts and a reply's later ones are the gateway's: they outlive the process.
+/// An agent's attempts and a reply's later ones are the gateway's: they outlive the process. In a
+/// gateway the retry of an agent's stack repeats nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a host must handle every family")]
 pub enum Kind {

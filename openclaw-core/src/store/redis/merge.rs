@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_script_ends_at_its_count_and_at_its_bytes() {
-        assert_eq!(sizes(&[]), []);
+        assert!(sizes(&[]).is_empty());
         assert_eq!(sizes(&[1; 300]), [128, 128, 44]);
         assert_eq!(sizes(&[BATCH_BYTES + 1, 1, BATCH_BYTES, 1]), [1, 1, 1, 1]);
         assert_eq!(sizes(&[BATCH_BYTES / 2; 5]), [2, 2, 1]);
