@@ -150,7 +150,7 @@ impl Course<'_> {
     async fn mark(&mut self, inner: &Inner, at: usize, effect: Effect) -> Result<()> {
         let now = inner.env.now();
         if let Some(state) = self.job.state(at) {
-            may_send(plan(state, effect, now), state)?;
+            may_send(&plan(state, effect, now), state)?;
         }
         // A pure send may be repeated: nothing has to be known about it.
         if effect == Effect::Pure || planted(Bug::SendUndispatched) {

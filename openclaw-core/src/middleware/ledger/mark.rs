@@ -146,12 +146,12 @@ where
 /// Records that a try is about to be sent, when the record allows one.
 async fn dispatched(slot: &Slot) -> Result<()> {
     let mut claim = slot.claim.lock().await;
-    may_send(slot.claims.plan(&claim), &claim.record.state)?;
+    may_send(&slot.claims.plan(&claim), &claim.record.state)?;
     slot.claims.dispatch(&mut claim).await.map_err(unrecorded)
 }
 
 /// Refuses a try that this plan for this state forbids.
-pub(crate) fn may_send(plan: Plan, state: &EffectState) -> Result<()> {
+pub(crate) fn may_send(plan: &Plan, state: &EffectState) -> Result<()> {
     match plan {
         Plan::Dispatch => Ok(()),
         Plan::Replay => Err(match state {
