@@ -38,7 +38,7 @@ const BANS: &[Ban] = &[
     Ban(Scope::Core, "hyper_util", "sockets belong to channels; core has the `http` types"),
     Ban(Scope::Core, "axum", "sockets belong to channels; core has the `http` types"),
     Ban(Scope::Core, "reqwest", "sockets belong to channels; core has the `Http` port"),
-    Ban(Scope::Core, "rustls", "TLS belongs to channels"),
+    Ban(Scope::Core, "rustls", "TLS belongs to channels, and to `store::tls`"),
 ];
 
 /// The excused: where a path begins with the first, what begins with the second is fine.
@@ -47,6 +47,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("openclaw-core/src/words/env.rs", "getrandom", "it is the system entropy"),
     ("openclaw-core/src/words/env.rs", "std::hash::RandomState", "entropy of the last resort"),
     ("openclaw-core/src/store/", "std::thread", "an engine owns its writer thread"),
+    ("openclaw-core/src/store/tls/", "rustls", "the way to engines that are servers"),
 ];
 
 /// No path of [`BANS`], whether it is imported, renamed or written out.
@@ -205,6 +206,12 @@ mod tests {
     fn http_is_banned_from_core_only() {
         check(paths, "openclaw-channels/src/a.rs", "use axum::Router;", &[]);
         check(paths, "openclaw-core/src/a.rs", "use axum::Router;", &[1]);
+    }
+
+    #[test]
+    fn tls_has_one_room_in_core() {
+        check(paths, "openclaw-core/src/store/tls/a.rs", "use rustls::ClientConfig;", &[]);
+        check(paths, "openclaw-core/src/store/a.rs", "use rustls::ClientConfig;", &[1]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ const LIBRARIES: &[&str] =
     &["openclaw-core", "openclaw-channels", "openclaw-skills", "openclaw-testkit"];
 
 /// Core never names these, whatever the feature.
-const NEVER_IN_CORE: &[&str] = &["hyper", "hyper-util", "axum", "reqwest", "rustls", "native-tls"];
+const NEVER_IN_CORE: &[&str] = &["hyper", "hyper-util", "axum", "reqwest", "native-tls", "openssl"];
 
 /// One dependency of a manifest.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) fn arrows(path: &str, text: &str) -> Vec<Finding> {
     wrong.collect()
 }
 
-/// Core's manifest names no HTTP stack and no TLS, not even as an option.
+/// Core's manifest names no HTTP stack and no TLS but rustls, not even as an option.
 pub(super) fn bare_core(path: &str, text: &str) -> Vec<Finding> {
     if path != "openclaw-core/Cargo.toml" {
         return Vec::new();
