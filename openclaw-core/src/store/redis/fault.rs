@@ -91,8 +91,8 @@ pub(super) fn full(at: &Address) -> StoreError {
 }
 
 /// No hands were shaken for TLS.
-pub(super) fn unsafe_way(at: &Address, e: io::Error) -> StoreError {
-    match refusal(&e) {
+pub(super) fn unsafe_way(at: &Address, e: &io::Error) -> StoreError {
+    match refusal(e) {
         Some(why) => StoreError::Unavailable(format!("{at}: {why}")),
         None => {
             let why = format!("{at} ends the handshake of TLS: {e}: does this port speak TLS?");

@@ -198,7 +198,7 @@ impl Way {
             None => self.begin(stream).await,
             Some(tls) => {
                 let stream = tls.connect(&self.at.host, stream).await;
-                self.begin(stream.map_err(|e| unsafe_way(&self.at, e))?).await
+                self.begin(stream.map_err(|e| unsafe_way(&self.at, &e))?).await
             }
         };
         let link = Arc::new(made.map_err(|e| failed(&e))?);
