@@ -108,7 +108,7 @@ pub struct Aside {
     pub messages: u64,
     /// Letters that lay there already, now with the cause added.
     pub letters: u64,
-    /// Effects that were surely not done then, or on their way, and that nobody knows of now.
+    /// Effects that were claimed or on their way, now in doubt.
     pub effects: u64,
     /// Jobs that were not finished, now parked.
     pub jobs: u64,
@@ -116,7 +116,7 @@ pub struct Aside {
     pub approvals: u64,
     /// Messages for another replica, not acknowledged then, now gone.
     pub relayed: u64,
-    /// Rows that can't be read: they are as they were, and a gateway may refuse to start on them.
+    /// Rows that can't be read. They stay; a gateway may refuse to start on them.
     pub unreadable: u64,
 }
 

@@ -53,6 +53,7 @@ impl BackupFile {
     ///
     /// # Errors
     /// [`BackupError::Damaged`] names the byte where the first wrong block begins.
+    #[expect(clippy::needless_pass_by_value, reason = "as every store is opened")]
     pub fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self, BackupError> {
         let place = path.as_ref().display().to_string();
         let cannot = |source| BackupError::Read { place: place.clone(), source };
@@ -64,6 +65,7 @@ impl BackupFile {
     ///
     /// # Errors
     /// As [`BackupFile::open`].
+    #[expect(clippy::needless_pass_by_value, reason = "as every store is opened")]
     pub fn read(
         from: impl Read + Seek + Send + 'static,
         clock: Arc<dyn Clock>,
@@ -158,7 +160,7 @@ fn decoded<T: serde::de::DeserializeOwned>(frame: &Frame, kind: Kind) -> Result<
     if frame.kind != kind {
         return Err(damaged(frame.at, "its blocks are out of order"));
     }
-    postcard::from_bytes(&frame.payload).map_err(|_| damaged(frame.at, "it can't be read"))
+    postcard::from_bytes(&frame.payload).map_err(|_strange| damaged(frame.at, "it can't be read"))
 }
 
 const fn damaged(at: u64, why: &'static str) -> BackupError {

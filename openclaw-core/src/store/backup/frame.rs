@@ -93,11 +93,10 @@ impl Frame {
 }
 
 /// What the first frame is bound to.
-pub(super) fn head() -> ([u8; 10], Digest) {
-    let mut head = [0; 10];
-    let bytes = MAGIC.iter().chain(&FORMAT.to_be_bytes()).copied().collect::<Vec<u8>>();
-    head.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
-    (head, Digest::of("openclaw.backup", [head]))
+pub(super) fn head() -> (Vec<u8>, Digest) {
+    let head = [&MAGIC[..], &FORMAT.to_be_bytes()].concat();
+    let digest = Digest::of("openclaw.backup", [&head]);
+    (head, digest)
 }
 
 /// The bytes of a frame, and its digest.
@@ -107,7 +106,7 @@ pub(super) fn encode(kind: Kind, payload: &[u8], before: &Digest) -> (Vec<u8>, D
     bytes.push(kind as u8);
     bytes.extend_from_slice(&len.to_be_bytes());
     bytes.extend_from_slice(payload);
-    let digest = chain(before, &bytes, &[]);
+    let digest = chain(before, &bytes, b"");
     bytes.extend_from_slice(digest.as_bytes());
     (bytes, digest)
 }
@@ -124,12 +123,12 @@ fn chain(before: &Digest, one: &[u8], two: &[u8]) -> Digest {
 pub(super) fn read_head(from: &mut impl Read) -> Result<Digest, BackupError> {
     let damaged = |why| BackupError::Damaged { place: String::new(), at: 0, why };
     let mut found = [0; 10];
-    fill(from, &mut found).map_err(|e| short(e, 0))?;
-    let (magic, number) = found.split_first_chunk::<8>().ok_or_else(|| damaged("it is cut off"))?;
-    if magic != MAGIC {
+    from.read_exact(&mut found).map_err(|e| short(e, 0))?;
+    let [magic @ .., high, low] = found;
+    if magic != *MAGIC {
         return Err(damaged("it does not begin like a backup"));
     }
-    let found = number.try_into().map(u16::from_be_bytes).unwrap_or_default();
+    let found = u16::from_be_bytes([high, low]);
     if found != FORMAT {
         return Err(BackupError::Format { place: String::new(), found, known: FORMAT });
     }
@@ -140,7 +139,7 @@ pub(super) fn read_head(from: &mut impl Read) -> Result<Digest, BackupError> {
 pub(super) fn read(from: &mut impl Read, at: u64, before: Digest) -> Result<Frame, BackupError> {
     let damaged = |why| BackupError::Damaged { place: String::new(), at, why };
     let mut head = [0; 5];
-    fill(from, &mut head).map_err(|e| short(e, at))?;
+    from.read_exact(&mut head).map_err(|e| short(e, at))?;
     let [kind, len @ ..] = head;
     let kind_of = Kind::of(kind).ok_or_else(|| damaged("no block begins there"))?;
     let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
@@ -154,7 +153,7 @@ pub(super) fn read(from: &mut impl Read, at: u64, before: Digest) -> Result<Fram
         return Err(damaged(CUT));
     }
     let mut digest = [0; 32];
-    fill(from, &mut digest).map_err(|e| short(e, at))?;
+    from.read_exact(&mut digest).map_err(|e| short(e, at))?;
     if chain(&before, &head, &payload) != Digest::from_bytes(digest) {
         return Err(damaged("its checksum does not fit"));
     }
@@ -162,10 +161,6 @@ pub(super) fn read(from: &mut impl Read, at: u64, before: Digest) -> Result<Fram
 }
 
 const CUT: &str = "it is cut off";
-
-fn fill(from: &mut impl Read, buf: &mut [u8]) -> io::Result<()> {
-    from.read_exact(buf)
-}
 
 fn short(e: io::Error, at: u64) -> BackupError {
     if e.kind() == io::ErrorKind::UnexpectedEof {

@@ -129,10 +129,11 @@ impl<S: StateStore> Backup<S> {
         Ok(summary)
     }
 
-    /// Writes to anything that takes bytes, a block of a quarter mebibyte at a time.
+    /// Writes to anything that takes bytes, a block at a time.
     ///
-    /// The thread of the caller waits for each block, as it does for the reads of a store of files. What
-    /// ends early, by an error or a dropped future, leaves bytes that no reader takes for a backup.
+    /// The caller's thread waits for each block, a quarter of a mebibyte, as it does for the reads of
+    /// an embedded store. What ends early, by an error or a dropped future, leaves bytes that no
+    /// reader takes for a backup.
     ///
     /// # Errors
     /// [`BackupError`]: the store does not answer or has no snapshots, or the bytes are not taken.

@@ -126,7 +126,7 @@ impl Seen {
             let mut session = place.take().ok_or_else(|| gone(&shared))?;
             let end = Instant::now() + shared.limits.request;
             let answer = timeout_at(end, session.ask(&ask, now)).await;
-            let rows = answer.map_err(|_| late(&shared))?.map_err(|e| cut(&shared, &e))?;
+            let rows = answer.map_err(|_elapsed| late(&shared))?.map_err(|e| cut(&shared, &e))?;
             *place = Some(session);
             Ok(rows)
         });

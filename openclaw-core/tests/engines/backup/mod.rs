@@ -24,6 +24,7 @@ use openclaw_core::{
     },
 };
 use openclaw_testkit::env::{EPOCH, ManualClock};
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 fn key(n: u64) -> Key {
     Key::system("t").number(n).build()
@@ -108,23 +109,33 @@ async fn engines(folder: &Path) -> Vec<(&'static str, SharedStore)> {
 }
 
 /// Writers that always change these rows together, until they are told to stop.
-fn writers(store: &SharedStore, stop: &Arc<AtomicBool>) -> Vec<tokio::task::JoinHandle<u64>> {
+///
+/// It returns once each of them has written.
+async fn writers(store: &SharedStore, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    let wrote = Arc::new(Semaphore::new(0));
     let write = |writer: u64| {
-        let (store, stop) = (Arc::clone(store), Arc::clone(stop));
+        let (store, stop, wrote) = (Arc::clone(store), Arc::clone(stop), Arc::clone(&wrote));
         tokio::spawn(async move {
-            let mut round = 0;
-            while !stop.load(Ordering::SeqCst) {
-                round += 1;
+            for round in 1_u64.. {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
                 let puts = (0..8).map(|n| Op::put(key(1000 * n + writer), round.to_string()));
                 apply(&*store, puts.fold(txn(), Txn::op)).await;
-                let new = Op::put(key(100_000 + 1000 * round + writer), "new");
-                apply(&*store, txn().op(new)).await;
-                apply(&*store, txn().op(Op::delete(key(100_000 + 500 * round + writer)))).await;
+                // Rows that come and go, always about as many.
+                let passing = |round: u64| key(100_000 + 10 * (round % 200) + writer);
+                apply(&*store, txn().op(Op::put(passing(round), "new"))).await;
+                apply(&*store, txn().op(Op::delete(passing(round + 100)))).await;
+                if round == 1 {
+                    wrote.add_permits(1);
+                }
+                tokio::task::yield_now().await;
             }
-            round
         })
     };
-    (0..3).map(write).collect()
+    let writing = (0..3).map(write).collect();
+    wrote.acquire_many(3).await.expect("three writers").forget();
+    writing
 }
 
 /// Rows that always change together are equal.
@@ -149,10 +160,7 @@ async fn every_engine_is_backed_up_while_it_is_written_to_and_goes_into_every_ot
             apply(&*store, txn().ops(some.iter().cloned())).await;
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let writing = writers(&store, &stop);
-        for _ in 0..5 {
-            tokio::task::yield_now().await;
-        }
+        let writing = writers(&store, &stop).await;
         let path = folder.path().join(format!("{name}.backup"));
         let summary = Backup::new(Arc::clone(&store)).save(&path).await.expect(name);
         let frozen = store.snapshot().await.expect(name);
@@ -160,7 +168,7 @@ async fn every_engine_is_backed_up_while_it_is_written_to_and_goes_into_every_ot
         let report = StoreCopy::new(Arc::clone(&frozen), online.clone()).run().await.expect(name);
         stop.store(true, Ordering::SeqCst);
         for writer in writing {
-            assert!(writer.await.expect("a writer") > 0, "{name}: nobody wrote");
+            writer.await.expect(name);
         }
         assert!(report.is_exact(), "{name}: {report:?}");
         is_whole(name, &online).await;

@@ -2,8 +2,12 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use openclaw_core::store::{
-    Commit, Entry, Guard, Key, Op, Prefix, ScanQuery, SharedStore, StateStore, StoreError, Version,
+use openclaw_core::{
+    Timestamp,
+    store::{
+        Commit, Entry, Guard, Key, Op, Prefix, ScanQuery, SharedStore, StateStore, StoreError,
+        Version,
+    },
 };
 use tokio::{runtime::Handle, task::yield_now};
 
@@ -176,11 +180,7 @@ pub async fn a_snapshot_takes_nothing(store: &dyn StateStore) {
         Op::Add { key: key("sum"), delta: 1, bound: None, ttl: None },
     ];
     for op in ops {
-        let said = format!("{op:?}");
-        let one = frozen.commit(txn().op(op.clone())).await;
-        assert!(matches!(one, Err(StoreError::Unsupported(_))), "{said}: {one:?}");
-        let many = frozen.commit_many(vec![txn().op(op), txn()]).await;
-        assert!(matches!(many[..], [Err(_), Ok(Commit::Applied(_))]), "{said}: {many:?}");
+        is_refused(&*frozen, op).await;
     }
     let raised = frozen.raise(Version::new(1)).await;
     assert!(matches!(raised, Err(StoreError::Unsupported(_))), "{raised:?}");
@@ -189,6 +189,15 @@ pub async fn a_snapshot_takes_nothing(store: &dyn StateStore) {
         assert_eq!(all.len(), 1, "{all:?}");
         assert_eq!((shown(&all[0].1).as_str(), all[0].1.expires_at), ("x", None));
     }
+}
+
+/// Refuses an operation, alone and beside a commit without any.
+async fn is_refused(frozen: &dyn StateStore, op: Op) {
+    let said = format!("{op:?}");
+    let one = frozen.commit(txn().op(op.clone())).await;
+    assert!(matches!(one, Err(StoreError::Unsupported(_))), "{said}: {one:?}");
+    let many = frozen.commit_many(vec![txn().op(op), txn()]).await;
+    assert!(matches!(many[..], [Err(_), Ok(Commit::Applied(_))]), "{said}: {many:?}");
 }
 
 /// A snapshot checks guards against its own moment, and tells the highest version behind it.
@@ -263,14 +272,17 @@ pub async fn time_stands_still_in_a_snapshot(store: &dyn StateStore, clock: &Man
         // The store clears away what has expired.
         put(store, &key("sweeps"), "x").await;
         assert_eq!(row(&*frozen, &short).await.as_ref(), Some(&there), "it is gone");
-        let seen = rows(&*frozen, &Key::system("law").prefix()).await;
-        assert_eq!(
-            seen.into_iter().map(|(k, _)| k).collect::<Vec<_>>(),
-            [long.clone(), short.clone()]
-        );
-        assert_eq!(frozen.get_many(&[]).await.expect("a read").as_of, as_of, "time went on");
-        let lost = lose(&*frozen, txn().guard(Guard::Absent(short.clone()))).await;
-        assert_eq!(lost.failed, 0);
+        stands_still(&*frozen, &[long.clone(), short.clone()], as_of).await;
     }
     assert_eq!(row(store, &short).await, None, "time goes on in the store");
+}
+
+/// Shows these rows at this time, also to guards.
+async fn stands_still(frozen: &dyn StateStore, keys: &[Key], as_of: Timestamp) {
+    let seen = rows(frozen, &Key::system("law").prefix()).await;
+    assert_eq!(seen.into_iter().map(|(k, _)| k).collect::<Vec<_>>(), keys);
+    assert_eq!(frozen.get_many(&[]).await.expect("a read").as_of, as_of, "time went on");
+    for k in keys {
+        lose(frozen, txn().guard(Guard::Absent(k.clone()))).await;
+    }
 }
