@@ -336,6 +336,7 @@ pub(crate) const CAUGHT: &[(Flaw, &[&str])] = &[
             "an_at_most_once_effect_in_doubt_is_parked",
             "no_effect_is_left_unclassified",
             "an_agent_that_diverges_is_parked",
+            "a_clock_that_jumps_makes_no_second_effect",
         ],
     ),
     (
@@ -350,7 +351,6 @@ pub(crate) const CAUGHT: &[(Flaw, &[&str])] = &[
     (Flaw::SettlesIgnoreGuards, &["a_zombie_settles_nothing_behind_a_takeover"]),
     (Flaw::TakeoversIgnoreGuards, &["one_of_many_takes_an_effect_over"]),
     (Flaw::ClaimsIgnoreGuards, &["a_duplicate_in_flight_is_no_second_effect"]),
-    (Flaw::TimeGoesBack, &["a_clock_that_jumps_makes_no_second_effect"]),
     (
         Flaw::TimeStandsStill,
         &["a_record_past_its_retention_counts_no_more", "the_time_of_a_store_never_goes_back"],

@@ -94,11 +94,12 @@ async fn a_newer_effect_is_not_made_again() {
     let payer = payer.then_say("paid").when("hello").then_say("hello");
     let first = world.start(|b| b.agent(payer.clone()).skill(skill())).await;
     first.plan.nth("settle", 1, Fault::CrashBefore);
-    let message = world.tell("c1", "m1", "pay").await;
+    world.say("c1", "m1", "pay");
     first.dies().await;
     rewrite(&world.rows, &table("fx"), 1).await;
     let kept = dump(&world.rows, &table("fx")).await;
     let second = world.start(|b| b.agent(payer).skill(skill())).await;
+    let message = world.tell("c1", "m1", "pay").await;
     named(second.ledger(&tenant()).of_turn(message).await, "effects");
     second.ends(world.tell("c2", "m2", "hello").await, MessageState::Done).await;
     sleep(WHILE).await;
@@ -116,7 +117,7 @@ async fn a_gateway_does_not_start_over_newer_work() {
     let world = World::new(1);
     let first = world.start(|b| b.agent(echo())).await;
     first.plan.nth("turn", 1, Fault::CrashBefore);
-    let message = world.tell("c1", "m1", "hello").await;
+    world.say("c1", "m1", "hello");
     first.dies().await;
     for (prefix, name) in
         [(table("lv"), "live messages"), (Key::system("pt").prefix(), "partitions")]
@@ -131,7 +132,7 @@ async fn a_gateway_does_not_start_over_newer_work() {
         rewrite(&world.rows, &prefix, -1).await;
     }
     let second = world.start(|b| b.agent(echo())).await;
-    second.ends(message, MessageState::Done).await;
+    second.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
     assert_eq!(world.platform.texts(), ["hello"]);
 }
 
