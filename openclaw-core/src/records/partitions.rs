@@ -51,7 +51,11 @@ impl Fences {
             let owned = rows.next().flatten();
             refuse_unfinished(rows.flatten().next().is_some())?;
             let guard = match owned {
-                Some(entry) => Guard::VersionIs(key.clone(), entry.version),
+                Some(entry) => {
+                    // A newer program's row is not ours to replace.
+                    OwnerRow::decode(&entry.value)?;
+                    Guard::VersionIs(key.clone(), entry.version)
+                }
                 None => Guard::Absent(key.clone()),
             };
             let txn = Txn::new("seize").guard(guard).op(Op::put(key.clone(), owner.clone()));

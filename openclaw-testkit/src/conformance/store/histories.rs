@@ -84,7 +84,7 @@ pub async fn a_cross_key_transfer_history_is_linearizable(store: &dyn StateStore
         run.client(store, CLIENTS).commit(txn().ops(open)).await;
         together((0..CLIENTS).map(|id| run.client(store, id).transfers(CALLS / 2))).await;
         let last = run.ends(store).await;
-        let sum: u64 = last.iter().flatten().map(|entry| balance(entry)).sum();
+        let sum: u64 = last.iter().flatten().map(balance).sum();
         assert_eq!(sum, ROWS * 100, "money was made or lost, seed {seed}");
     }
 }

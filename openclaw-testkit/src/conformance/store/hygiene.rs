@@ -14,6 +14,7 @@ use super::{
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
+const ROWS: u64 = 12;
 
 fn batch(name: &str, rows: u64) -> Txn {
     (0..rows).map(|n| Op::put(nth(name, n), "x")).fold(txn(), Txn::op)
@@ -21,38 +22,38 @@ fn batch(name: &str, rows: u64) -> Txn {
 
 /// Calls that are dropped at any point leave whole commits, and a store that goes on.
 pub async fn a_call_dropped_anywhere_leaves_the_store_whole(store: &dyn StateStore) {
-    const ROWS: u64 = 12;
     put(store, &key("kept"), "x").await;
     for polls in 0..8 {
-        let many: Vec<String> = (0..4).map(|n| format!("many {polls} {n}")).collect();
-        let one = format!("one {polls}");
         let keys = [key("kept"), key("none")];
         drop(abandon(store.get_many(&keys), polls, LIMIT).await);
         drop(abandon(store.scan(ScanQuery::new(group("one 0"))), polls, LIMIT).await);
+        let one = format!("one {polls}");
         drop(abandon(store.commit(batch(&one, ROWS)), polls, LIMIT).await);
+        let many: Vec<String> = (0..4).map(|n| format!("many {polls} {n}")).collect();
         let all = many.iter().map(|name| batch(name, ROWS)).collect();
         drop(abandon(store.commit_many(all), polls, LIMIT).await);
-        // Several at once, some dropped while the others are served.
-        let half = format!("half {polls}");
-        let some = |n: u64| {
-            let step = batch(&format!("{half} {n}"), ROWS);
-            abandon(store.commit(step), if n % 2 == 0 { polls } else { usize::MAX }, LIMIT)
-        };
-        let outcomes = together((0..8).map(some)).await;
-        let kept = outcomes.iter().skip(1).step_by(2);
-        assert!(kept.clone().count() == 4, "four callers waited for their answer");
-        for outcome in kept {
-            assert!(matches!(outcome, Some(Ok(Commit::Applied(_)))), "beside drops: {outcome:?}");
-        }
+        let half = drop_every_other(store, polls).await;
         let behind = key(&format!("behind {polls}"));
         apply(store, txn().guard(Guard::Absent(behind.clone())).op(Op::put(behind, "x"))).await;
-        let names = many.into_iter().chain([one]).chain((0..8).map(|n| format!("{half} {n}")));
-        for name in names {
+        for name in many.into_iter().chain([one]).chain(half) {
             let found = texts(store, &group(&name)).await.len() as u64;
-            assert!(found == 0 || found == ROWS, "{found} of {ROWS} rows of {name:?} were kept");
+            assert!([0, ROWS].contains(&found), "{found} of {ROWS} rows of {name:?} were kept");
         }
     }
     assert!(row(store, &key("kept")).await.is_some());
+}
+
+/// Several commits at once; every other caller gives up, and the rest is served.
+async fn drop_every_other(store: &dyn StateStore, polls: usize) -> Vec<String> {
+    let names: Vec<String> = (0..8).map(|n| format!("half {polls} {n}")).collect();
+    let patience = [polls, usize::MAX].into_iter().cycle();
+    let some = names.iter().zip(patience);
+    let some = some.map(|(name, polls)| abandon(store.commit(batch(name, ROWS)), polls, LIMIT));
+    let outcomes = together(some).await;
+    for outcome in outcomes.iter().skip(1).step_by(2) {
+        assert!(matches!(outcome, Some(Ok(Commit::Applied(_)))), "beside drops: {outcome:?}");
+    }
+    names
 }
 
 /// Of many writers that commit without pause each is served in its turn; nobody starves.

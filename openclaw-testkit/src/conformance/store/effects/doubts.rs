@@ -165,26 +165,14 @@ pub async fn a_settled_effect_is_replayed_over_a_crash(
 ///
 /// A pure call leaves no record at all.
 pub async fn no_effect_is_left_unclassified(store: Arc<dyn StateStore>, clock: &ManualClock) {
+    let faults = [Fault::CrashBefore, Fault::CrashAfter];
+    let points = ["claim", "dispatch", "settle"].map(|label| faults.map(|fault| (label, fault)));
     for effect in CLASSES {
-        for label in ["claim", "dispatch", "settle"] {
-            for fault in [Fault::CrashBefore, Fault::CrashAfter] {
-                let at = format!("{effect:?}, {fault:?} {label}");
-                let scene = Scene::new(&store, clock, effect, format!("all {at}"));
-                scene.dies_at((label, fault)).await;
-                let answer = scene.asks_again().await;
-                let (made, state) = (scene.effects(), scene.state().await);
-                match (effect, &answer) {
-                    (Effect::AtLeastOnce, Ok(_)) => assert!(made >= 1, "{at}: {made} effects"),
-                    (_, Ok(_)) => assert_eq!(made, 1, "{at}"),
-                    (_, Err(e)) => {
-                        assert_eq!(effect, Effect::AtMostOnce, "{at}: {e}");
-                        assert_eq!(reason(&answer), Some(Reason::InDoubt), "{at}: {e}");
-                        assert!(made <= 1, "{at}: {made} effects");
-                    }
-                }
-                let ended = if answer.is_ok() { "done" } else { "parked" };
-                assert_eq!(state, Some(ended), "{at}: what is recorded");
-            }
+        for point in points.into_iter().flatten() {
+            let at = format!("{effect:?}, {point:?}");
+            let scene = Scene::new(&store, clock, effect, format!("all {at}"));
+            scene.dies_at(point).await;
+            classified(&scene, effect, &at).await;
         }
     }
     let pure = Scene::new(&store, clock, Effect::Pure, "all pure");
@@ -193,4 +181,19 @@ pub async fn no_effect_is_left_unclassified(store: Arc<dyn StateStore>, clock: &
         let left = (pure.effects(), pure.state().await, pure.remote.calls_total());
         assert_eq!(left, (0, None, calls), "a pure call");
     }
+}
+
+/// Asked for again it is done, as often as its class allows, or parked in sight.
+async fn classified(scene: &Scene<'_>, effect: Effect, at: &str) {
+    let answer = scene.asks_again().await;
+    let (made, state) = (scene.effects(), scene.state().await);
+    let (fits, ended) = match (effect, &answer) {
+        (Effect::AtLeastOnce, Ok(_)) => (made >= 1, "done"),
+        (_, Ok(_)) => (made == 1, "done"),
+        (_, Err(_)) => (made <= 1 && effect == Effect::AtMostOnce, "parked"),
+    };
+    assert!(fits, "{at}: {made} effects, and {answer:?}");
+    let doubt = answer.is_err().then_some(Reason::InDoubt);
+    assert_eq!(reason(&answer), doubt, "{at}: {answer:?}");
+    assert_eq!(state, Some(ended), "{at}: what is recorded");
 }

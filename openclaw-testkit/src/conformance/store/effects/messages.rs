@@ -53,17 +53,12 @@ impl<'a> Desk<'a> {
         gateway.start().await.expect("a gateway")
     }
 
-    fn said(&self) -> Envelope {
-        let chat = Conversation::new(ChannelId::new("desk").expect("a name"), "c1");
-        Envelope::new(tenant(), chat, Sender::new("ann"), Content::text("pay")).with_id("m1")
-    }
-
     /// The first gateway dies at this point.
     async fn dies_at(&self, agent: impl Agent, (label, fault): Point) {
         let plan = Plan::default();
         plan.nth(label, 1, fault);
         let gateway = self.start(agent, 1, &plan).await;
-        self.platform.deliver(self.said(), None);
+        self.platform.deliver(said(), None);
         timeout(LONG, plan.power().lost()).await.expect("the point is met");
         // The store is out of reach, so the drain can't end: it only drops the tasks.
         let drained = gateway.drain(Duration::ZERO);
@@ -73,7 +68,7 @@ impl<'a> Desk<'a> {
     /// The next gateway brings the message to its end; the platform delivers it again.
     async fn ends(&self, agent: impl Agent) -> MessageState {
         let gateway = self.start(agent, 2, &Plan::default()).await;
-        let ticket = self.platform.deliver(self.said(), None);
+        let ticket = self.platform.deliver(said(), None);
         let message = match timeout(LONG, self.platform.verdict(ticket)).await {
             Ok(Verdict::Accepted { message, .. }) => message,
             other => panic!("a redelivery was not accepted: {other:?}"),
@@ -89,6 +84,12 @@ impl<'a> Desk<'a> {
         let effects = ledger.all().await.expect("the ledger");
         effects.iter().map(|(_, _, record)| record.state.name()).collect()
     }
+}
+
+/// Ann's words; the platform gives them this id each time.
+fn said() -> Envelope {
+    let chat = Conversation::new(ChannelId::new("desk").expect("a name"), "c1");
+    Envelope::new(tenant(), chat, Sender::new("ann"), Content::text("pay")).with_id("m1")
 }
 
 fn payer() -> ScriptedAgent {

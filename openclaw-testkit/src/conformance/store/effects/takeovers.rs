@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::{
     super::super::run::together,
-    scene::{BEHIND_THE_EFFECT, HOUR, KEYED, LEASE, Process, Scene, reason},
+    scene::{BEHIND_THE_EFFECT, DAY, HOUR, KEYED, LEASE, Process, Scene, reason},
 };
 use crate::{
     env::ManualClock,
@@ -144,13 +144,15 @@ pub async fn a_clock_that_jumps_makes_no_second_effect(
     };
     for (n, hours) in (0..).zip([1_i32, -1, 0, -24, 24]) {
         for effect in [Effect::AtMostOnce, Effect::Reconcilable, KEYED] {
-            let scene = Scene::new(&store, clock, effect, format!("C11 {n} {effect:?}"));
+            let mut scene = Scene::new(&store, clock, effect, format!("C11 {n} {effect:?}"));
+            // Longer than the clock is away.
+            scene.retention = 10 * DAY;
             scene.dies_at(BEHIND_THE_EFFECT).await;
             let by = HOUR * hours.unsigned_abs();
             if hours < 0 {
-                back(by)
+                back(by);
             } else {
-                clock.advance(by)
+                clock.advance(by);
             }
             // A clock that was set back may have to catch up before a lease ends.
             for wait in [Duration::ZERO, LEASE, 25 * HOUR, LEASE] {
