@@ -48,8 +48,8 @@ pub(super) struct Scene<'a> {
     pub(super) remote: CountingRemote,
     effect: Effect,
     order: String,
-    /// The owner of a reconcilable effect can't be asked.
-    pub(super) mute: bool,
+    /// What the owner of a reconcilable effect says; it looks the effect up when it is `None`.
+    pub(super) says: Option<Reconciled>,
     pub(super) retention: Duration,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Scene<'a> {
             remote: CountingRemote::new(kind),
             effect,
             order: order.into(),
-            mute: false,
+            says: None,
             retention: DAY,
         }
     }
@@ -82,7 +82,7 @@ impl<'a> Scene<'a> {
         let skill = skill.expect("a name");
         let ledger = LedgerLayer::builder(Arc::new(store), env);
         let ledger = ledger.lease(LEASE).retention(self.retention);
-        let hooked = ledger.reconcile(Owner { skill: skill.clone(), mute: self.mute });
+        let hooked = ledger.reconcile(Owner { skill: skill.clone(), says: self.says.clone() });
         Process { plan, layer: hooked.build(), leaf: Leaf(skill) }
     }
 
@@ -179,19 +179,19 @@ impl Service<Call<Payload>> for Leaf {
     }
 }
 
-/// The owner of an effect, who may not be able to tell.
+/// The owner of an effect, who may not be able to tell, or not yet.
 #[derive(Debug)]
 struct Owner {
     skill: RemoteSkill,
-    mute: bool,
+    says: Option<Reconciled>,
 }
 
 #[async_trait::async_trait]
 impl Reconcile for Owner {
     async fn reconcile(&self, intent: &Intent) -> Result<Reconciled> {
-        if self.mute {
-            return Ok(Reconciled::CannotKnow);
+        match &self.says {
+            Some(said) => Ok(said.clone()),
+            None => Reconcile::reconcile(&self.skill, intent).await,
         }
-        Reconcile::reconcile(&self.skill, intent).await
     }
 }
