@@ -1,14 +1,14 @@
 //! What is finished goes at its time, and not before; what is not, stays.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
     AgentId, ChannelId, Effect, ErrorKind, MessageId,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
     gateway::{Gateway, GatewayBuilder, GatewayConfig, MessageState, Replica, ReplicaConfig},
-    records::{AuditAction, Retention, Swept},
+    records::{AuditAction, Inventory, Retention, Swept},
     skill::SkillAnswer,
-    store::{Key, Op, StateStore as _, StateStoreExt as _, Txn},
+    store::{Key, Op, SharedStore, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::{
     agent::ScriptedAgent,
@@ -318,6 +318,8 @@ async fn a_sealed_range_goes_at_its_time_and_the_rest_verifies() {
     assert!(after.is_ok(), "{after:?}");
     assert_eq!((after.removed, after.sealed, after.open), (120, 120, 1));
     assert_eq!(log.entries().await.unwrap().len(), 121);
+    let inventory = Inventory::of(&(Arc::new(world.rows.clone()) as SharedStore)).await.unwrap();
+    assert!(inventory.is_sound(), "{inventory}");
     let note = log.entries().await.unwrap().pop().unwrap();
     assert_eq!((note.action, &*note.subject), (AuditAction::Purged, "retention"));
     for (n, anchor) in anchors.iter().enumerate() {
