@@ -15,6 +15,7 @@ use openclaw_testkit::{
     fault::{Fault, FaultAgent, FaultStore, Plan, Power},
     platform::Platform,
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
+    trace::Event,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -554,4 +555,6 @@ async fn one_of_several_replicas_sweeps_for_all() {
         commits.iter().filter(|(label, _)| *label == "sweep").map(|(_, ops)| *ops).collect();
     assert_eq!(sweeps.iter().sum::<usize>(), 120, "each row once: {sweeps:?}");
     assert!(sweeps.len() <= 4, "not a commit for each partition: {sweeps:?}");
+    let lost = |event: &Event| matches!(event, Event::Conflict { label } if *label == "sweep");
+    assert!(!world.trace.events().iter().any(lost), "nobody else tries");
 }
