@@ -1,6 +1,6 @@
 //! Buffers that a thread keeps, so that what is written only to be read once costs no allocation.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// The largest buffer that is kept.
 const LARGEST: usize = 64 << 10;
@@ -9,7 +9,7 @@ const LARGEST: usize = 64 << 10;
 const MOST: usize = 4;
 
 thread_local! {
-    static KEPT: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
+    static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends an empty buffer.
@@ -22,20 +22,20 @@ pub(crate) fn scratch<T>(f: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 
 /// An empty buffer, to be given back.
 pub(crate) fn take() -> Vec<u8> {
-    let mut kept = KEPT.take();
-    let buffer = kept.pop().unwrap_or_default();
-    KEPT.set(kept);
-    buffer
+    KEPT.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
 /// Keeps a buffer for whoever needs one next.
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
-    let mut kept = KEPT.take();
-    if buffer.capacity() <= LARGEST && kept.len() < MOST {
-        buffer.clear();
-        kept.push(buffer);
+    if buffer.capacity() > LARGEST {
+        return;
     }
-    KEPT.set(kept);
+    KEPT.with_borrow_mut(|kept| {
+        if kept.len() < MOST {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    });
 }
 
 #[cfg(test)]
