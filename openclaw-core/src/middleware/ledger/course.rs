@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Call, Effects, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Reason, Refusal, Result,
-    TenantId,
+    TenantId, Timestamp,
     channel::Reconciled,
     records::{
         claims::{
@@ -62,7 +62,7 @@ pub(super) fn reused() -> Error {
 }
 
 impl<P, R> Shared<P, R> {
-    /// Where the effect of a key is recorded, under a new lease of this layer.
+    /// Where the effect of a key is recorded, under a lease of this layer that is still to begin.
     pub(super) fn place(
         &self,
         tenant: &TenantId,
@@ -74,7 +74,7 @@ impl<P, R> Shared<P, R> {
         let row = LeaseRow {
             owner: self.owner,
             nonce: self.calls.fetch_add(1, Ordering::Relaxed),
-            until: self.claims.env().now().after(length),
+            until: Timestamp::default(),
             expires: None,
         };
         let retention = self.settings.retention;
@@ -100,7 +100,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
             return Err(Error::new(ErrorKind::Unsupported, why).with("target", call.target()));
         }
         loop {
-            let now = self.shared.claims.env().now();
+            let now = || self.shared.claims.env().now();
             match self.shared.desk.enter(&self.id, &call, now) {
                 Found::Lead(lead) => return self.lead(lead, inner, call).await,
                 Found::Ended(end) => return end.into_outcome(),
@@ -116,7 +116,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
         }
     }
 
-    async fn lead<S>(&self, lead: Lead<P, R>, inner: S, call: Call<P>) -> Result<R>
+    async fn lead<S>(&self, lead: Lead<'_, P, R>, inner: S, call: Call<P>) -> Result<R>
     where
         S: Service<Call<P>, Response = R, Error = Error> + Clone + Send + 'static,
         S::Future: Send + 'static,

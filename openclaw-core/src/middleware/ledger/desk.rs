@@ -1,16 +1,17 @@
 //! Calls of this process under one key: one leads, the others wait or are answered from memory.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
-    hash::{BuildHasherDefault, Hash, Hasher},
+    collections::VecDeque,
     sync::{Arc, OnceLock},
 };
+
+use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
     Call, Error, ErrorKind, Happened, IdempotencyKey, Result, Rng as _, SystemRng, TenantId,
     Timestamp,
     middleware::{
-        by_hash::{Same, Seeded},
+        by_hash::Seeded,
         kit::{Kit, Lock, Native},
     },
     records::claims::failed_before,
@@ -24,12 +25,6 @@ pub(super) struct Id {
     hash: u64,
     tenant: TenantId,
     key: IdempotencyKey,
-}
-
-impl Hash for Id {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
 }
 
 /// How a call ended for good.
@@ -51,9 +46,9 @@ impl<R> End<R> {
 }
 
 /// What a call finds at the desk.
-pub(super) enum Found<P: Clone + PartialEq, R: Clone, K: Kit = Native> {
+pub(super) enum Found<'a, P: Clone + PartialEq, R: Clone, K: Kit = Native> {
     /// It goes first.
-    Lead(Lead<P, R, K>),
+    Lead(Lead<'a, P, R, K>),
     /// Another one runs: it tells an error that is not for good, or nothing at all.
     Join(Arc<Told<K::Bit>>),
     /// It ended.
@@ -88,14 +83,15 @@ pub(super) struct Desk<P, R, K: Kit = Native> {
 }
 
 struct Seats<P, R, B> {
-    map: HashMap<Id, Seat<P, R, B>, BuildHasherDefault<Same>>,
+    table: HashTable<Seat<P, R, B>>,
     flying: usize,
-    /// What is remembered, oldest first.
-    order: VecDeque<(Id, u64)>,
+    /// Hashes and stamps of what is remembered, oldest first.
+    order: VecDeque<(u64, u64)>,
     stamp: u64,
 }
 
 struct Seat<P, R, B> {
+    id: Id,
     target: Arc<str>,
     payload: P,
     state: State<R, B>,
@@ -109,7 +105,7 @@ enum State<R, B> {
 impl<P: Clone + PartialEq, R: Clone, K: Kit> Desk<P, R, K> {
     /// A desk for this many calls in flight and this many ends.
     pub(super) fn new(most: usize, recall: usize) -> Self {
-        let seats = Seats { map: HashMap::default(), flying: 0, order: VecDeque::new(), stamp: 0 };
+        let seats = Seats { table: HashTable::new(), flying: 0, order: VecDeque::new(), stamp: 0 };
         let seed = Seeded::new(SystemRng.next_u64());
         Self { seats: K::Lock::new(seats), seed, most, recall: recall.max(1) }
     }
@@ -121,38 +117,43 @@ impl<P: Clone + PartialEq, R: Clone, K: Kit> Desk<P, R, K> {
         Some(Id { hash, tenant: tenant.clone(), key: key.clone() })
     }
 
-    /// The end of this call, when it is remembered.
-    pub(super) fn recall(&self, id: &Id, call: &Call<P>, now: Timestamp) -> Option<Found<P, R, K>> {
+    /// The end of this call, when it is remembered. The time matters to what has ended only.
+    pub(super) fn recall(
+        &self,
+        id: &Id,
+        call: &Call<P>,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Option<Found<'_, P, R, K>> {
         self.seats.with(|seats| {
-            let seat = seats.map.get(id)?;
+            let seat = seats.table.find(id.hash, |seat| seat.id == *id)?;
             let State::Ended { end, until, .. } = &seat.state else { return None };
-            if *until <= now {
+            if *until <= now() {
                 return None;
             }
             Some(if seat.is_for(call) { Found::Ended(end.clone()) } else { Found::Reused })
         })
     }
 
-    /// Takes a seat.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        id: &Id,
+    /// Takes a seat. The time matters to what has ended only.
+    pub(super) fn enter<'a>(
+        &'a self,
+        id: &'a Id,
         call: &Call<P>,
-        now: Timestamp,
-    ) -> Found<P, R, K> {
-        let lead = || Lead { desk: Arc::clone(self), id: id.clone(), ended: false };
+        now: impl FnOnce() -> Timestamp,
+    ) -> Found<'a, P, R, K> {
+        let lead = || Lead { desk: self, id, ended: false };
         self.seats.with(|seats| {
             let full = seats.flying >= self.most;
-            match seats.map.entry(id.clone()) {
+            match seats.table.entry(id.hash, |seat| seat.id == *id, |seat| seat.id.hash) {
                 Entry::Occupied(mut entry) => {
                     let seat = entry.get_mut();
                     if let State::Ended { until, .. } = &seat.state
-                        && *until <= now
+                        && *until <= now()
                     {
                         if full {
                             return Found::Full;
                         }
-                        *seat = Seat::of(call);
+                        *seat = Seat::of(id, call);
                         seats.flying += 1;
                         return Found::Lead(lead());
                     }
@@ -160,7 +161,7 @@ impl<P: Clone + PartialEq, R: Clone, K: Kit> Desk<P, R, K> {
                 }
                 Entry::Vacant(_) if full => Found::Full,
                 Entry::Vacant(entry) => {
-                    entry.insert(Seat::of(call));
+                    entry.insert(Seat::of(id, call));
                     seats.flying += 1;
                     Found::Lead(lead())
                 }
@@ -170,20 +171,26 @@ impl<P: Clone + PartialEq, R: Clone, K: Kit> Desk<P, R, K> {
 
     /// Calls in flight, and ends that are remembered.
     pub(super) fn len(&self) -> (usize, usize) {
-        self.seats.with(|seats| (seats.flying, seats.map.len().saturating_sub(seats.flying)))
+        self.seats.with(|seats| (seats.flying, seats.table.len().saturating_sub(seats.flying)))
     }
 
     fn leave(&self, id: &Id, end: Option<(End<R>, Timestamp)>, error: Option<&Error>) {
         let others = self.seats.with(|seats| {
-            let State::Flying(others) = &mut seats.map.get_mut(id)?.state else { return None };
+            let mut seat = seats.table.find_entry(id.hash, |seat| seat.id == *id).ok()?;
+            let State::Flying(others) = &mut seat.get_mut().state else { return None };
             let others = others.take();
             if let (Some(others), Some(error)) = (&others, error) {
                 others.error.get_or_init(|| error.duplicate());
             }
             seats.flying -= 1;
             match end {
-                Some((end, until)) => seats.remember(id, end, until, self.recall),
-                None => drop(seats.map.remove(id)),
+                Some((end, until)) => {
+                    // Whoever waits looks again, and finds the end.
+                    seats.stamp += 1;
+                    seat.get_mut().state = State::Ended { end, until, stamp: seats.stamp };
+                    seats.remember(id.hash, self.recall);
+                }
+                None => drop(seat.remove()),
             }
             others
         });
@@ -194,27 +201,23 @@ impl<P: Clone + PartialEq, R: Clone, K: Kit> Desk<P, R, K> {
 }
 
 impl<P, R, B> Seats<P, R, B> {
-    fn remember(&mut self, id: &Id, end: End<R>, until: Timestamp, most: usize) {
-        self.stamp += 1;
-        let stamp = self.stamp;
-        if let Some(seat) = self.map.get_mut(id) {
-            // Whoever waits looks again, and finds the end.
-            seat.state = State::Ended { end, until, stamp };
-        }
-        self.order.push_back((id.clone(), stamp));
+    /// Remembers what ended last, and forgets the oldest above so many.
+    fn remember(&mut self, hash: u64, most: usize) {
+        self.order.push_back((hash, self.stamp));
         while self.order.len() > most {
-            let Some((oldest, stamp)) = self.order.pop_front() else { break };
-            let same = |seat: &Seat<P, R, B>| matches!(&seat.state, State::Ended { stamp: s, .. } if *s == stamp);
-            if self.map.get(&oldest).is_some_and(same) {
-                self.map.remove(&oldest);
+            let Some((hash, oldest)) = self.order.pop_front() else { break };
+            let is_oldest = |seat: &Seat<P, R, B>| matches!(seat.state, State::Ended { stamp, .. } if stamp == oldest);
+            if let Ok(seat) = self.table.find_entry(hash, is_oldest) {
+                seat.remove();
             }
         }
     }
 }
 
 impl<P: Clone + PartialEq, R: Clone, B: Bit> Seat<P, R, B> {
-    fn of(call: &Call<P>) -> Self {
+    fn of(id: &Id, call: &Call<P>) -> Self {
         Self {
+            id: id.clone(),
             target: Arc::clone(call.shared_target()),
             payload: call.payload().clone(),
             state: State::Flying(None),
@@ -222,7 +225,7 @@ impl<P: Clone + PartialEq, R: Clone, B: Bit> Seat<P, R, B> {
     }
 
     /// What another call finds here.
-    fn found<K: Kit<Bit = B>>(&mut self, call: &Call<P>) -> Found<P, R, K> {
+    fn found<'a, K: Kit<Bit = B>>(&mut self, call: &Call<P>) -> Found<'a, P, R, K> {
         if !self.is_for(call) {
             return Found::Reused;
         }
@@ -238,30 +241,30 @@ impl<P: Clone + PartialEq, R: Clone, B: Bit> Seat<P, R, B> {
 }
 
 /// The seat of the call that goes first; dropped, the next one goes.
-pub(super) struct Lead<P: Clone + PartialEq, R: Clone, K: Kit = Native> {
-    desk: Arc<Desk<P, R, K>>,
-    id: Id,
+pub(super) struct Lead<'a, P: Clone + PartialEq, R: Clone, K: Kit = Native> {
+    desk: &'a Desk<P, R, K>,
+    id: &'a Id,
     ended: bool,
 }
 
-impl<P: Clone + PartialEq, R: Clone, K: Kit> Lead<P, R, K> {
+impl<P: Clone + PartialEq, R: Clone, K: Kit> Lead<'_, P, R, K> {
     /// It ended for good; remembered until then.
     pub(super) fn ended(mut self, end: End<R>, until: Timestamp) {
         self.ended = true;
-        self.desk.leave(&self.id, Some((end, until)), None);
+        self.desk.leave(self.id, Some((end, until)), None);
     }
 
     /// It failed, and may be asked for again.
     pub(super) fn failed(mut self, e: &Error) {
         self.ended = true;
-        self.desk.leave(&self.id, None, Some(e));
+        self.desk.leave(self.id, None, Some(e));
     }
 }
 
-impl<P: Clone + PartialEq, R: Clone, K: Kit> Drop for Lead<P, R, K> {
+impl<P: Clone + PartialEq, R: Clone, K: Kit> Drop for Lead<'_, P, R, K> {
     fn drop(&mut self) {
         if !self.ended {
-            self.desk.leave(&self.id, None, None);
+            self.desk.leave(self.id, None, None);
         }
     }
 }
@@ -275,13 +278,13 @@ mod tests {
     fn a_million_keys_leave_only_what_is_recalled() {
         let manifest = SkillManifest::new("shop.refund".parse().unwrap(), "1.0.0");
         let context = Context::new(TenantId::new("acme").unwrap());
-        let desk: Arc<Desk<(), u64>> = Arc::new(Desk::new(10, 1024));
+        let desk: Desk<(), u64> = Desk::new(10, 1024);
         for n in 0..1_000_000_u64 {
             let key = IdempotencyKey::of(MessageId::from_u128(n.into()), "refund").unwrap();
             let call = Call::skill(context.clone(), &manifest, Arc::default()).with_key(key);
             let call = call.map(|_| ());
             let id = desk.id(&call).unwrap();
-            let Found::Lead(lead) = desk.enter(&id, &call, Timestamp::default()) else {
+            let Found::Lead(lead) = desk.enter(&id, &call, Timestamp::default) else {
                 panic!("a new key goes first");
             };
             // Every other one is dropped, as a caller that gives up.

@@ -150,7 +150,7 @@ struct Shared<P, R> {
     owner: u64,
     /// Tells the calls of this owner apart.
     calls: AtomicU64,
-    desk: Arc<Desk<P, R>>,
+    desk: Desk<P, R>,
 }
 
 /// How full a ledger layer is.
@@ -298,7 +298,7 @@ impl<P: Payload, R: Stored> LedgerBuilder<P, R> {
             claims: Arc::new(self.claims),
             owner: self.owner,
             calls: AtomicU64::new(0),
-            desk: Arc::new(Desk::new(self.in_flight, self.recall)),
+            desk: Desk::new(self.in_flight, self.recall),
         };
         LedgerLayer { shared: Arc::new(shared) }
     }
@@ -378,7 +378,7 @@ where
             }
             _ => return LedgerFuture::soon(course::plain(self.inner.clone(), call)),
         };
-        let now = self.shared.claims.env().now();
+        let now = || self.shared.claims.env().now();
         match self.shared.desk.recall(&id, &call, now) {
             Some(Found::Ended(end)) => LedgerFuture::now(end.into_outcome()),
             Some(_) => LedgerFuture::now(Err(course::reused())),

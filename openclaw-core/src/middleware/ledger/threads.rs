@@ -23,7 +23,7 @@ use crate::{
     skill::SkillManifest,
 };
 
-type Lone = Lead<(), u64, Checked>;
+type Lone<'a> = Lead<'a, (), u64, Checked>;
 type News = Arc<Told<Watched>>;
 
 const CALLERS: usize = 3;
@@ -54,7 +54,7 @@ enum Came {
 
 /// Callers at one desk.
 struct Scene {
-    desk: Arc<Desk<(), u64, Checked>>,
+    desk: Desk<(), u64, Checked>,
     /// How the n-th call that goes first ends.
     how: fn(u64) -> How,
     firsts: AtomicU64,
@@ -75,7 +75,7 @@ fn call(key: u128) -> Call<()> {
 impl Scene {
     fn new(most: usize, how: fn(u64) -> How) -> Arc<Self> {
         Arc::new(Self {
-            desk: Arc::new(Desk::new(most, 8)),
+            desk: Desk::new(most, 8),
             how,
             firsts: AtomicU64::new(0),
             leading: AtomicUsize::new(0),
@@ -84,7 +84,7 @@ impl Scene {
         })
     }
 
-    fn lead(&self, lead: Lone) -> Came {
+    fn lead(&self, lead: Lone<'_>) -> Came {
         assert_eq!(self.leading.fetch_add(1, Ordering::SeqCst), 0, "another one goes first, too");
         let n = self.firsts.fetch_add(1, Ordering::SeqCst);
         self.leading.fetch_sub(1, Ordering::SeqCst);
@@ -102,7 +102,7 @@ impl Scene {
         let id = self.desk.id(&call).unwrap();
         let mut heard: Option<News> = None;
         loop {
-            match self.desk.enter(&id, &call, NOW) {
+            match self.desk.enter(&id, &call, || NOW) {
                 Found::Lead(lead) => return self.lead(lead),
                 Found::Ended(end) => return Came::Heard(end.into_outcome().unwrap()),
                 Found::Full => return Came::Full,
@@ -210,7 +210,7 @@ fn an_end_that_counts_no_more_is_made_anew_by_one() {
         let scene = Scene::new(8, |_| How::Ends);
         let call = call(1);
         let id = scene.desk.id(&call).unwrap();
-        let Found::Lead(lead) = scene.desk.enter(&id, &call, NOW) else { panic!("a new key") };
+        let Found::Lead(lead) = scene.desk.enter(&id, &call, || NOW) else { panic!("a new key") };
         lead.ended(End::Done(99), NOW);
         assert_eq!(scene.play(), [Came::First(0), Came::Heard(0), Came::Heard(0)]);
         assert_eq!(scene.desk.len(), (0, 1));

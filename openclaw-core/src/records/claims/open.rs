@@ -55,16 +55,15 @@ impl Claims {
     /// Records the effect, or finds its record, under a fence that the caller holds.
     pub(crate) async fn claim(
         &self,
-        place: Place,
-        record: EffectRecord,
+        mut place: Place,
+        mut record: EffectRecord,
         wanted: Option<Wanted>,
     ) -> Result<Claim> {
-        let slot = self.slot(&place, wanted, false).await?;
-        let new = self.opening(&place, record, Guard::Absent(place.key.clone()), slot)?;
-        match self.commit(new.txn).await? {
-            Known::Applied(applied) => {
-                Ok(claimed(place, new.record, Some(new.head), applied.version))
-            }
+        let slot = self.slot(&place, wanted.as_ref(), false).await?;
+        let absent = Guard::Absent(place.key.clone());
+        let (txn, head) = self.opening(&mut place, &mut record, absent, slot)?;
+        match self.commit(txn).await? {
+            Known::Applied(applied) => Ok(claimed(place, record, Some(head), applied.version)),
             Known::Lost { guard: 1, current: Some(row) } => {
                 Ok(claimed(place, EffectRecord::decode(&row.value)?, None, row.version))
             }
@@ -77,17 +76,17 @@ impl Claims {
     pub(crate) async fn lease(
         &self,
         mut place: Place,
-        record: EffectRecord,
+        mut record: EffectRecord,
         wanted: Option<Wanted>,
     ) -> Result<Opened> {
         let mut absent = Guard::Absent(place.key.clone());
         for _ in 0..RACES {
             let replaces = !matches!(absent, Guard::Absent(_));
-            let slot = self.slot(&place, wanted.clone(), replaces).await?;
-            let new = self.opening(&place, record.clone(), absent, slot)?;
-            match self.commit(new.txn).await? {
+            let slot = self.slot(&place, wanted.as_ref(), replaces).await?;
+            let (txn, head) = self.opening(&mut place, &mut record, absent, slot)?;
+            match self.commit(txn).await? {
                 Known::Applied(applied) => {
-                    let claim = claimed(place, new.record, Some(new.head), applied.version);
+                    let claim = claimed(place, record, Some(head), applied.version);
                     return Ok(Opened::Ours(claim));
                 }
                 Known::Lost { guard: 2, .. } => return Err(used()),
@@ -161,22 +160,25 @@ impl Claims {
         }
     }
 
+    /// A new claim, to be committed, and the head of its row; a lease begins now.
     fn opening(
         &self,
-        place: &Place,
-        mut record: EffectRecord,
+        place: &mut Place,
+        record: &mut EffectRecord,
         absent: Guard,
         slot: Option<Slot>,
-    ) -> Result<Opening> {
+    ) -> Result<(Txn, Bytes)> {
+        let now = self.env.now();
         record.approval = slot.as_ref().map(|slot| Arc::clone(&slot.id));
         let subject = Arc::clone(&place.subject);
         let action = AuditAction::EffectClaimed;
-        let mut entry = AuditEntry::new(self.env.now(), action, place.message, subject);
+        let mut entry = AuditEntry::new(now, action, place.message, subject);
         if let Some(slot) = &slot {
             entry = entry.because(format!("approval {}", slot.id));
         }
         let mut txn = Txn::new("claim").guard(place.fence.guard()).guard(absent);
-        if let Fence::Leased(lease) = &place.fence {
+        if let Fence::Leased(lease) = &mut place.fence {
+            lease.row = lease.row.renewed(now, lease.length);
             // First, as the witness of this commit: no other call writes the same.
             txn = txn.op(Op::put(lease.key.clone(), lease.row.encode()?));
         }
@@ -186,17 +188,27 @@ impl Claims {
         if let Some(slot) = slot {
             txn = txn.guard(slot.guard).op(slot.op);
         }
-        Ok(Opening { txn, record, head })
+        Ok((txn, head))
     }
 
     /// The slot of the approval that is asked for, unless the effect is claimed already.
     async fn slot(
         &self,
         place: &Place,
-        wanted: Option<Wanted>,
+        wanted: Option<&Wanted>,
         replaces: bool,
     ) -> Result<Option<Slot>> {
-        let Some(Wanted { id, digest }) = wanted else { return Ok(None) };
+        let Some(wanted) = wanted else { return Ok(None) };
+        // Boxed: every claim would carry the room for it.
+        Box::pin(self.slot_of(place, wanted, replaces)).await
+    }
+
+    async fn slot_of(
+        &self,
+        place: &Place,
+        Wanted { id, digest }: &Wanted,
+        replaces: bool,
+    ) -> Result<Option<Slot>> {
         if !replaces {
             let known = commit::read::<EffectRecord>(&*self.store, &place.key).await;
             if self.noted(known)?.is_some() {
@@ -204,7 +216,7 @@ impl Claims {
             }
         }
         let approvals = Approvals::new(Arc::clone(&self.store), place.tenant.clone());
-        let slot = approvals.slot(&id, &digest, self.env.now()).await;
+        let slot = approvals.slot(id, digest, self.env.now()).await;
         match slot {
             Err(e) if e.kind() == ErrorKind::ApprovalRequired => Err(e),
             slot => self.noted(slot).map(Some),
@@ -218,13 +230,6 @@ pub(super) enum Found {
     /// Nothing that counts; the version of what is there all the same.
     Expired(Option<Version>),
     Raced,
-}
-
-/// A new claim, to be committed.
-struct Opening {
-    txn: Txn,
-    record: EffectRecord,
-    head: Bytes,
 }
 
 fn claimed(place: Place, record: EffectRecord, head: Option<Bytes>, version: Version) -> Claim {

@@ -158,7 +158,8 @@ impl Claims {
         let mut ended = None;
         if let Some(lease) = claim.fence.lease().filter(|_| state.is_final()) {
             let parked = matches!(state, EffectState::Parked { .. });
-            let row = lease.ended(self.env.now(), parked);
+            let now = entry.as_ref().map_or_else(|| self.env.now(), |entry| entry.at);
+            let row = lease.ended(now, parked);
             txn = txn.op(Op::put(lease.key.clone(), row.encode()?));
             ended = Some(row);
         }
