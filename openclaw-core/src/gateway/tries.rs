@@ -214,7 +214,7 @@ impl Course<'_> {
         }
         match self.job.state(at) {
             Some(EffectState::Done { .. }) => return Ok(Came::Out),
-            Some(state @ EffectState::Dispatching { .. }) => {
+            Some(state @ EffectState::Dispatching { .. }) if self.tried => {
                 // The stack ended the try before its answer.
                 self.last |= tries(state) >= inner.config.send_attempts;
                 self.lost(inner, at, &e).await?;
