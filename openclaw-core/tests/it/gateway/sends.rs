@@ -8,7 +8,7 @@ use openclaw_core::{
     middleware::stack::{Resilience, ResilienceConfig},
 };
 use openclaw_testkit::{
-    fault::Power,
+    fault::{Fault, Power},
     platform::{Platform, Sending, Verdict},
     trace::Trace,
 };
@@ -233,6 +233,27 @@ async fn a_limit_changes_while_a_reply_waits_for_it() {
     resilience.reload(config(r#"{ "rate_limit": "off" }"#)).unwrap();
     run.ends(message, MessageState::Done).await;
     assert!(since.elapsed() <= seconds(301), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_in_doubt_that_is_refused_stays_as_it_is() {
+    let mut world = World::new(1);
+    world.capabilities.post = KEYED;
+    world.platform.honour_keys();
+    let resilience = stacks(r#"{ "rate_limit": { "calls": 1, "per": "10h" } }"#);
+    let first = start(&world, &resilience).await;
+    first.plan.nth("done", 1, Fault::CrashBefore);
+    world.say("c1", "m1", "hello");
+    first.dies().await;
+    let second = start(&world, &resilience).await;
+    let message = world.tell("c1", "m1", "hello").await;
+    assert_eq!(second.recovered().in_doubt, 1);
+    tokio::time::sleep(seconds(1800)).await;
+    assert_eq!(world.platform.requests().len(), 1, "the quota is used up");
+    assert!(!world.trace.commits().contains(&"attempt"), "{:?}", world.trace.commits());
+    resilience.reload(config(r#"{ "rate_limit": "off" }"#)).unwrap();
+    second.ends(message, MessageState::Done).await;
+    assert_eq!((world.platform.posts().len(), world.platform.requests().len()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
