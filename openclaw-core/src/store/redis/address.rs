@@ -110,7 +110,6 @@ mod tests {
             "redis://u:geheim@host/geheim",
             "rediss://u:geheim@host/0#insecure",
             "rediss://u:geheim@host:port/0",
-            "rediss://u:geheim@host/0?geheim=%",
             "unix:///geheim",
             "geheim",
             "",
