@@ -14,7 +14,7 @@ impl NaiveStore {
         let mut state: MutexGuard<'_, State> = self.lock();
         state.reads += 1;
         let mut seen = state.clone();
-        let back = self.is(Flaw::ReadsGoBack) && state.reads % 3 == 0;
+        let back = self.is(Flaw::ReadsGoBack) && state.reads.is_multiple_of(3);
         if back || self.is(Flaw::ReadsAreStale) {
             seen.rows.clone_from(&seen.before);
         }
