@@ -47,7 +47,7 @@ impl NaiveStore {
             }
         }
         yield_now().await;
-        let rows = NaiveStore::open(self.flaw, Arc::clone(&self.clock), &self.state);
+        let rows = Self::open(self.flaw, Arc::clone(&self.clock), &self.state);
         Ok(Arc::new(Frozen { rows, moment, flaw: self.flaw }))
     }
 }
