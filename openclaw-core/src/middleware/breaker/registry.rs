@@ -10,10 +10,8 @@ use std::{
     time::Duration,
 };
 
-use hashbrown::HashTable;
-
 use super::{
-    super::by_hash::{Seeded, part},
+    super::by_hash::{ByHash, Seeded, part},
     config::BreakerConfig,
     handle::BreakerHandle,
     lease::Seat,
@@ -46,7 +44,7 @@ pub struct Breakers<K> {
 }
 
 struct Shard<K> {
-    entries: HashTable<Entry<K>>,
+    by_hash: ByHash<Entry<K>>,
     /// The hashes in it, to go round.
     order: Vec<u64>,
     hand: usize,
@@ -61,7 +59,10 @@ impl<K: Eq + Hash> Breakers<K> {
     /// A registry around the breaker that is there for the keys without room.
     pub(super) fn new(overflow: One, seed: u64, capacity: usize) -> Self {
         let shards = if capacity < FEW { 1 } else { SHARDS };
-        let shard = || Mutex::new(Shard { entries: HashTable::new(), order: Vec::new(), hand: 0 });
+        let shard = || {
+            let by_hash = ByHash::default();
+            Mutex::new(Shard { by_hash, order: Vec::new(), hand: 0 })
+        };
         Self {
             config: RwLock::new(overflow.circuit().config()),
             shards: std::iter::repeat_with(shard).take(shards).collect(),
@@ -89,7 +90,7 @@ impl<K: Eq + Hash> Breakers<K> {
     pub fn get(&self, key: &K) -> Option<BreakerHandle> {
         let hash = self.seed.hash(key);
         let shard = self.shard(hash)?;
-        let entry = shard.entries.find(hash, |entry| entry.key == *key)?;
+        let entry = shard.by_hash.get(&hash).filter(|entry| entry.key == *key)?;
         Some(BreakerHandle::new(Arc::clone(&entry.seat)))
     }
 
@@ -109,7 +110,7 @@ impl<K: Eq + Hash> Breakers<K> {
         self.config.write().unwrap_or_else(PoisonError::into_inner).clone_from(config);
         self.overflow().reload(config)?;
         for shard in &self.shards {
-            for entry in &lock(shard).entries {
+            for entry in lock(shard).by_hash.values() {
                 BreakerHandle::new(Arc::clone(&entry.seat)).reload(config)?;
             }
         }
@@ -120,8 +121,10 @@ impl<K: Eq + Hash> Breakers<K> {
     pub(super) fn seat(&self, key: K) -> Arc<Seat> {
         let hash = self.seed.hash(&key);
         let Some(mut shard) = self.shard(hash) else { return Arc::clone(self.overflow.seat()) };
-        if let Some(entry) = shard.entries.find(hash, |entry| entry.key == key) {
-            return Arc::clone(&entry.seat);
+        if let Some(entry) = shard.by_hash.get(&hash) {
+            // Two keys of one 64-bit hash: the later one shares.
+            let own = entry.key == key;
+            return Arc::clone(if own { &entry.seat } else { self.overflow.seat() });
         }
         self.make_room(&mut shard);
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
@@ -129,8 +132,7 @@ impl<K: Eq + Hash> Breakers<K> {
             return Arc::clone(self.overflow.seat());
         }
         let seat = self.overflow.seat().like(config.clone(), hash);
-        let new = Entry { key, seat: Arc::clone(&seat) };
-        shard.entries.insert_unique(hash, new, |entry| self.seed.hash(&entry.key));
+        shard.by_hash.insert(hash, Entry { key, seat: Arc::clone(&seat) });
         shard.order.push(hash);
         seat
     }
@@ -141,7 +143,7 @@ impl<K: Eq + Hash> Breakers<K> {
             return;
         }
         let now = self.overflow.seat().now();
-        if (0..LOOKS).any(|_| shard.look(&self.seed, now)) {
+        if (0..LOOKS).any(|_| shard.look(now)) {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -156,9 +158,9 @@ impl<K: Eq + Hash> Breakers<K> {
     }
 }
 
-impl<K: Hash> Shard<K> {
+impl<K> Shard<K> {
     /// Looks at the next entry, and drops it when nothing is lost with it.
-    fn look(&mut self, seed: &Seeded, now: Duration) -> bool {
+    fn look(&mut self, now: Duration) -> bool {
         if self.hand >= self.order.len() {
             self.hand = 0;
         }
@@ -167,14 +169,11 @@ impl<K: Hash> Shard<K> {
             // Places are handed out under this shard's lock: nobody can take one meanwhile.
             Arc::strong_count(&entry.seat) == 1 && entry.seat.circuit().is_blank(now)
         };
-        let found = self.entries.find_entry(*hash, |entry| seed.hash(&entry.key) == *hash);
-        let gone = match found {
-            Ok(entry) if !idle(entry.get()) => {
-                self.hand += 1;
-                return false;
-            }
-            found => found.map(|entry| entry.remove()).is_ok(),
-        };
+        if !self.by_hash.get(hash).is_none_or(idle) {
+            self.hand += 1;
+            return false;
+        }
+        let gone = self.by_hash.remove(hash).is_some();
         self.order.swap_remove(self.hand);
         gone
     }

@@ -8,10 +8,8 @@ use std::{
     },
 };
 
-use hashbrown::HashTable;
-
 use super::{
-    super::by_hash::{Seeded, part},
+    super::by_hash::{ByHash, Seeded, part},
     gcra::Pace,
 };
 use crate::{Rng, SystemRng};
@@ -160,16 +158,13 @@ pub struct PerKey<K, F> {
 }
 
 struct Shard<K> {
-    seed: Seeded,
-    places: HashTable<Place<K>>,
+    places: ByHash<Place<K>>,
     /// The hashes of the places, to go round.
     round: Vec<u64>,
     room: usize,
     hand: usize,
 }
 
-/// Aligned, so that a short key and its words lie on one cache line.
-#[repr(align(32))]
 struct Place<K> {
     key: K,
     number: u64,
@@ -195,15 +190,12 @@ impl<K: Hash + Eq + Clone, F> PerKey<K, F> {
         // A power of two, and no more than there are keys.
         let shards = SHARDS.min(1 << keys.ilog2());
         let room = keys.div_ceil(shards);
-        let seed = Seeded::new(SystemRng.next_u64());
-        let shard = |_| {
-            let (seed, places) = (seed.clone(), HashTable::new());
-            Mutex::new(Shard { seed, places, round: Vec::new(), room, hand: 0 })
-        };
+        let shard =
+            |_| Mutex::new(Shard { places: ByHash::default(), round: Vec::new(), room, hand: 0 });
         Self {
             shards: (0..shards).map(shard).collect(),
             key,
-            seed,
+            seed: Seeded::new(SystemRng.next_u64()),
             rest: Words::default(),
             forgotten: AtomicU64::new(0),
             crowded: AtomicU64::new(0),
@@ -238,8 +230,8 @@ where
     fn look(&self, key: &K) -> (u64, u64) {
         let hash = self.seed.hash(key);
         let Some(shard) = self.shard(hash) else { return self.rest.look() };
-        match shard.places.find(hash, |place| place.key == *key) {
-            Some(place) => (place.number, place.pace),
+        match shard.places.get(&hash) {
+            Some(place) if place.key == *key => (place.number, place.pace),
             None if shard.places.len() < shard.room => (0, 0),
             _ => self.rest.look(),
         }
@@ -281,7 +273,7 @@ where
         self.rest.pace.change(&mut pace);
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for place in shard.places.iter_mut() {
+            for place in shard.places.values_mut() {
                 place.number = number(place.number).unwrap_or(place.number);
                 place.pace = pace(place.pace).unwrap_or(place.pace);
             }
@@ -300,7 +292,7 @@ where
     }
 }
 
-impl<K: Hash + Eq + Clone> Shard<K> {
+impl<K: Eq + Clone> Shard<K> {
     /// Does something to the place of a key; `None` when there is no room for a new one.
     #[inline]
     fn with<T>(
@@ -311,14 +303,13 @@ impl<K: Hash + Eq + Clone> Shard<K> {
         forgotten: &AtomicU64,
         f: impl FnOnce(&mut Place<K>) -> T,
     ) -> Option<T> {
-        if let Some(place) = self.places.find_mut(hash, |place| place.key == *key) {
-            return Some(f(place));
+        if let Some(place) = self.places.get_mut(&hash) {
+            // Two keys with one hash: the second goes with those that find no room.
+            return (place.key == *key).then(|| f(place));
         }
         self.make_room(hash, now, forgotten)?;
         let new = Place { key: key.clone(), number: 0, pace: 0 };
-        let seed = &self.seed;
-        let mut new = self.places.insert_unique(hash, new, |place| seed.hash(&place.key));
-        Some(f(new.get_mut()))
+        Some(f(self.places.entry(hash).or_insert(new)))
     }
 
     /// Room for a new key: that of one of the next two, if it can be forgotten, or more.
@@ -327,17 +318,12 @@ impl<K: Hash + Eq + Clone> Shard<K> {
             let at = self.hand;
             self.hand = (self.hand + 1) % self.round.len();
             let Some(old) = self.round.get_mut(at) else { continue };
-            let seed = &self.seed;
-            let is_old = |place: &Place<K>| seed.hash(&place.key) == *old;
-            if let Ok(place) = self.places.find_entry(*old, is_old) {
-                if !place.get().is_over(now) {
-                    continue;
-                }
-                place.remove();
+            if self.places.get(old).is_none_or(|place| place.is_over(now)) {
+                self.places.remove(old);
+                *old = hash;
+                forgotten.fetch_add(1, Ordering::Relaxed);
+                return Some(());
             }
-            *old = hash;
-            forgotten.fetch_add(1, Ordering::Relaxed);
-            return Some(());
         }
         (self.round.len() < self.room).then(|| self.round.push(hash))
     }
