@@ -17,9 +17,9 @@ use openclaw_core::{
     store::{Backup, BackupFile, SharedStore, Store},
 };
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "backup save STORE FILE | show STORE-OR-FILE | restore FILE STORE [--resume] | \
+const USAGE: &str = "usage: backup save STORE FILE | show STORE-OR-FILE | restore FILE STORE [--resume] | \
                      --selftest";
 
 #[tokio::main]
@@ -32,7 +32,10 @@ async fn main() -> ExitCode {
         ["restore", file, store] => restore(file, store, Unfinished::Park).await,
         ["restore", file, store, "--resume"] => restore(file, store, Unfinished::Resume).await,
         ["--selftest"] => selftest().await,
-        _ => Err(USAGE.into()),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     };
     match done {
         Ok(said) => {

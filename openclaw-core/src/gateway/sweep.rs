@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Gateway, Inner};
 use crate::{
-    Env, Result, TenantId, Timestamp,
+    Env, Error, Result, TenantId, Timestamp,
     records::{
         commit::{self, Known},
         inbox::tenant_marks,
@@ -57,10 +57,18 @@ pub(super) async fn sweeper(inner: Arc<Inner>) {
     while !inner.pause(inner.config.retention.every).await {
         match sweep(&inner).await {
             Ok(swept) if swept.is_empty() => {}
-            Ok(swept) => tracing::info!(?swept, "what was old enough was removed"),
-            Err(error) => tracing::warn!(%error, "a sweep was left for the next time"),
+            Ok(swept) => removed(&swept),
+            Err(error) => left(&error),
         }
     }
+}
+
+fn removed(swept: &Swept) {
+    tracing::info!(?swept, "what was old enough was removed");
+}
+
+fn left(error: &Error) {
+    tracing::warn!(%error, "a sweep was left for the next time");
 }
 
 async fn sweep(inner: &Inner) -> Result<Swept> {

@@ -29,8 +29,8 @@ use super::tls::{Connector, Tls};
 use crate::{
     Clock, Timestamp,
     traits::store::{
-        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore,
-        StoreCapabilities, StoreError, Txn, Version,
+        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+        StoreError, Txn, Version,
     },
 };
 

@@ -336,11 +336,13 @@ async fn a_sealed_range_goes_at_its_time_and_the_rest_verifies() {
 }
 
 /// Messages with effects, and a trail of them: all old.
-async fn full(world: &World, compose: &impl Fn(GatewayBuilder) -> GatewayBuilder) {
+async fn full(world: &World, compose: &(impl Fn(GatewayBuilder) -> GatewayBuilder + Sync)) {
     let run = world.start(compose).await;
     for n in 0..70 {
         let message = world.tell("c1", &format!("m{n}"), "pay").await;
         run.ends(message, MessageState::Done).await;
+        // Time for seals: a range goes when a later one stands behind it.
+        sleep(MINUTE).await;
     }
     run.drain(MINUTE).await.unwrap();
     sleep(50 * HOUR).await;
