@@ -67,6 +67,8 @@ pub(crate) async fn kill(place: &mut StorePlace) -> Outcome<Reopened> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--victim", &place.url()])
         .stdout(Stdio::piped())
+        // What it says of the server that dies under it is no news.
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
     let stdout = child.stdout.take().ok_or("the child has no output")?;
