@@ -3,7 +3,7 @@
 //! A ticket (a system row, ids only) and the message (a row of its tenant) are one commit. The
 //! owner of the partition admits it as its own; its answer takes ticket and message away.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -138,14 +138,21 @@ pub(crate) async fn leave(
 /// Tickets of all partitions, oldest first inside each.
 ///
 /// All of them: those that nobody takes must not hide others. A replica leaves a bounded number.
+/// Behind one that can't be read, a newer program's, its partition waits for the order's sake.
 pub(crate) async fn waiting(store: &SharedStore) -> Result<Vec<Ticket>> {
     let prefix = tickets();
-    let mut found = Vec::new();
+    let (mut found, mut held) = (Vec::new(), BTreeSet::new());
     for (key, entry) in store.scan_all(prefix.clone()).await? {
         let number = key.behind(&prefix).and_then(|rest| rest.first_chunk());
         let partition = number.and_then(|n| u16::try_from(u64::from_be_bytes(*n)).ok());
-        let Some(partition) = partition else { continue };
-        found.push(Ticket { partition, row: TicketRow::decode(&entry.value)?, key });
+        let Some(partition) = partition.filter(|n| !held.contains(n)) else { continue };
+        match TicketRow::decode(&entry.value) {
+            Ok(row) => found.push(Ticket { partition, row, key }),
+            Err(e) => {
+                unread(&e);
+                held.insert(partition);
+            }
+        }
     }
     Ok(found)
 }
@@ -197,15 +204,24 @@ pub(crate) async fn answers(store: &SharedStore, from: u64) -> Result<Vec<(u64, 
     for (key, entry) in store.scan(ScanQuery::new(prefix.clone()).limit(PAGE)).await?.value.rows {
         let number = key.behind(&prefix).and_then(|rest| rest.try_into().ok());
         let Some(number) = number.map(u64::from_be_bytes) else { continue };
-        let ack = match AnswerRow::decode(&entry.value)? {
-            AnswerRow::Accept { message, duplicate } => {
+        let ack = match AnswerRow::decode(&entry.value) {
+            Ok(AnswerRow::Accept { message, duplicate }) => {
                 Ack::Accept(Admitted::new(message, duplicate))
             }
-            AnswerRow::DeadLetter { reason } => Ack::DeadLetter { reason: reason.error() },
+            Ok(AnswerRow::DeadLetter { reason }) => Ack::DeadLetter { reason: reason.error() },
+            // Its sender is told to come again, and hears of the first time then.
+            Err(e) => {
+                unread(&e);
+                continue;
+            }
         };
         found.push((number, key, ack));
     }
     Ok(found)
+}
+
+fn unread(error: &Error) {
+    tracing::warn!(%error, "what another replica left can't be read");
 }
 
 /// Forgets answers that were heard.

@@ -54,8 +54,16 @@ async fn fetch(core: &Arc<Core>) -> Result<()> {
             full.insert(ticket.partition);
             continue;
         };
-        let Some((envelope, nonce)) = relay::message(&core.parts.store, &ticket).await? else {
-            continue;
+        let (envelope, nonce) = match relay::message(&core.parts.store, &ticket).await {
+            Ok(Some(message)) => message,
+            Ok(None) => continue,
+            // A newer program's: what is behind it in its partition waits.
+            Err(e) if e.kind() == ErrorKind::ServerError => {
+                tracing::warn!(error = %e, "a message of another replica can't be read");
+                full.insert(ticket.partition);
+                continue;
+            }
+            Err(e) => return Err(e),
         };
         lock(&core.taken).insert(ticket.key.clone());
         let store = Arc::clone(&core.parts.store);

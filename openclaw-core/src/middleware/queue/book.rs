@@ -47,7 +47,7 @@ pub(super) struct Book {
 /// An index row whose turn has come.
 pub(super) struct Named {
     pub(super) due: Due,
-    key: Key,
+    pub(super) key: Key,
     version: Version,
 }
 
@@ -69,11 +69,12 @@ pub(super) struct Taken {
 }
 
 impl Book {
-    /// The first jobs whose turn has come, those of held tenants left out.
+    /// The first jobs whose turn has come, without those of held tenants and those set aside.
     pub(super) async fn look(
         &self,
         max: usize,
         held: &BTreeMap<TenantId, Timestamp>,
+        aside: &BTreeMap<Key, Timestamp>,
     ) -> Result<Look> {
         let prefix = due_rows(&self.name);
         let mut look = Look { named: Vec::new(), now: Timestamp::default(), again: self.poll };
@@ -90,6 +91,9 @@ impl Book {
                 }
                 if look.named.len() >= max {
                     return Ok(look);
+                }
+                if aside.contains_key(key) {
+                    continue;
                 }
                 match held.get(&due.tenant).filter(|until| **until > look.now) {
                     Some(until) => look.again = look.again.min(until.since(look.now)),

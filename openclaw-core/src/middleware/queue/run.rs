@@ -18,11 +18,15 @@ use crate::{
     channel::{Intent, Reconciled},
     records::{EffectState, jobs::Job},
     skill::SkillAnswer,
+    store::Key,
     words::flag::Flag,
 };
 
 /// How long a tenant is held when a limit does not say when it will let calls through.
 const HOLD: Duration = Duration::from_millis(100);
+
+/// How long a job that can't be read is passed over: a newer program may do it meanwhile.
+const ASIDE: Duration = Duration::from_secs(60);
 
 /// A tenant whose calls a limit of this process refuses for so long.
 type Hold = (TenantId, Duration);
@@ -34,7 +38,7 @@ where
     S::Future: Send,
     S::Error: Into<Error> + Send,
 {
-    let mut hands = Hands { tasks: JoinSet::new(), held: BTreeMap::new() };
+    let mut hands = Hands { tasks: JoinSet::new(), held: BTreeMap::new(), aside: BTreeMap::new() };
     while !stop.is_up() {
         let again = hands.fill(book, service).await.unwrap_or_else(|e| {
             tracing::warn!(queue = &*book.name, kind = %e.kind(), "the queue can't look at its jobs");
@@ -59,6 +63,8 @@ where
 struct Hands {
     tasks: JoinSet<Option<Hold>>,
     held: BTreeMap<TenantId, Timestamp>,
+    /// Jobs that could not be read, by their rows among those that are due.
+    aside: BTreeMap<Key, Timestamp>,
 }
 
 impl Hands {
@@ -78,10 +84,21 @@ impl Hands {
         }
         let now = book.env.now();
         self.held.retain(|_, until| *until > now);
-        let look = book.look(room, &self.held).await?;
+        self.aside.retain(|_, until| *until > now);
+        let mut look = book.look(room, &self.held, &self.aside).await?;
         for named in look.named {
-            if let Some(taken) = book.take(named, look.now).await? {
-                self.tasks.spawn(attempt(Arc::clone(book), service.clone(), taken));
+            let key = named.key.clone();
+            match book.take(named, look.now).await {
+                Ok(Some(taken)) => {
+                    self.tasks.spawn(attempt(Arc::clone(book), service.clone(), taken));
+                }
+                Ok(None) => {}
+                Err(e) if e.kind() == ErrorKind::ServerError => {
+                    unread(book, &e);
+                    self.aside.insert(key, now.after(ASIDE));
+                    look.again = Duration::ZERO;
+                }
+                Err(e) => return Err(e),
             }
         }
         Ok(look.again)
@@ -97,6 +114,10 @@ impl Hands {
             Err(_) => tracing::error!(queue = &*book.name, "an attempt at a job panicked"),
         }
     }
+}
+
+fn unread(book: &Book, error: &Error) {
+    tracing::warn!(queue = &*book.name, %error, "a job can't be read, and is passed over");
 }
 
 /// One attempt at a job, with its lease kept.

@@ -224,6 +224,40 @@ async fn tickets_that_nobody_takes_hide_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ticket_of_a_newer_format_holds_its_partition_and_no_other() {
+    let world = World::new(10);
+    let (a, b) = (site(&world, "a", echo()).await, site(&world, "b", echo()).await);
+    settled(&[&a, &b]).await;
+    // First in line for half of the partitions, and for one that nobody has.
+    let newer = |n: u64| Key::system("ho").number(n).number(0).build();
+    let strange: Vec<u64> = (1..16).step_by(2).chain([99]).collect();
+    for n in &strange {
+        let put = Txn::new("newer").op(Op::put(newer(*n), vec![9, 1, 2]));
+        world.rows.commit(put).await.unwrap();
+    }
+    let mut held = 0;
+    for place in 0..CHATS {
+        match a.platform.verdict(a.say(place, 1)).await {
+            Verdict::Accepted { .. } => {}
+            Verdict::Retry { .. } => held += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(held > 0, "nothing waited behind them");
+    assert!(!b.platform.posts().is_empty(), "the other partitions waited, too");
+    for n in strange {
+        world.rows.commit(Txn::new("gone").op(Op::delete(newer(n)))).await.unwrap();
+    }
+    for place in 0..CHATS {
+        a.tell(place, 1).await;
+    }
+    sleep(SETTLED).await;
+    for place in 0..CHATS {
+        assert_eq!(shown(&[&a, &b], place), [1], "c{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rolling_restart_loses_nothing_and_keeps_the_order() {
     let world = World::new(6);
     let mut sites = vec![site(&world, "a", slow()).await, site(&world, "b", slow()).await];

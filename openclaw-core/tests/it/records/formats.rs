@@ -179,6 +179,45 @@ async fn a_newer_end_is_named_to_who_asks_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_newer_parked_letter_stays_where_it_is() {
+    let world = World::new(1);
+    let remote = CountingRemote::new(RemoteKind::Unkeyed);
+    let skill = || RemoteSkill::named("pay", Effect::AtMostOnce, remote.clone()).unwrap();
+    let payer = ScriptedAgent::new("payer").unwrap().when("pay").call("pay", "pay", json!(7));
+    let payer = payer.then_say("paid");
+    let first = world.start(|b| b.agent(payer.clone()).skill(skill())).await;
+    first.plan.nth("settle", 1, Fault::CrashBefore);
+    world.say("c1", "m1", "pay");
+    first.dies().await;
+    let second = world.start(|b| b.agent(payer).skill(skill())).await;
+    let message = world.tell("c1", "m1", "pay").await;
+    second.ends(message, MessageState::Parked).await;
+    rewrite(&world.rows, &table("pk"), 1).await;
+    let kept = dump(&world.rows, &table("pk")).await;
+    named(second.status(&tenant(), message).await, "dead letters");
+    named(second.replay(&tenant(), message, "ann").await, "dead letters");
+    named(second.purge(&tenant(), message, "ann").await, "dead letters");
+    assert_eq!(dump(&world.rows, &table("pk")).await, kept);
+    assert_eq!(remote.effects_total(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_seal_is_a_problem_of_its_trail() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
+    let trail = run.audit(&tenant());
+    assert!(trail.seal().await.unwrap().is_some());
+    rewrite(&world.rows, &table("as"), 1).await;
+    let kept = dump(&world.rows, &table("as")).await;
+    let report = trail.verify(None).await.unwrap();
+    assert!(!report.is_ok() && report.problems[0].contains("audit seals"), "{report:?}");
+    run.ends(world.tell("c1", "m2", "hi").await, MessageState::Done).await;
+    named(trail.seal().await, "audit seals");
+    assert_eq!(dump(&world.rows, &table("as")).await, kept);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_approval_approves_nothing() {
     let world = World::new(1);
     let approvals = Approvals::new(Arc::new(world.rows.clone()), tenant());

@@ -20,7 +20,7 @@ use openclaw_core::{
     middleware::{Approved, LedgerBuilder, LedgerFuture, LedgerLayer, MarkLayer, RetryLayer},
     records::{Approval, Approvals, AuditAction, AuditLog},
     skill::{SkillAnswer, SkillManifest},
-    store::{MemoryStore, SharedStore},
+    store::{Key, MemoryStore, Op, SharedStore, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::{
     env::test_env,
@@ -127,6 +127,29 @@ async fn a_done_key_is_answered_from_memory_and_from_the_store() {
         assert_eq!(shop.ask(layer, call(Effect::AtMostOnce, "1")).await.unwrap(), first);
     }
     assert_eq!(shop.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_rows_a_newer_program_wrote_never_runs() {
+    for (table, called) in [("ik", "effects"), ("il", "leases")] {
+        let (rows, shop) = (store(), Shop::good());
+        shop.ask(&on(&rows, 1).build(), call(Effect::AtMostOnce, "1")).await.unwrap();
+        let prefix = Key::of(&TenantId::new("acme").unwrap(), table).prefix();
+        let (key, entry) = rows.scan_all(prefix).await.unwrap().remove(0);
+        let newer = [&[entry.value[0] + 1], &entry.value[1..]].concat();
+        rows.commit(Txn::new("newer").op(Op::put(key.clone(), newer.clone()))).await.unwrap();
+        let there = on(&rows, 2).build();
+        let outcome = shop.ask(&there, call(Effect::AtMostOnce, "1")).await;
+        assert_eq!(reason(&outcome), Some(Reason::NotRecorded));
+        let e = outcome.unwrap_err();
+        let why = std::error::Error::source(&e).unwrap().to_string();
+        assert!(why.contains(called), "{why}");
+        assert_eq!(rows.get(&key).await.unwrap().unwrap().value, newer);
+        assert_eq!(shop.effects(), 1);
+        // Other keys go on.
+        shop.ask(&there, call(Effect::AtMostOnce, "2")).await.unwrap();
+        assert_eq!(shop.effects(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use openclaw_core::{
     Call, Context, Effect, Env, Error, ErrorKind, Happened, Reason, TenantId,
     middleware::{JobId, RateLimitLayer, RequestQueue, RequestQueueBuilder},
     skill::{SkillAnswer, SkillManifest},
-    store::{MemoryStore, SharedStore},
+    store::{Key, MemoryStore, Op, SharedStore, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::env::test_env;
 use serde_json::{Value, json};
@@ -108,6 +108,28 @@ async fn jobs_run_in_their_order_and_are_answered() {
         assert_eq!(queue.wait(&acme(), *job).await.unwrap(), SkillAnswer::done(json!(n)));
     }
     assert_eq!(bench.seen(), (0..100).collect::<Vec<_>>());
+    queue.drain();
+    running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_a_newer_program_wrote_is_left_to_it() {
+    let bench = Bench::new();
+    let queue = bench.builder(bench.leaf(async |n, _| fine(n))).in_flight(1).build();
+    let jobs = submit(&queue, Effect::AtMostOnce, 0..3).await;
+    let prefix = Key::of(&acme(), "jb").prefix();
+    let (key, entry) = bench.store.scan_all(prefix).await.unwrap().remove(0);
+    let newer = [&[entry.value[0] + 1], &entry.value[1..]].concat();
+    let put = Txn::new("newer").op(Op::put(key.clone(), newer.clone()));
+    bench.store.commit(put).await.unwrap();
+    let running = start(&queue);
+    for n in 1..3 {
+        assert_eq!(queue.wait(&acme(), jobs[n]).await.unwrap(), SkillAnswer::done(json!(n)));
+    }
+    assert_eq!(bench.seen(), [1, 2], "others go on");
+    assert_eq!(bench.store.get(&key).await.unwrap().unwrap().value, newer);
+    let e = queue.wait(&acme(), jobs[0]).await.unwrap_err();
+    assert!(e.message().contains("jobs"), "{e}");
     queue.drain();
     running.await.unwrap();
 }
