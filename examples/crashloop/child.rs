@@ -37,8 +37,8 @@ struct Child {
     link: Arc<Link>,
     /// The one that was taken over, while it is here, and the one that has the store.
     heads: Vec<Head>,
-    /// Both of them work.
-    thawed: bool,
+    /// Half of the conversations come in at the first one's door, or find it closed.
+    two_doors: bool,
     /// What takes its time, and what is told behind it.
     tasks: JoinSet<Up>,
 }
@@ -51,7 +51,7 @@ pub(crate) async fn run(port: u16, birth: Birth) -> Outcome<()> {
     let store = engine::open(&birth.store, env.clock()).await?;
     let effects = left_dispatching(Arc::clone(&store), &tenant).await?;
     let (heads, tasks) = (Vec::new(), JoinSet::new());
-    let mut child = Child { birth, env, store, tenant, link, heads, thawed: false, tasks };
+    let mut child = Child { birth, env, store, tenant, link, heads, two_doors: false, tasks };
     child.begin(effects).await?;
 
     let mut look = tokio::time::interval(Duration::from_millis(50));
@@ -99,9 +99,11 @@ impl Child {
     async fn obey(&mut self, order: Down) -> Outcome<()> {
         match order {
             Down::Deliver { message, text } => {
-                // The platform knows two doors while there are two.
-                let first = self.heads.first().filter(|_| self.thawed && message.number % 2 == 0);
-                if let Some(head) = first.or(self.heads.last()) {
+                // A conversation keeps its door: behind a closed one nothing is acknowledged.
+                let old = self.two_doors && message.chat.is_multiple_of(2);
+                let gone = old && self.heads.len() < 2;
+                let head = if old { self.heads.first() } else { self.heads.last() };
+                if let Some(head) = head.filter(|_| !gone) {
                     head.deliver((message, text)).await;
                 }
             }
@@ -118,9 +120,10 @@ impl Child {
                 self.begin(0).await?;
             }
             Down::Thaw => {
-                self.thawed = true;
+                self.two_doors = true;
                 self.heads.iter().for_each(|head| head.traps.thaw());
             }
+            Down::Close => self.two_doors = false,
             Down::Drain => {
                 let Some(gateway) = self.heads.last().map(|head| head.gateway.clone()) else {
                     return Ok(());
@@ -137,7 +140,6 @@ impl Child {
     /// Something that took its time has come to its end.
     async fn ended(&mut self, told: Up) {
         if matches!(told, Up::Fenced) {
-            self.thawed = false;
             self.heads.remove(0);
         }
         self.link.say(told).await;

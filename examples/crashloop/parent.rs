@@ -195,6 +195,7 @@ impl Parent {
         if !self.until_heard(life, |heard| matches!(heard, Heard::Fenced)).await? {
             self.problems.push("a gateway that was taken over goes on writing".to_owned());
         }
+        life.say(Down::Close).await;
         self.deliver_again(life).await;
         self.until_acknowledged(life, OVERTAKEN).await
     }

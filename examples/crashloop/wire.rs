@@ -200,8 +200,10 @@ pub(crate) enum Down {
     Set { trap: Trap },
     /// The gateway stands still at C6: begin a second one on the same store.
     Overtake,
-    /// Let the first one go on; from now on messages come in at both.
+    /// Let the first one go on; from now on half of the conversations come in at its door.
     Thaw,
+    /// Its door is gone: all conversations come in at the other one.
+    Close,
     /// Finish what is on hand, and stop.
     Drain,
 }

@@ -151,11 +151,12 @@ impl StateStore for NaiveStore {
 
     async fn get_many(&self, keys: &[Key]) -> Result<Snapshot<Vec<Option<Entry>>>, StoreError> {
         let mut found = Vec::new();
+        let mut state = self.as_read();
         for key in keys {
             if self.is(Flaw::ReadsAreNoSnapshot) || self.is(Flaw::TakeoversIgnoreGuards) {
                 yield_now().await;
+                state = self.as_read();
             }
-            let state = self.as_read();
             let row = match self.flaw {
                 Flaw::ExpiredAreRead => state.rows.get(&self.name(key.as_bytes())),
                 _ => self.live(&state, key.as_bytes()),
