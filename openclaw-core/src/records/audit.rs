@@ -44,6 +44,36 @@ pub enum AuditAction {
     Replayed,
     /// A dead or parked letter was removed.
     Purged,
+    /// A rule refused a call.
+    CallDenied,
+    /// People were asked to approve a call.
+    ApprovalRequested,
+    /// Somebody said yes to it, and more have to.
+    ApprovalVoted,
+    /// It is approved.
+    ApprovalGranted,
+    /// Somebody said no to it.
+    ApprovalDenied,
+    /// Nobody decided about it in time.
+    ApprovalExpired,
+    /// A budget is spent: the first call in its window was refused.
+    BudgetSpent,
+    /// An operator has added to what was spent, or taken from it.
+    BudgetAdjusted,
+    /// The rollout of a skill was changed: a stage, a canary, a shadow.
+    RolloutChanged,
+    /// A version of a skill failed, and nobody meets it any more.
+    RolledBack,
+    /// A package is not what was approved: it does not run.
+    PackageHeld,
+    /// The content of a package was approved.
+    PackageApproved,
+    /// A person let the gateway act elsewhere in their name.
+    GrantAuthorised,
+    /// What a person had granted is over: only a person can renew it.
+    GrantEnded,
+    /// An effect is done, and its output breaks its contract: a person should look.
+    OutputBroken,
 }
 
 /// One decision.
@@ -86,8 +116,17 @@ impl AuditEntry {
         self
     }
 
-    /// The operation that appends it: belongs into the commit of the decision.
-    pub(crate) fn append(&self, tenant: &TenantId) -> Result<Op> {
+    /// A decision that is about no message.
+    #[must_use]
+    pub fn apart(at: Timestamp, action: AuditAction, subject: impl Into<Arc<str>>) -> Self {
+        Self::new(at, action, NO_MESSAGE, subject)
+    }
+
+    /// The operation that appends it: it belongs into the commit of the decision.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` when it can't be written.
+    pub fn append(&self, tenant: &TenantId) -> Result<Op> {
         Ok(Op::append(trail(tenant), self.encode()?))
     }
 }
@@ -165,7 +204,7 @@ pub(crate) struct Trim {
 }
 
 /// Stands in entries that are about no message.
-const NO_MESSAGE: MessageId = MessageId::from_u128(0);
+pub(crate) const NO_MESSAGE: MessageId = MessageId::from_u128(0);
 
 /// The audit trail of a tenant.
 #[derive(Clone, Debug)]
@@ -336,7 +375,7 @@ impl AuditLog {
         }
         let entries = next.entries - cut.entries;
         let note = format!("{entries} entries of this trail, up to seal {}", next.seals);
-        let entry = AuditEntry::new(now, AuditAction::Purged, NO_MESSAGE, "retention");
+        let entry = AuditEntry::apart(now, AuditAction::Purged, "retention");
         let ops = vec![
             Op::put(self.cut_key(), next.encode()?),
             entry.because(note).append(&self.tenant)?,

@@ -23,6 +23,11 @@ pub(crate) enum Known {
 }
 
 impl Known {
+    /// What an outcome means that is not looked up.
+    pub(crate) fn of(outcome: Result<Commit, StoreError>) -> Result<Self> {
+        settle(outcome)
+    }
+
     /// The commit, when every guard was sure to hold unless somebody else took over.
     pub(crate) fn or_fenced(self) -> Result<Applied> {
         match self {

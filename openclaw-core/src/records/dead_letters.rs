@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    approvals::{Again, Approvals},
     audit::{AuditAction, AuditEntry},
     commit::{self, Known},
     ledger::EffectState,
@@ -53,6 +54,14 @@ impl Row for LetterRow {
 }
 
 impl LetterRow {
+    /// Is a part of its reply in doubt? The effects of its turn have records of their own.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        match &self.row {
+            Some(Live::Reply(reply)) => reply.parts.iter().any(|part| part.state.is_in_doubt()),
+            Some(Live::Turn(_)) | None => false,
+        }
+    }
+
     /// The operations that remove it for good.
     ///
     /// Its id stays known for as long as that of a finished message: what comes again is no news.
@@ -202,7 +211,8 @@ impl DeadLetters {
     /// Puts a letter back among the live messages, its attempts forgotten.
     ///
     /// What its effects did is not forgotten: the ledger answers for them. A part of a reply
-    /// whose outcome nobody knows is sent again, because an operator says so.
+    /// whose outcome nobody knows is sent again, because an operator says so. So are people asked
+    /// again who did not answer in time.
     pub(crate) async fn replay(
         &self,
         id: MessageId,
@@ -218,8 +228,17 @@ impl DeadLetters {
             let why = "the message was refused on its way in: it has no turn to replay";
             return Err(Error::new(ErrorKind::Unsupported, why).with("message", id));
         };
+        let mut again = Again::default();
         match &mut row {
-            Live::Turn(turn) => turn.failed = 0,
+            Live::Turn(turn) => {
+                again =
+                    Approvals::new(Arc::clone(&self.store), self.tenant.clone()).again(id).await?;
+                // What it waited for may be over: run again, it says anew what it waits for.
+                (turn.failed, turn.waiting) = (0, None);
+                if turn.resolution.as_ref().is_some_and(|told| again.concerns(told)) {
+                    turn.resolution = None;
+                }
+            }
             Live::Reply(reply) => {
                 // It goes out behind what waits now.
                 reply.order = order;
@@ -230,13 +249,14 @@ impl DeadLetters {
                 open.for_each(|part| part.state = EffectState::NEW);
             }
         }
-        let entry = AuditEntry::new(now, AuditAction::Replayed, id, by);
+        let entry = AuditEntry::new(now, AuditAction::Replayed, id, by).because(again.note());
         let txn = Txn::new("replay")
             .guard(fence(row.place()))
             .guard(commit::unchanged(found.key.clone(), found.version))
             .op(Op::put(live_key(&self.tenant, id), row.encode()?))
             .op(Op::delete(found.key))
-            .op(entry.append(&self.tenant)?);
+            .op(entry.append(&self.tenant)?)
+            .ops(again.ops);
         let applied = commit::commit(&*self.store, txn).await?.or_fenced()?;
         Ok((row, applied.version))
     }

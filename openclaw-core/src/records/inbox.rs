@@ -176,3 +176,30 @@ pub(crate) fn marked_tenant(key: &Key) -> Option<TenantId> {
     let text = key.behind(&tenant_marks())?.get(2..)?;
     TenantId::new(std::str::from_utf8(text).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows without fields are found by their keys: these are those of programs before this one.
+    #[test]
+    fn nonces_and_marks_of_earlier_programs_are_found() {
+        let acme = TenantId::new("acme").unwrap();
+        let nonce = |token: &str| {
+            let keep = std::time::Duration::from_secs(1);
+            nonce_key(&acme, &Nonce::new("hook", token, keep))
+        };
+        let Op::Put { key: mark, value, ttl } = tenant_mark(&acme) else { panic!("a mark is put") };
+        let keys = [nonce("n1"), nonce(&"n".repeat(PLAIN_NONCE)), mark.clone()];
+        let known: [&[u8]; 3] = [
+            b"\0\x04acme\0\x02nc\0\x04hook\0\x02n1",
+            b"\0\x04acme\0\x02nc\0 \xe5m\xc7N\xcb\xe0_\xb2\xa3'\x8b\xad,\x1f\xfdM\xcd\xa7\x93R\
+              \x8d\x800Q\xf0Y\xdeGX\x02\xe7\x05",
+            b"\0\0\0\x02tn\0\x04acme",
+        ];
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        assert_eq!(keys.map(|key| text(key.as_bytes())), known.map(text));
+        assert!(value.is_empty() && ttl.is_none(), "{value:?}, {ttl:?}");
+        assert_eq!(marked_tenant(&mark), Some(acme));
+    }
+}

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use super::{
     approvals::Approval,
     audit::{AuditEntry, AuditLog, AuditReport},
+    budgets::{NoteRow, sum},
     dead_letters::LetterRow,
     jobs::JobRow,
     ledger::EffectRecord,
@@ -33,13 +34,13 @@ const LISTED: usize = 100;
 /// let env = Env::system();
 /// let store: SharedStore = Arc::new(MemoryStore::new(env.clock()));
 /// let acme = TenantId::new("acme").expect("a name");
-/// let digest = Approval::digest_of("shop.refund", "1", &serde_json::json!({"order": 1042}));
+/// let digest = Approval::digest_of(&acme, "shop.refund", "1", &serde_json::json!({"order": 1042}));
 /// let approvals = Approvals::new(Arc::clone(&store), acme.clone());
 /// approvals.grant("a-1", &Approval::granted(digest, "alice", env.now())).await?;
 ///
 /// let inventory = Inventory::of(&store).await?;
-/// assert_eq!((inventory.total.rows, inventory.total.approvals), (1, 1));
-/// assert_eq!(inventory.tenants[&acme].rows, 1);
+/// assert_eq!((inventory.total.approvals, inventory.total.rows), (1, 2), "an audit entry, too");
+/// assert_eq!(inventory.tenants[&acme].rows, 2);
 /// println!("{inventory}");
 /// # Ok(()) }
 /// ```
@@ -208,7 +209,7 @@ enum Seen {
 
 /// The tables of rows that are not counted by themselves.
 const OTHERS: &[&str] =
-    &["dd", "nc", "as", "ac", "il", "jq", "jd", "pt", "tn", "rp", "ho", "ha", "copy"];
+    &["dd", "nc", "as", "ac", "il", "jq", "jd", "pt", "tn", "rp", "ho", "ha", "ro", "pn", "copy"];
 
 impl Seen {
     fn of(table: &str, rest: &[u8], value: &[u8]) -> Self {
@@ -228,6 +229,8 @@ impl Seen {
             "jb" => JobRow::decode(value).map(|job| Self::Job(job.call.state.name())),
             "ap" => Approval::decode(value).map(|_| Self::Approval),
             "au" => AuditEntry::decode(value).map(|_| Self::Audit),
+            "bg" => sum(value).map(|_| Self::Other),
+            "bn" => NoteRow::decode(value).map(|_| Self::Other),
             "se" => Ok(Self::Session),
             "fw" => Ok(Self::Relayed),
             other if OTHERS.contains(&other) => Ok(Self::Other),

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     audit::AuditEntry,
+    budgets::Share,
     commit::unchanged,
     ledger::{EffectRecord, EffectState},
     row::Row,
 };
 use crate::{
-    IdempotencyKey, MessageId, Result, TenantId, Timestamp, TraceParent, Trust,
+    IdempotencyKey, MessageId, Payer, Result, TenantId, Timestamp, TraceParent, Trust,
     store::{Guard, Key, Op, Prefix, Txn, Version},
 };
 
@@ -20,6 +21,7 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct JobRow {
     pub(crate) queue: Arc<str>,
+    #[serde(with = "super::ledger::unversioned")]
     pub(crate) call: EffectRecord,
     pub(crate) key: IdempotencyKey,
     pub(crate) trust: Trust,
@@ -36,11 +38,20 @@ pub(crate) struct JobRow {
     pub(crate) owner: Option<u64>,
     /// Attempts that failed.
     pub(crate) failed: u32,
+    /// What it has reserved and spent, by account.
+    pub(crate) costs: Vec<Share>,
+    /// Whose budgets it counts in, below the tenant.
+    pub(crate) payer: Option<Payer>,
 }
 
 impl Row for JobRow {
     const NAME: &'static str = "jobs";
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
+
+    fn decode_old(format: u8, fields: &[u8]) -> Option<postcard::Result<Self>> {
+        // It ended before costs and payer: two zeros are none of either.
+        (format == 1).then(|| postcard::from_bytes(&[fields, &[0, 0]].concat()))
+    }
 }
 
 impl JobRow {

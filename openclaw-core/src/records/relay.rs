@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long an answer waits for its replica.
-const KEEP: Duration = Duration::from_secs(300);
+pub(crate) const KEEP: Duration = Duration::from_secs(300);
 
 /// Answers that are read at a time: as many as one commit can forget.
 const PAGE: NonZeroUsize = NonZeroUsize::new(128).unwrap();
@@ -197,8 +197,11 @@ fn gone(ticket: &Ticket) -> [Op; 2] {
     [Op::delete(ticket.key.clone()), Op::delete(message_key(&ticket.row))]
 }
 
-/// Answers for a replica, by the number of the message.
-pub(crate) async fn answers(store: &SharedStore, from: u64) -> Result<Vec<(u64, Key, Ack)>> {
+/// Answers for a replica, by the number of the message; `None` for one that can't be read.
+pub(crate) async fn answers(
+    store: &SharedStore,
+    from: u64,
+) -> Result<Vec<(u64, Key, Option<Ack>)>> {
     let prefix = answers_to(from);
     let mut found = Vec::new();
     for (key, entry) in store.scan(ScanQuery::new(prefix.clone()).limit(PAGE)).await?.value.rows {
@@ -206,13 +209,14 @@ pub(crate) async fn answers(store: &SharedStore, from: u64) -> Result<Vec<(u64, 
         let Some(number) = number.map(u64::from_be_bytes) else { continue };
         let ack = match AnswerRow::decode(&entry.value) {
             Ok(AnswerRow::Accept { message, duplicate }) => {
-                Ack::Accept(Admitted::new(message, duplicate))
+                Some(Ack::Accept(Admitted::new(message, duplicate)))
             }
-            Ok(AnswerRow::DeadLetter { reason }) => Ack::DeadLetter { reason: reason.error() },
-            // Its sender is told to come again, and hears of the first time then.
+            Ok(AnswerRow::DeadLetter { reason }) => {
+                Some(Ack::DeadLetter { reason: reason.error() })
+            }
             Err(e) => {
                 unread(&e);
-                continue;
+                None
             }
         };
         found.push((number, key, ack));
@@ -228,4 +232,86 @@ fn unread(error: &Error) {
 pub(crate) async fn heard(store: &SharedStore, keys: Vec<Key>) -> Result<()> {
     let txn = Txn::new("heard").ops(keys.into_iter().map(Op::delete));
     commit::commit(&**store, txn).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Attachment, Content, Conversation, Sender, Timestamp, TraceParent};
+
+    /// What programs of the first format have written: a message, a ticket, and two answers.
+    const MESSAGE: &[u8] = b"\x01\x01\x02m1\x0eopenclaw:desk/\x0fmessage.created\
+        \x01\x80\xd0\xea\xb6\xb73\x04acme\x04desk\x00\x02c1\x01\x02t1\x00\x03ann\x00\x01\
+        \x03\x02\x00\x02hi\x01\x07{\"n\":1}\x01\x06orders\x01\x01x\x01y\
+        \x01\x06file-1\timage/png\x00\x00\
+        \x01700-00000000000000000000000000000007-0000000000000007-01\
+        \x01\x01p\x01\x04case\x01\x05cause\x03raw\x01\x04hook\x02n1\xac\x02\x00";
+    const TICKET: &[u8] = b"\x01\x04acme\x04desk\x07\xac\x02";
+    const ACCEPTED: &[u8] = b"\x01\x00\0\0\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+    const REFUSED: &[u8] = b"\x01\x01\x03\x00\x07not you\x02no";
+
+    fn relayed() -> RelayedRow {
+        let place = Conversation::new(ChannelId::new("desk").unwrap(), "c1").in_thread("t1");
+        let parts = [Content::text("hi"), Content::json(json!({ "n": 1 }))];
+        let content = Content::Parts(parts.into());
+        let tenant = TenantId::new("acme").unwrap();
+        let mut envelope = Envelope::new(tenant, place, Sender::new("ann").verified(), content)
+            .with_id("m1")
+            .with_time(Timestamp::from_millis(1_767_225_600_000))
+            .with_topic("orders")
+            .with_header("x", "y")
+            .with_raw(b"raw"[..].into());
+        envelope.attachments.push(Attachment::new("file-1", "image/png"));
+        envelope.traceparent = Some(TraceParent::start(7, 7));
+        envelope.partitionkey = Some("p".into());
+        envelope.correlationid = Some("case".into());
+        envelope.causationid = Some("cause".into());
+        RelayedRow { envelope, nonce: Some(("hook".into(), "n1".into(), KEEP)) }
+    }
+
+    fn ticket() -> TicketRow {
+        let (tenant, channel) = (TenantId::new("acme").unwrap(), ChannelId::new("desk").unwrap());
+        TicketRow { tenant, channel, from: 7, number: 300 }
+    }
+
+    fn answers() -> [AnswerRow; 2] {
+        let e = Error::new(ErrorKind::PermissionDenied, "not you").with_public("no");
+        let message = MessageId::from_u128(1 << 100);
+        [
+            AnswerRow::Accept { message, duplicate: true },
+            AnswerRow::DeadLetter { reason: Told::of(&e) },
+        ]
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        bytes.escape_ascii().to_string()
+    }
+
+    #[test]
+    fn rows_are_written_as_the_first_format_has_them() {
+        let [accepted, refused] = answers();
+        let rows = [relayed().encode(), ticket().encode(), accepted.encode(), refused.encode()];
+        let written = rows.map(|row| text(&row.unwrap()));
+        assert_eq!(written, [MESSAGE, TICKET, ACCEPTED, REFUSED].map(text));
+    }
+
+    /// These bytes are read as this row; of a newer format they are refused by name.
+    fn check<R: Row + std::fmt::Debug>(bytes: &[u8], row: &R) {
+        assert_eq!(format!("{:?}", R::decode(bytes).unwrap()), format!("{row:?}"));
+        let newer = [&[R::FORMAT + 1], &bytes[1..]].concat();
+        let e = R::decode(&newer).unwrap_err();
+        let format: Vec<_> = e.context().filter(|(name, _)| *name == "format").collect();
+        assert!(e.message().contains(R::NAME) && format == [("format", "2")], "{e:?}");
+    }
+
+    #[test]
+    fn rows_of_the_first_format_are_read_and_a_newer_one_is_named() {
+        let [accepted, refused] = answers();
+        check(MESSAGE, &relayed());
+        check(TICKET, &ticket());
+        check(ACCEPTED, &accepted);
+        check(REFUSED, &refused);
+    }
 }

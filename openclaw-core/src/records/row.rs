@@ -22,6 +22,11 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
         })
     }
 
+    /// Reads the fields.
+    fn fields(bytes: &[u8]) -> postcard::Result<Self> {
+        postcard::from_bytes(bytes)
+    }
+
     /// Reads the fields of an older format; `None` for a number that was never used.
     fn decode_old(_format: u8, _fields: &[u8]) -> Option<postcard::Result<Self>> {
         None
@@ -33,7 +38,7 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
             return Err(damaged(Self::NAME, "is empty"));
         };
         let read = if format == Self::FORMAT {
-            Some(postcard::from_bytes(fields))
+            Some(Self::fields(fields))
         } else {
             Self::decode_old(format, fields)
         };

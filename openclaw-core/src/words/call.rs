@@ -5,7 +5,7 @@ use std::{any::Any, fmt, ops::BitOr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::key::IdempotencyKey;
+use super::{key::IdempotencyKey, meter::Meter};
 use crate::Context;
 
 /// What a call may do to the world, as its owner declares it.
@@ -86,6 +86,12 @@ impl Touches {
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
+
+    /// Is any of `other` in here?
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 impl BitOr for Touches {
@@ -114,8 +120,12 @@ pub struct Call<P> {
     target: Arc<str>,
     effect: Effect,
     key: Option<IdempotencyKey>,
-    // Where the ledger and its mark meet.
+    // What travels inwards: the claim that the ledger opened.
     slot: Option<Arc<dyn Any + Send + Sync>>,
+    // The way to the skills that a skill calls.
+    others: Option<Arc<dyn Any + Send + Sync>>,
+    // Where it says what it has spent, when somebody asks.
+    meter: Option<Meter>,
     payload: P,
 }
 
@@ -127,7 +137,8 @@ impl<P> Call<P> {
         effect: Effect,
         payload: P,
     ) -> Self {
-        Self { context, target: target.into(), effect, key: None, slot: None, payload }
+        let target = target.into();
+        Self { context, target, effect, key: None, slot: None, others: None, meter: None, payload }
     }
 
     /// Gives the call its idempotency key.
@@ -150,6 +161,35 @@ impl<P> Call<P> {
         self
     }
 
+    /// Brings the way along to the skills that this one calls.
+    pub(crate) fn with_others(mut self, others: Arc<dyn Any + Send + Sync>) -> Self {
+        self.others = Some(others);
+        self
+    }
+
+    pub(crate) const fn others(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.others.as_ref()
+    }
+
+    /// Asks the call what it spends.
+    pub(crate) fn with_meter(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// Says what this call has spent, in a unit of the host's [budgets].
+    ///
+    /// Several reports add up, those of earlier tries too. Without a word the call has spent what
+    /// it was expected to cost, when it has happened. It counts whatever becomes of the call, and
+    /// is heard up to its end. Without a budget for it nobody listens.
+    ///
+    /// [budgets]: crate::records::Budgets
+    pub fn spent(&self, unit: &str, amount: u64) {
+        if let Some(meter) = &self.meter {
+            meter.add(unit, amount);
+        }
+    }
+
     pub(crate) const fn slot(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
         self.slot.as_ref()
     }
@@ -166,8 +206,8 @@ impl<P> Call<P> {
     /// The same head around another payload.
     #[must_use]
     pub fn map<Q>(self, f: impl FnOnce(P) -> Q) -> Call<Q> {
-        let Self { context, target, effect, key, slot, payload } = self;
-        Call { context, target, effect, key, slot, payload: f(payload) }
+        let Self { context, target, effect, key, slot, others, meter, payload } = self;
+        Call { context, target, effect, key, slot, others, meter, payload: f(payload) }
     }
 
     /// Who asks, until when, at which attempt.

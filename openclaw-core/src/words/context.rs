@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::flag::Flag;
+use super::{flag::Flag, payer::Payer};
 use crate::{Subject, TenantId};
 
 /// Someone an authenticator vouches for.
@@ -188,6 +188,7 @@ struct Shared {
     trust: Trust,
     effects: Effects,
     cancel: Option<Cancel>,
+    payer: Option<Arc<Payer>>,
 }
 
 impl Context {
@@ -201,6 +202,7 @@ impl Context {
             trust: Trust::default(),
             effects: Effects::Live,
             cancel: None,
+            payer: None,
         };
         Self { shared: Arc::new(shared), deadline: None, attempt: 1 }
     }
@@ -223,6 +225,12 @@ impl Context {
     #[must_use]
     pub fn with_trace(self, trace: TraceParent) -> Self {
         self.edit(|s| s.trace = Some(trace))
+    }
+
+    /// Says whose budgets the call counts in, below its tenant.
+    #[must_use]
+    pub fn with_payer(self, payer: impl Into<Arc<Payer>>) -> Self {
+        self.edit(|s| s.payer = Some(payer.into()))
     }
 
     /// Sets the trust label.
@@ -286,6 +294,16 @@ impl Context {
     #[must_use]
     pub fn trace(&self) -> Option<&TraceParent> {
         self.shared.trace.as_ref()
+    }
+
+    /// Whose budgets the call counts in, below its tenant.
+    #[must_use]
+    pub fn payer(&self) -> Option<&Payer> {
+        self.shared.payer.as_deref()
+    }
+
+    pub(crate) fn shared_payer(&self) -> Option<&Arc<Payer>> {
+        self.shared.payer.as_ref()
     }
 
     /// How far the words in this call may be trusted.

@@ -39,6 +39,17 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// The plain SHA-256 of these bytes, as other programs print it: without domain and borders.
+    ///
+    /// ```
+    /// let empty = openclaw_core::Digest::sha256(b"").to_string();
+    /// assert!(empty.starts_with("e3b0c44298fc1c14"));
+    /// ```
+    #[must_use]
+    pub fn sha256(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
     /// The digest of a JSON value in canonical form: object keys sorted, no white space.
     ///
     /// Numbers keep the text that `serde_json` gives them: `1` and `1.0` differ.

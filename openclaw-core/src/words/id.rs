@@ -185,6 +185,16 @@ ids! {
     ModelId;
     /// Someone known to an authenticator.
     Subject;
+    /// A conversation by one name: [`Conversation::session`](crate::Conversation::session).
+    SessionId;
+}
+
+impl SessionId {
+    /// This name where it is one, else that of a digest.
+    pub(crate) fn of(text: &str, digest: impl FnOnce() -> [u8; 16]) -> Self {
+        let digest = |_invalid| Self(Name::of(&MessageId::from_bytes(digest()).to_string()));
+        Self::new(text).unwrap_or_else(digest)
+    }
 }
 
 /// A message's own id in this gateway: 128 bits, ordered by time of admission.

@@ -13,7 +13,8 @@ macro_rules! bugs {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[cfg_attr(
             not(openclaw_planted),
-            expect(unreachable_pub, reason = "public where bugs can be planted")
+            expect(unreachable_pub, reason = "public where bugs can be planted"),
+            expect(dead_code, reason = "some are of the crates that build on this one")
         )]
         #[non_exhaustive]
         pub enum Bug {
@@ -39,6 +40,18 @@ macro_rules! bugs {
                 match self {
                     $(Self::$bug => $broken.trim_ascii(),)*
                 }
+            }
+
+            /// Is it about versions of skills? Only a run that has them sees it.
+            #[must_use]
+            pub const fn needs_versions(self) -> bool {
+                matches!(
+                    self,
+                    Self::RollBackForgotten
+                        | Self::RoutesReshuffled
+                        | Self::BegunMoved
+                        | Self::ShadowLive
+                )
             }
         }
     };
@@ -95,6 +108,28 @@ bugs! {
     ApprovalUnbound = "approval-unbound",
     /// An approval that has expired is accepted.
     ApprovalExpired = "approval-expired",
+    /// An approval is consumed in a commit of its own, after the claim's.
+    ApprovalApart = "approval-apart",
+    /// A person's no counts as a yes.
+    DenialGranted = "denial-granted",
+    /// One yes is enough, however many are asked for.
+    QuorumIgnored = "quorum-ignored",
+    /// Whoever asked for an approval may give it.
+    SelfApproved = "self-approved",
+    /// A decision does not resume the turn that waits for it.
+    DecisionUnheard = "decision-unheard",
+    /// What is reserved for an effect that did not happen is not given back.
+    BudgetLeaked = "budget-leaked",
+    /// A claim reserves whatever the limit is.
+    BudgetUnbound = "budget-unbound",
+    /// Whoever reads a canary that was rolled back lets everybody meet it.
+    RollBackForgotten = "roll-back-forgotten",
+    /// Another weight of a canary shuffles the routes that meet it anew.
+    RoutesReshuffled = "routes-reshuffled",
+    /// A call that was begun with a version goes on with the one that new calls meet.
+    BegunMoved = "begun-moved",
+    /// A shadow runs whatever it may do to the world, and its effects are live.
+    ShadowLive = "shadow-live",
     /// What an agent wrote into its session is not stored.
     SessionLost = "session-lost",
     /// What a failed attempt wrote into its session is stored.
@@ -163,8 +198,11 @@ pub fn plant(bug: Option<Bug>) {
 }
 
 /// Is this bug planted in this thread?
+///
+/// For the crates that build on this one and have protections of their own.
 #[cfg(openclaw_planted)]
-pub(crate) fn planted(bug: Bug) -> bool {
+#[must_use]
+pub fn planted(bug: Bug) -> bool {
     PLANTED.get() == Some(bug)
 }
 

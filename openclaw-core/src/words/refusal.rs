@@ -40,6 +40,8 @@ pub enum Reason {
     InvalidAnswer,
     /// What has to be recorded first can't be recorded.
     NotRecorded,
+    /// The tenant's budget is spent: a limit of its own, not one of this process.
+    BudgetSpent,
 }
 
 impl Reason {
@@ -49,7 +51,7 @@ impl Reason {
         match self {
             Self::Timeout(_) | Self::DeadlineTooNear => ErrorKind::Timeout,
             Self::CircuitOpen => ErrorKind::CircuitOpen,
-            Self::RateLimited => ErrorKind::RateLimited,
+            Self::RateLimited | Self::BudgetSpent => ErrorKind::RateLimited,
             Self::Overloaded => ErrorKind::Overloaded,
             Self::InProgress => ErrorKind::Duplicate,
             Self::KeyReused | Self::InDoubt => ErrorKind::Conflict,
@@ -84,6 +86,7 @@ impl Reason {
             Self::Invalid => "the request breaks its contract",
             Self::InvalidAnswer => "the answer breaks its contract",
             Self::NotRecorded => "the call can't be recorded",
+            Self::BudgetSpent => "the budget is spent",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Claims, Fence, Lease, LeaseRow, Place, open::Found};
 use crate::{
-    Error, ErrorKind, Happened, Result,
+    Error, ErrorKind, Happened, Result, Timestamp,
     records::{
         audit::{AuditAction, AuditEntry},
         ledger::{EffectRecord, Event},
@@ -15,10 +15,12 @@ use crate::{
 };
 
 /// An effect as it is found, and who runs it.
-struct Looked {
-    record: EffectRecord,
-    entry: Entry,
+pub(super) struct Looked {
+    pub(super) record: EffectRecord,
+    pub(super) entry: Entry,
     holder: Option<(LeaseRow, Entry)>,
+    /// The store's own time.
+    now: Timestamp,
 }
 
 impl Claims {
@@ -38,12 +40,13 @@ impl Claims {
             let why = "nothing is recorded under this key";
             Error::new(ErrorKind::NotFound, why).with_happened(Happened::No)
         };
-        let Looked { record, entry, holder } = self.looked(&place).await?.ok_or_else(missing)?;
+        let Looked { record, entry, holder, now } =
+            self.looked(&place).await?.ok_or_else(missing)?;
         let happened = if answer.is_some() { "it happened" } else { "it did not happen" };
         let decided = Event::Decided(answer);
         // An effect that is not in doubt says so before anybody's lease counts.
         record.state_after(decided.clone())?;
-        if holder.as_ref().is_some_and(|(holder, _)| holder.until > self.env.now()) {
+        if holder.as_ref().is_some_and(|(holder, _)| holder.until > now) {
             return Err(conflict("the effect is on its way"));
         }
         if let Fence::Leased(lease) = &mut place.fence {
@@ -56,16 +59,17 @@ impl Claims {
         };
         let action = AuditAction::EffectDecided;
         let note = AuditEntry::new(self.env.now(), action, claim.message, by).because(happened);
-        self.step("decide", &mut claim, decided, Some(note)).await?;
+        self.step("decide", &mut claim, decided, &[note]).await?;
         // What did not happen may be asked for at once; else the lease just runs out.
         drop(self.release(&mut claim).await);
         Ok(())
     }
 
-    async fn looked(&self, place: &Place) -> Result<Option<Looked>> {
+    pub(super) async fn looked(&self, place: &Place) -> Result<Option<Looked>> {
         let mut keys = vec![place.key.clone()];
         keys.extend(place.fence.lease().map(|Lease { key, .. }| key.clone()));
         let read = self.noted((*self.store).get_many(&keys).await.map_err(Error::from))?;
+        self.told(read.as_of);
         let mut rows = read.value.into_iter();
         let (record, holder) = (rows.next().flatten(), rows.next().flatten());
         let Some(entry) = record else { return Ok(None) };
@@ -76,7 +80,8 @@ impl Claims {
         if holder.as_ref().is_some_and(|(holder, _)| holder.expired(read.as_of)) {
             return Ok(None);
         }
-        Ok(Some(Looked { record: EffectRecord::decode(&entry.value)?, entry, holder }))
+        let record = EffectRecord::decode(&entry.value)?;
+        Ok(Some(Looked { record, entry, holder, now: read.as_of }))
     }
 }
 

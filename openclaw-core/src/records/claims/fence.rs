@@ -90,6 +90,14 @@ impl Fence {
         }
     }
 
+    /// The guard of somebody else's fence.
+    pub(super) const fn held(&self) -> Option<&Guard> {
+        match self {
+            Self::Held(guard) => Some(guard),
+            Self::Leased(_) => None,
+        }
+    }
+
     pub(crate) const fn lease(&self) -> Option<&Lease> {
         match self {
             Self::Held(_) => None,

@@ -1,14 +1,20 @@
 //! Claims: the one place where an effect is claimed, moved on, reconciled and parked.
 
+mod budget;
+mod charge;
+mod clock;
 mod decide;
 mod fence;
+mod fit;
+mod gate;
 mod open;
+mod output;
 mod settle;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -17,21 +23,28 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 pub(crate) use self::{
+    budget::{Reserved, Who},
     fence::{Fence, Lease, LeaseRow},
-    open::{Opened, Place, Wanted},
+    fit::{Fit, GONE, fit},
+    gate::{Gate, Guarded, refused},
+    open::{Leave, Opened, Place},
+    output::{broken_before, broken_message},
     settle::{Heard, Left},
 };
+pub(crate) use super::approvals::Wanted;
 use super::{
     audit::{AuditAction, AuditEntry},
+    budgets::{Budgets, Share},
     commit::{self, Known},
     ledger::EffectRecord,
 };
 use crate::{
-    Call, Digest, Env, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId,
+    Call, Digest, Effect, Env, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Payer,
+    Result, TenantId,
     channel::Intent,
     records::ledger::EffectState,
-    store::{Guard, Key, Op, Prefix, SharedStore, Txn, Version},
-    words::scratch::scratch,
+    store::{Applied, Guard, Key, Op, Prefix, SharedStore, Txn, Version},
+    words::{meter::Meter, scratch::scratch},
 };
 
 /// Claims effects in one store, and moves them on.
@@ -39,18 +52,23 @@ use crate::{
 pub(crate) struct Claims {
     store: SharedStore,
     env: Env,
+    budgets: Budgets,
     /// The store did not answer once.
     stalled: AtomicBool,
     /// The store is being waited for; it stays so when the caller is cut off meanwhile.
     in_store: AtomicBool,
     /// A commit lost its fence.
     fenced: AtomicBool,
+    /// How far the store's clock is ahead of ours, in milliseconds, as it was last told.
+    ahead: AtomicI64,
 }
 
 /// An effect that was claimed here, with its row's version and the right to write it.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) tenant: TenantId,
+    /// Whose budgets it counts in, below the tenant.
+    payer: Option<Arc<Payer>>,
     pub(crate) message: MessageId,
     pub(crate) record: EffectRecord,
     key: Key,
@@ -58,20 +76,26 @@ pub(crate) struct Claim {
     fence: Fence,
     /// For the audit trail: target and operation.
     subject: Arc<str>,
-    /// The bytes of the record's row up to its state, once they are known.
+    /// The bytes of the record's row between costs and state, once they are known.
     head: Option<Bytes>,
+    /// What its call says it has spent, when something is reserved for it.
+    meter: Option<Meter>,
+    /// The version that it went over to, and what that declares.
+    adopted: Option<(Arc<str>, Effect)>,
     /// A commit was begun, and nobody here saw how it ended.
     stale: bool,
 }
 
 impl Claims {
-    pub(crate) const fn new(store: SharedStore, env: Env) -> Self {
+    pub(crate) const fn new(store: SharedStore, env: Env, budgets: Budgets) -> Self {
         Self {
             store,
             env,
+            budgets,
             stalled: AtomicBool::new(false),
             in_store: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
+            ahead: AtomicI64::new(0),
         }
     }
 
@@ -100,8 +124,8 @@ impl Claims {
         self.noted(known)
     }
 
-    /// An answer of the store.
-    fn noted<T>(&self, answer: Result<T>) -> Result<T> {
+    /// An answer of the store; without one, nothing that follows is the caller's fault.
+    pub(crate) fn noted<T>(&self, answer: Result<T>) -> Result<T> {
         if answer.is_err() {
             self.stalled.store(true, Ordering::Relaxed);
         }
@@ -138,17 +162,22 @@ impl Claims {
         }
         claim.record = super::row::Row::decode(&record.value)?;
         claim.head = None;
+        if let (EffectState::Claimed { .. }, Some((version, effect))) =
+            (&claim.record.state, claim.adopted.clone())
+        {
+            claim.adopt(version, effect);
+        }
         claim.version = record.version;
         claim.stale = false;
         Ok(())
     }
 
-    async fn apply(&self, claim: &mut Claim, txn: Txn) -> Result<Version> {
+    async fn apply(&self, claim: &mut Claim, txn: Txn) -> Result<Applied> {
         claim.stale = true;
         match self.commit(txn).await? {
             Known::Applied(applied) => {
                 claim.stale = false;
-                Ok(applied.version)
+                Ok(applied)
             }
             lost @ Known::Lost { .. } => Err(self.lost(lost)),
         }
@@ -157,9 +186,16 @@ impl Claims {
     /// Says that the one who runs the effect is alive: its lease goes on.
     pub(crate) async fn renew(&self, claim: &mut Claim) -> Result<()> {
         self.refresh(claim).await?;
-        let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
-        let row = lease.row.renewed(self.env.now(), lease.length);
-        self.put_lease(claim, "renew", row).await
+        for _ in 0..2 {
+            let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
+            let row = lease.row.renewed(self.now(), lease.length);
+            self.put_lease(claim, "renew", row).await?;
+            // Our clock may have jumped since the store last told its time.
+            if self.is_dated(claim) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Gives the lease of an unfinished effect up: whoever asks next need not wait for it.
@@ -177,20 +213,31 @@ impl Claims {
         let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
         let put = Op::put(lease.key.clone(), super::row::Row::encode(&row)?);
         let txn = Txn::new(label).guard(claim.fence.guard()).op(put);
-        let version = self.apply(claim, txn).await?;
-        claim.fence.leased_at(row, version);
+        let applied = self.apply(claim, txn).await?;
+        self.told(applied.as_of);
+        claim.fence.leased_at(row, applied.version);
         Ok(())
     }
 }
 
 impl Claim {
-    /// The row of its record in this state.
-    fn row(&mut self, state: &EffectState) -> Result<Bytes> {
+    /// Goes over to another version of its skill, whose declaration counts from now on.
+    ///
+    /// Only for what was never sent. The next step of the record writes it down.
+    pub(crate) fn adopt(&mut self, version: Arc<str>, effect: Effect) {
+        self.adopted = Some((Arc::clone(&version), effect));
+        self.record.version = Some(version);
+        self.record.effect = effect;
+        self.head = None;
+    }
+
+    /// The row of its record with these costs, in this state.
+    fn row(&mut self, costs: &[Share], state: &EffectState) -> Result<Bytes> {
         let head = match self.head.take() {
             Some(head) => head,
             None => self.record.head()?,
         };
-        EffectRecord::row(self.head.insert(head), state)
+        EffectRecord::row(self.head.insert(head), costs, state, self.record.breach.as_ref())
     }
 
     /// What its owner is asked when nobody knows whether it happened.
@@ -220,11 +267,14 @@ pub(crate) struct Slot {
     pub(crate) claims: Arc<Claims>,
     /// Held over a commit, by one call and its renewal: whoever writes is alone.
     pub(crate) claim: Mutex<Claim>,
+    /// What the call is asked to fill, when something is reserved for it.
+    pub(crate) meter: Option<Meter>,
 }
 
 impl Slot {
     pub(crate) fn new(claims: Arc<Claims>, claim: Claim) -> Arc<Self> {
-        Arc::new(Self { claims, claim: Mutex::new(claim) })
+        let meter = claim.meter.clone();
+        Arc::new(Self { claims, claim: Mutex::new(claim), meter })
     }
 
     /// The slot that came with a call.

@@ -4,9 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Claim, Claims, Fence, Lease, LeaseRow, guard_of};
+use super::{
+    Claim, Claims, Fence, Lease, LeaseRow, Wanted,
+    budget::{Reserved, Who, raced},
+    guard_of,
+};
 use crate::{
-    Digest, Error, ErrorKind, MessageId, Result, TenantId,
+    Error, ErrorKind, MessageId, Payer, Result, TenantId, Timestamp,
     records::{
         approvals::{Approvals, Slot},
         audit::{AuditAction, AuditEntry},
@@ -15,23 +19,42 @@ use crate::{
         row::Row,
     },
     store::{Entry, Guard, Key, Op, Txn, Version},
+    words::{
+        meter::Meter,
+        planted::{Bug, planted},
+    },
 };
 
 /// Where a claim is written, and by which right.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) tenant: TenantId,
+    /// Whose budgets it counts in, below the tenant.
+    pub(crate) payer: Option<Arc<Payer>>,
     pub(crate) message: MessageId,
     pub(crate) key: Key,
     pub(crate) fence: Fence,
     pub(crate) subject: Arc<str>,
 }
 
-/// The approval that a claim consumes.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) id: Arc<str>,
-    pub(crate) digest: Digest,
+impl Place {
+    /// Whose claim it is.
+    pub(super) fn who(&self) -> Who<'_> {
+        let Self { tenant, payer, message, fence, subject, .. } = self;
+        let (payer, subject) = (payer.as_deref(), Arc::clone(subject));
+        Who { tenant, payer, message: *message, subject, fence: fence.held() }
+    }
+}
+
+/// What a claim under a lease needs to be new.
+#[derive(Debug)]
+pub(crate) enum Leave {
+    /// Nothing.
+    Free,
+    /// This approval, which it consumes.
+    Approved(Wanted),
+    /// It can't be new: only what is recorded goes on.
+    Recorded,
 }
 
 /// What became of a claim under a lease.
@@ -59,17 +82,41 @@ impl Claims {
         mut record: EffectRecord,
         wanted: Option<Wanted>,
     ) -> Result<Claim> {
-        let slot = self.slot(&place, wanted.as_ref(), false).await?;
-        let absent = Guard::Absent(place.key.clone());
-        let (txn, head) = self.opening(&mut place, &mut record, absent, slot)?;
-        match self.commit(txn).await? {
-            Known::Applied(applied) => Ok(claimed(place, record, Some(head), applied.version)),
-            Known::Lost { guard: 1, current: Some(row) } => {
-                Ok(claimed(place, EffectRecord::decode(&row.value)?, None, row.version))
+        for _ in 0..RACES {
+            let slot = self.slot(&place, wanted.as_ref(), false).await?;
+            let apart = slot.as_ref().filter(|_| planted(Bug::ApprovalApart));
+            let apart = apart.map(|slot| slot.op.clone());
+            let (who, key) = (place.who(), &place.key);
+            let reserved = self.reserved(who, &record.target, key, false).await?;
+            let absent = Guard::Absent(place.key.clone());
+            let (txn, head) = self.opening(&mut place, &mut record, absent, slot, reserved)?;
+            let guards = txn.guards.len();
+            match self.commit(txn).await? {
+                Known::Applied(applied) => {
+                    if let Some(op) = apart {
+                        self.commit(Txn::new("consume").guard(place.fence.guard()).op(op)).await?;
+                    }
+                    return Ok(claimed(place, record, Some(head), applied.version));
+                }
+                Known::Lost { guard: 1, current: Some(row) } => {
+                    return self.known(place, &record, &row).await;
+                }
+                // Somebody else has reserved what was left.
+                Known::Lost { guard, .. } if guard >= guards => {}
+                Known::Lost { guard: 2, .. } => return Err(used()),
+                lost @ Known::Lost { .. } => return Err(self.lost(lost)),
             }
-            Known::Lost { guard: 2, .. } => Err(used()),
-            lost @ Known::Lost { .. } => Err(self.lost(lost)),
         }
+        Err(raced())
+    }
+
+    /// The claim of an earlier attempt. It has a reservation, unless it was given back.
+    async fn known(&self, place: Place, asked: &EffectRecord, row: &Entry) -> Result<Claim> {
+        let mut claim = claimed(place, EffectRecord::decode(&row.value)?, None, row.version);
+        if claim.record.fingerprint == asked.fingerprint {
+            self.reserve_again(&mut claim).await?;
+        }
+        Ok(claim)
     }
 
     /// Records the effect under a lease of its own, takes it over, or says who has it.
@@ -77,29 +124,59 @@ impl Claims {
         &self,
         mut place: Place,
         mut record: EffectRecord,
-        wanted: Option<Wanted>,
+        leave: Leave,
     ) -> Result<Opened> {
-        let mut absent = Guard::Absent(place.key.clone());
+        let wanted = if let Leave::Approved(wanted) = &leave { Some(wanted) } else { None };
+        let (mut absent, mut spent) = (Guard::Absent(place.key.clone()), false);
         for _ in 0..RACES {
             let replaces = !matches!(absent, Guard::Absent(_));
-            let slot = self.slot(&place, wanted.as_ref(), replaces).await?;
-            let (txn, head) = self.opening(&mut place, &mut record, absent, slot)?;
-            match self.commit(txn).await? {
-                Known::Applied(applied) => {
-                    let claim = claimed(place, record, Some(head), applied.version);
-                    return Ok(Opened::Ours(claim));
+            let slot = self.slot(&place, wanted, replaces).await?;
+            let (who, key) = (place.who(), &place.key);
+            let reserved = self.reserved(who, &record.target, key, replaces).await?;
+            // With a record there is nothing to open. Should it go meanwhile, nothing is opened unapproved.
+            if slot.is_some() || matches!(leave, Leave::Free) {
+                let (txn, head) = self.opening(&mut place, &mut record, absent, slot, reserved)?;
+                let guards = txn.guards.len();
+                match self.commit(txn).await? {
+                    Known::Applied(applied) => {
+                        let claim = claimed(place, record, Some(head), applied.version);
+                        return self.begun(claim, applied.as_of).await;
+                    }
+                    Known::Lost { guard, .. } if guard < guards && guard >= 2 => {
+                        return Err(used());
+                    }
+                    // Somebody else has reserved what was left, or holds the key.
+                    Known::Lost { guard, .. } => spent = guard >= guards,
                 }
-                Known::Lost { guard: 2, .. } => return Err(used()),
-                Known::Lost { .. } => {}
             }
             // Boxed, as all that is rare: every claim would carry the room for it.
             match Box::pin(self.found(&mut place, &record)).await? {
+                Found::Opened(Opened::Ours(claim)) => return self.ours(claim).await,
                 Found::Opened(opened) => return Ok(opened),
                 Found::Expired(version) => absent = guard_of(&place.key, version),
                 Found::Raced => absent = Guard::Absent(place.key.clone()),
             }
         }
-        Ok(Opened::Busy(Duration::ZERO))
+        if spent { Err(raced()) } else { Ok(Opened::Busy(Duration::ZERO)) }
+    }
+
+    /// A new claim, whose lease is as long by the store's clock as it is by ours.
+    async fn begun(&self, mut claim: Claim, as_of: Timestamp) -> Result<Opened> {
+        self.told(as_of);
+        if !self.is_dated(&claim) {
+            Box::pin(self.renew(&mut claim)).await?;
+        }
+        Ok(Opened::Ours(claim))
+    }
+
+    /// A claim that was taken over, with a reservation.
+    async fn ours(&self, mut claim: Claim) -> Result<Opened> {
+        if let Err(e) = self.reserve_again(&mut claim).await {
+            // Whoever asks next need not wait.
+            drop(self.release(&mut claim).await);
+            return Err(e);
+        }
+        Ok(Opened::Ours(claim))
     }
 
     /// Looks at what stands in the way, and takes it over when its lease has run out.
@@ -108,6 +185,7 @@ impl Claims {
         let keys = [place.key.clone(), lease.key.clone()];
         let read = self.noted(self.store.get_many(&keys).await.map_err(Error::from))?;
         let now = read.as_of;
+        self.told(now);
         let mut rows = read.value.into_iter();
         let (found, holder) = (rows.next().flatten(), rows.next().flatten());
         lease.version = holder.as_ref().map(|entry| entry.version);
@@ -143,7 +221,7 @@ impl Claims {
         let Fence::Leased(Lease { key, row, length, .. }) = &mut place.fence else {
             return Ok(Found::Raced);
         };
-        *row = row.renewed(self.env.now(), *length);
+        *row = row.renewed(self.now(), *length);
         let put = Op::put(key.clone(), row.encode()?);
         let txn = Txn::new("takeover")
             .guard(place.fence.guard())
@@ -167,8 +245,10 @@ impl Claims {
         record: &mut EffectRecord,
         absent: Guard,
         slot: Option<Slot>,
+        reserved: Reserved,
     ) -> Result<(Txn, Bytes)> {
         let now = self.env.now();
+        record.costs = reserved.costs;
         record.approval = slot.as_ref().map(|slot| Arc::clone(&slot.id));
         let subject = Arc::clone(&place.subject);
         let action = AuditAction::EffectClaimed;
@@ -178,17 +258,18 @@ impl Claims {
         }
         let mut txn = Txn::new("claim").guard(place.fence.guard()).guard(absent);
         if let Fence::Leased(lease) = &mut place.fence {
-            lease.row = lease.row.renewed(now, lease.length);
+            lease.row = lease.row.renewed(self.by_store(now), lease.length);
             // First, as the witness of this commit: no other call writes the same.
             txn = txn.op(Op::put(lease.key.clone(), lease.row.encode()?));
         }
         let head = record.head()?;
-        let put = Op::put(place.key.clone(), EffectRecord::row(&head, &record.state)?);
+        let row = EffectRecord::row(&head, &record.costs, &record.state, None)?;
+        let put = Op::put(place.key.clone(), row);
         txn = txn.op(put).op(entry.append(&place.tenant)?);
         if let Some(slot) = slot {
-            txn = txn.guard(slot.guard).op(slot.op);
+            txn = txn.guard(slot.guard).ops((!planted(Bug::ApprovalApart)).then_some(slot.op));
         }
-        Ok((txn, head))
+        Ok((txn.ops(reserved.ops), head))
     }
 
     /// The slot of the approval that is asked for, unless the effect is claimed already.
@@ -206,7 +287,7 @@ impl Claims {
     async fn slot_of(
         &self,
         place: &Place,
-        Wanted { id, digest }: &Wanted,
+        wanted: &Wanted,
         replaces: bool,
     ) -> Result<Option<Slot>> {
         if !replaces {
@@ -216,7 +297,7 @@ impl Claims {
             }
         }
         let approvals = Approvals::new(Arc::clone(&self.store), place.tenant.clone());
-        let slot = approvals.slot(id, digest, self.env.now()).await;
+        let slot = approvals.slot(wanted, place.message).await;
         match slot {
             Err(e) if e.kind() == ErrorKind::ApprovalRequired => Err(e),
             slot => self.noted(slot).map(Some),
@@ -232,12 +313,31 @@ pub(super) enum Found {
     Raced,
 }
 
-fn claimed(place: Place, record: EffectRecord, head: Option<Bytes>, version: Version) -> Claim {
-    let Place { tenant, message, key, mut fence, subject } = place;
+pub(super) fn claimed(
+    place: Place,
+    record: EffectRecord,
+    head: Option<Bytes>,
+    version: Version,
+) -> Claim {
+    let Place { tenant, payer, message, key, mut fence, subject } = place;
     if let Fence::Leased(lease) = &mut fence {
         lease.version = Some(version);
     }
-    Claim { tenant, message, record, key, version, fence, subject, head, stale: false }
+    let meter = record.reserves().then(Meter::default);
+    Claim {
+        tenant,
+        payer,
+        message,
+        record,
+        key,
+        version,
+        fence,
+        subject,
+        head,
+        meter,
+        adopted: None,
+        stale: false,
+    }
 }
 
 fn used() -> Error {

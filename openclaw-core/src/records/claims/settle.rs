@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Claim, Claims};
+use super::{Claim, Claims, output::output_behind};
 use crate::{
-    Error, ErrorKind, Happened, Result, Timestamp,
+    Effect, Error, ErrorKind, Happened, Result, Timestamp,
     channel::Reconciled,
     records::{
         audit::{AuditAction, AuditEntry},
+        budgets::booked,
         commit::unchanged,
         ledger::{EffectRecord, EffectState, Event, Plan, heard, plan},
         row::Row,
@@ -52,21 +53,30 @@ impl Claims {
     /// Records that a try is about to be sent.
     pub(crate) async fn dispatch(&self, claim: &mut Claim) -> Result<()> {
         let at = self.env.now();
-        self.step("dispatch", claim, Event::Dispatch { at }, None).await
+        self.step("dispatch", claim, Event::Dispatch { at }, &[]).await
     }
 
     /// Records the answer.
     pub(crate) async fn succeeded(&self, claim: &mut Claim, answer: SkillAnswer) -> Result<()> {
         let entry = self.entry(claim, AuditAction::EffectDone, &claim.subject);
-        self.step("settle", claim, Event::Succeeded(answer), Some(entry)).await
+        self.step("settle", claim, Event::Succeeded(answer), &[entry]).await
     }
 
     /// Records a try without an answer: not sent, failed for good, or in doubt.
+    ///
+    /// An answer that breaks the contract is an answer all the same: the effect is done.
     pub(crate) async fn failed(&self, claim: &mut Claim, e: Error) -> Result<Error> {
+        if let Some(output) = output_behind(&claim.record, &e) {
+            // Boxed, as all that is rare: every call would carry the room for it.
+            return Box::pin(self.broken("settle", claim, output, &e)).await;
+        }
         let e = Arc::new(e);
         let event = match e.happened() {
             Happened::Maybe => Event::Lost,
-            Happened::No if e.kind().is_transient() => Event::NotSent,
+            // Nothing of a read is final: what it waited for may come.
+            Happened::No if e.kind().is_transient() || claim.record.effect == Effect::Pure => {
+                Event::NotSent
+            }
             Happened::No | Happened::Yes => Event::Failed(Arc::clone(&e)),
         };
         // An early try in doubt outweighs a later one that surely failed.
@@ -77,7 +87,7 @@ impl Claims {
         };
         let entry =
             action.map(|action| self.entry(claim, action, &claim.subject).because(e.kind().code()));
-        self.step("settle", claim, event, entry).await?;
+        self.step("settle", claim, event, entry.as_slice()).await?;
         Ok(Arc::into_inner(e)
             .unwrap_or_else(|| Error::new(ErrorKind::Unclassified, "the effect failed")))
     }
@@ -93,9 +103,11 @@ impl Claims {
             let entry = self
                 .entry(claim, AuditAction::EffectUnknown, &claim.subject)
                 .because(e.kind().code());
-            self.step("settle", claim, Event::Lost, Some(entry)).await?;
+            self.step("settle", claim, Event::Lost, &[entry]).await?;
         }
         if !claim.record.state.is_in_doubt() {
+            // When the store does not take it, whoever goes on with the claim has it.
+            drop(self.give_back(claim).await);
             return Ok(Left::Known(e));
         }
         match self.plan(claim) {
@@ -118,11 +130,11 @@ impl Claims {
                     .entry(claim, AuditAction::EffectDone, &claim.record.target)
                     .because("reconciled");
                 let event = Event::Succeeded(answer.clone());
-                self.step("reconcile", claim, event, Some(entry)).await?;
+                self.step("reconcile", claim, event, &[entry]).await?;
                 Ok(Heard::Happened(answer))
             }
             Reconciled::DidNotHappen => {
-                self.step("reconcile", claim, Event::DidNotHappen, None).await?;
+                self.step("reconcile", claim, Event::DidNotHappen, &[]).await?;
                 Ok(Heard::Again)
             }
             Reconciled::NotYetKnown { retry_after } => Ok(Heard::NotYet(retry_after)),
@@ -137,20 +149,26 @@ impl Claims {
     /// Parks it: a person has to look.
     pub(crate) async fn park(&self, claim: &mut Claim, reason: &str) -> Result<()> {
         let entry = self.entry(claim, AuditAction::Parked, &claim.record.target).because(reason);
-        self.step("park", claim, Event::Park(reason.into()), Some(entry)).await
+        self.step("park", claim, Event::Park(reason.into()), &[entry]).await
     }
 
-    /// Moves the record on, in one commit with its audit entry.
+    /// Moves the record on, in one commit with its audit entries.
     pub(super) async fn step(
         &self,
         label: &'static str,
         claim: &mut Claim,
         event: Event,
-        entry: Option<AuditEntry>,
+        entries: &[AuditEntry],
     ) -> Result<()> {
         self.refresh(claim).await?;
+        // What a person has ruled out waits for another order.
+        let over = matches!(event, Event::Decided(_));
+        let breach = event.breach();
         let state = claim.record.state_after(event)?;
-        let row = claim.row(&state)?;
+        claim.record.breach = breach;
+        let booked = booked(&claim.record.costs, &claim.tenant, &state, over, claim.meter.as_ref());
+        let (costs, ops) = booked.unwrap_or_else(|| (claim.record.costs.clone(), Vec::new()));
+        let row = claim.row(&costs, &state)?;
         let mut txn = Txn::new(label)
             .guard(claim.fence.guard())
             .guard(unchanged(claim.key.clone(), claim.version))
@@ -158,16 +176,16 @@ impl Claims {
         let mut ended = None;
         if let Some(lease) = claim.fence.lease().filter(|_| state.is_final()) {
             let parked = matches!(state, EffectState::Parked { .. });
-            let now = entry.as_ref().map_or_else(|| self.env.now(), |entry| entry.at);
-            let row = lease.ended(now, parked);
+            let now = entries.first().map_or_else(|| self.env.now(), |entry| entry.at);
+            let row = lease.ended(self.by_store(now), parked);
             txn = txn.op(Op::put(lease.key.clone(), row.encode()?));
             ended = Some(row);
         }
-        if let Some(entry) = entry {
+        for entry in entries {
             txn = txn.op(entry.append(&claim.tenant)?);
         }
-        let version = self.apply(claim, txn).await?;
-        (claim.record.state, claim.version) = (state, version);
+        let version = self.apply(claim, txn.ops(ops)).await?.version;
+        (claim.record.state, claim.record.costs, claim.version) = (state, costs, version);
         if let Some(row) = ended {
             claim.fence.leased_at(row, version);
         }

@@ -130,6 +130,8 @@ impl Since {
                 self.expire(txn, key, approval)?.map(|txn| (Kind::Approval, txn))
             }
             "fw" => Some((Kind::Relayed, txn.op(Op::delete(key.clone())))),
+            // Budgets among them: they fit the effects beside them, what is in doubt stays reserved,
+            // and nobody here knows what was spent since the backup.
             _ => None,
         })
     }
@@ -199,7 +201,8 @@ impl Since {
     }
 
     fn expire(&self, txn: Txn, key: &Key, approval: Approval) -> Result<Option<Txn>> {
-        if approval.state != ApprovalState::Granted || approval.expires <= self.taken {
+        let over = approval.state_at(self.taken);
+        if !matches!(over, ApprovalState::Requested | ApprovalState::Granted) {
             return Ok(None);
         }
         let expired = Approval { expires: self.taken, ..approval };

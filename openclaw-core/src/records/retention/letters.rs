@@ -30,7 +30,8 @@ impl Sweep<'_> {
                 break;
             }
             let Some(letter) = readable(LetterRow::decode(&entry.value), &key) else { continue };
-            if !self.is_over(letter.at, keep) || self.is_in_doubt(id).await? {
+            let in_doubt = letter.is_in_doubt() || self.is_in_doubt(id).await?;
+            if !self.is_over(letter.at, keep) || in_doubt {
                 continue;
             }
             let ops = letter.purge(key.clone(), self.tenant, id, BY, self.now)?;

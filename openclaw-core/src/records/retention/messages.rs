@@ -1,11 +1,14 @@
-//! Finished messages, in the order of their ids: each goes with its dedupe row and its effects.
+//! Finished messages, in the order of their ids: each goes with its dedupe row, its effects, and the
+//! approvals that it asked for.
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
-use super::{OPS, Piece, Sweep, readable};
+use super::{Piece, Sweep, readable};
 use crate::{
     MessageId, Result,
     records::{
+        approvals::{asked_by, asked_from},
+        budgets::forgotten,
         commit::unchanged,
         ledger::{EffectRecord, effect_rows, effects_of, turn_of},
         live::{DoneRow, done_rows, id_behind, live_key},
@@ -32,12 +35,36 @@ struct Old {
     seen: Option<(Key, Version)>,
 }
 
-/// The effects of a message.
+/// A row on its way out: an effect, or an approval that was asked for it.
+#[derive(Debug)]
+struct Gone {
+    key: Key,
+    version: Version,
+    /// Is it an effect?
+    effect: bool,
+    /// What becomes of what it has reserved.
+    booked: Vec<Op>,
+}
+
+impl Gone {
+    fn ops(&self) -> usize {
+        1 + self.booked.len()
+    }
+}
+
+/// The effects of a message, and the approvals that were asked for them.
 #[derive(Debug, Default)]
 struct Effects {
-    keys: Vec<Key>,
+    rows: Vec<Gone>,
     /// Nobody knows whether one of them happened, or what its row says.
     in_doubt: bool,
+}
+
+impl Effects {
+    /// The operations by which they go.
+    fn ops(&self) -> usize {
+        self.rows.iter().map(Gone::ops).sum()
+    }
 }
 
 impl Sweep<'_> {
@@ -45,6 +72,7 @@ impl Sweep<'_> {
         let mut piece = Piece::default();
         let (mut old, end) = self.old_messages(keep).await?;
         let mut effects = self.effects(&old).await?;
+        self.approvals(&old, &mut effects).await?;
         self.look_up(&mut old).await?;
         for message in old {
             let effects = effects.remove(&message.id).unwrap_or_default();
@@ -52,15 +80,15 @@ impl Sweep<'_> {
             if effects.in_doubt && !message.done.purged {
                 continue;
             }
-            if !piece.has_room(effects.keys.len() + 2) {
+            if !piece.has_room(effects.ops() + 2) {
                 if piece.ops.is_empty() && self.begin(&message, &effects) {
-                    self.remove(message, effects.keys.into_iter().take(OPS), false, &mut piece);
+                    self.remove(message, effects.rows, false, &mut piece);
                 }
                 // The next step begins with this message.
                 return Ok(piece);
             }
             self.after = Some(message.key.clone());
-            self.remove(message, effects.keys.into_iter(), true, &mut piece);
+            self.remove(message, effects.rows, true, &mut piece);
         }
         self.turn_page(end);
         Ok(piece)
@@ -120,17 +148,41 @@ impl Sweep<'_> {
                 }
                 let record = readable(EffectRecord::decode(&entry.value), &key);
                 let effects = found.entry(turn).or_default();
+                let booked = record.as_ref().map(|record| forgotten(record, self.tenant));
                 effects.in_doubt |= record.is_none_or(|record| record.state.is_in_doubt());
-                effects.keys.push(key);
+                let (version, booked) = (entry.version, booked.unwrap_or_default());
+                effects.rows.push(Gone { key, version, effect: true, booked });
             }
         }
         Ok(found)
     }
 
+    /// Adds the approvals that these messages asked for, in one pass: they are in the same order.
+    async fn approvals(&self, of: &[Old], found: &mut BTreeMap<MessageId, Effects>) -> Result<()> {
+        let (Some(first), Some(last)) = (of.first(), of.last()) else { return Ok(()) };
+        let prefix = Key::of(self.tenant, "ap").prefix();
+        let mut after = Some(asked_from(self.tenant, first.id));
+        while let Some(from) = after.take() {
+            let query = ScanQuery::new(prefix.clone()).after(Some(from)).limit(EFFECTS);
+            let page = self.store.scan(query).await?.value;
+            after = page.rows.last().filter(|_| page.more).map(|(key, _)| key.clone());
+            for (key, entry) in page.rows {
+                // What was granted unasked stands behind all that was asked for, or before.
+                let Some(turn) = asked_by(&key, &prefix) else { continue };
+                if turn > last.id {
+                    return Ok(());
+                }
+                let gone = Gone { key, version: entry.version, effect: false, booked: Vec::new() };
+                found.entry(turn).or_default().rows.push(gone);
+            }
+        }
+        Ok(())
+    }
+
     /// Begins with the effects of a message that has too many for one commit; false when the last
     /// piece of it was not taken, and it is left for the next time.
     fn begin(&mut self, message: &Old, effects: &Effects) -> bool {
-        let first = effects.keys.first().cloned();
+        let first = effects.rows.first().map(|effect| effect.key.clone());
         if first == self.begun {
             self.after = Some(message.key.clone());
             return false;
@@ -139,19 +191,23 @@ impl Sweep<'_> {
         true
     }
 
-    /// Adds the rows of a message to a piece: its effects, and the message itself when it is whole.
-    fn remove(
-        &self,
-        message: Old,
-        effects: impl Iterator<Item = Key>,
-        whole: bool,
-        piece: &mut Piece,
-    ) {
-        let before = piece.ops.len();
+    /// Adds the rows of a message to a piece: its effects, as many as fit, and the message itself
+    /// when it is whole.
+    fn remove(&self, message: Old, effects: Vec<Gone>, whole: bool, piece: &mut Piece) {
         piece.guards.push(unchanged(message.key.clone(), message.version));
         piece.guards.push(Guard::Absent(live_key(self.tenant, message.id)));
-        piece.ops.extend(effects.map(Op::delete));
-        piece.swept.effects += (piece.ops.len() - before) as u64;
+        for gone in effects {
+            if !piece.has_room(gone.ops()) {
+                break;
+            }
+            if !gone.booked.is_empty() {
+                // What it has reserved is booked once.
+                piece.guards.push(unchanged(gone.key.clone(), gone.version));
+            }
+            piece.ops.push(Op::delete(gone.key));
+            piece.ops.extend(gone.booked);
+            piece.swept.effects += u64::from(gone.effect);
+        }
         if !whole {
             return;
         }

@@ -2,6 +2,8 @@
 //!
 //! Here it is decided what goes, piece by piece; the gateway commits each piece behind its fence.
 
+mod approvals;
+mod budgets;
 mod claims;
 mod letters;
 mod messages;
@@ -37,8 +39,13 @@ const RANGE: NonZeroUsize = NonZeroUsize::new(OPS).unwrap();
 const BREATH: Duration = Duration::from_millis(1);
 /// A pause is this many times as long as the step before it: the writer has the rest.
 const SHARE: u32 = 3;
-/// What a sweep goes by that was asked for claims only.
-const FOREVER: Retention = Retention::forever();
+/// How long a window of a budget is kept behind its end, unless a host says otherwise.
+const WINDOWS: Duration = Duration::from_secs(2 * 86_400);
+/// How long what is finished is kept, unless a host says otherwise.
+const FINISHED: Duration = Duration::from_secs(30 * 86_400);
+/// What a sweep goes by that was asked for claims, what they have reserved, and what they consumed.
+const CLAIMS: Retention =
+    Retention { messages: Some(FINISHED), budgets: Some(WINDOWS), ..Retention::forever() };
 
 /// The pause behind a step of a sweep that took so long.
 pub(crate) fn pause_behind(took: Duration) -> Duration {
@@ -67,7 +74,9 @@ pub(crate) fn pause_behind(took: Duration) -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Finished messages, with their replies, dedupe rows and effects. 30 days.
+    /// Finished messages, with their replies, dedupe rows, effects and approvals. 30 days.
+    ///
+    /// An approval that no turn asked for goes so long behind the end of its time.
     ///
     /// A message that comes again behind this time is a new one, and is answered again. Hence a
     /// gateway refuses to start with less than the longest
@@ -91,6 +100,11 @@ pub struct Retention {
     ///
     /// What is left still verifies; the newest seal and what is not sealed stays.
     pub audit: Option<Duration>,
+    /// Windows of [budgets](super::Budgets), behind their end; of a run, behind its beginning. 2 days.
+    ///
+    /// One in which something is still reserved stays, and that of a run whose message is not
+    /// finished: it is open, or a letter that may be replayed.
+    pub budgets: Option<Duration>,
     /// The pause between two sweeps. 10 min.
     pub every: Duration,
 }
@@ -99,11 +113,12 @@ impl Default for Retention {
     fn default() -> Self {
         let day = Duration::from_secs(86_400);
         Self {
-            messages: Some(30 * day),
+            messages: Some(FINISHED),
             dead_letters: Some(90 * day),
             parked: None,
             sessions: None,
             audit: None,
+            budgets: Some(WINDOWS),
             every: Duration::from_secs(600),
         }
     }
@@ -114,8 +129,8 @@ impl Retention {
     #[must_use]
     pub const fn forever() -> Self {
         let every = Duration::from_secs(600);
-        let (messages, dead_letters, parked) = (None, None, None);
-        Self { messages, dead_letters, parked, sessions: None, audit: None, every }
+        let (messages, dead_letters, parked, sessions) = (None, None, None, None);
+        Self { messages, dead_letters, parked, sessions, audit: None, budgets: None, every }
     }
 
     /// Refuses to forget a message that this channel may still deliver again.
@@ -162,6 +177,10 @@ pub struct Swept {
     pub audit: u64,
     /// Effects outside a gateway that count no more.
     pub claims: u64,
+    /// Approvals that no turn asked for, and whose time is over.
+    pub approvals: u64,
+    /// Windows of budgets that are over.
+    pub budgets: u64,
 }
 
 impl Swept {
@@ -178,6 +197,8 @@ impl Swept {
         self.sessions += more.sessions;
         self.audit += more.audit;
         self.claims += more.claims;
+        self.approvals += more.approvals;
+        self.budgets += more.budgets;
     }
 }
 
@@ -210,6 +231,8 @@ enum Stage {
     Sessions,
     Audit,
     Claims,
+    Approvals,
+    Budgets,
 }
 
 /// One sweep over the rows of a tenant.
@@ -240,23 +263,14 @@ impl<'a> Sweep<'a> {
         Self { store, tenant, retention, now, stage, after: None, begun: None, busy: None }
     }
 
-    /// A sweep of effects outside a gateway, and of nothing else.
+    /// A sweep of effects outside a gateway, and of windows that are over; of nothing else.
     pub(crate) const fn of_claims(
         store: &'a SharedStore,
         tenant: &'a TenantId,
         now: Timestamp,
     ) -> Self {
         let stage = Some(Stage::Claims);
-        Self {
-            store,
-            tenant,
-            retention: &FOREVER,
-            now,
-            stage,
-            after: None,
-            begun: None,
-            busy: None,
-        }
+        Self { store, tenant, retention: &CLAIMS, now, stage, after: None, begun: None, busy: None }
     }
 
     /// The next piece, from a page of rows; `None` at the end.
@@ -264,11 +278,12 @@ impl<'a> Sweep<'a> {
         let Some(stage) = self.stage else { return Ok(None) };
         let keep = match stage {
             Stage::Shelf(shelf) => self.retention.of_shelf(shelf),
-            Stage::Messages => self.retention.messages,
+            Stage::Messages | Stage::Approvals => self.retention.messages,
             Stage::Sessions => self.retention.sessions,
             Stage::Audit => self.retention.audit,
             // Each says itself how long it counts.
             Stage::Claims => Some(Duration::ZERO),
+            Stage::Budgets => self.retention.budgets,
         };
         let Some(keep) = keep else { return Ok(Some(self.stage_done())) };
         match stage {
@@ -277,6 +292,8 @@ impl<'a> Sweep<'a> {
             Stage::Sessions => self.sessions(keep).await,
             Stage::Audit => self.audit(keep).await,
             Stage::Claims => self.claims().await,
+            Stage::Approvals => self.unasked(keep).await,
+            Stage::Budgets => self.budgets(keep).await,
         }
         .map(Some)
     }
@@ -290,7 +307,9 @@ impl<'a> Sweep<'a> {
             Some(Stage::Messages) => Some(Stage::Sessions),
             Some(Stage::Sessions) => Some(Stage::Audit),
             Some(Stage::Audit) => Some(Stage::Claims),
-            Some(Stage::Claims) | None => None,
+            Some(Stage::Claims) => Some(Stage::Approvals),
+            Some(Stage::Approvals) => Some(Stage::Budgets),
+            Some(Stage::Budgets) | None => None,
         };
         Piece::default()
     }

@@ -3,6 +3,7 @@
 mod base64;
 mod cloudevent;
 mod seed;
+mod session;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 

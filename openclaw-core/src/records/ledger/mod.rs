@@ -1,17 +1,24 @@
 //! The effect ledger: the only state machine for what is done to the world.
 
+mod reader;
+pub(crate) mod unversioned;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::row::{Row, written};
+pub use self::reader::Ledger;
+use super::{
+    budgets::{Share, reserves, take_unheld},
+    row::{Row, written},
+};
 use crate::{
     Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result, TenantId, Timestamp,
     channel::Reconciled,
     skill::SkillAnswer,
-    store::{Key, Prefix, SharedStore, StateStoreExt},
+    store::{Key, Prefix},
     words::{
         json::embedded,
         planted::{Bug, planted},
@@ -85,6 +92,15 @@ pub enum Event {
     },
     /// It happened, with this answer.
     Succeeded(SkillAnswer),
+    /// It happened, and its answer breaks the contract.
+    ///
+    /// The answer is kept, and nobody may use it.
+    Broken {
+        /// What the remote answered.
+        answer: SkillAnswer,
+        /// What is wrong with it, in words for operators.
+        why: Arc<str>,
+    },
     /// This try surely did nothing. What an earlier one did is another question.
     NotSent,
     /// Its owner says that no try did anything, and none will.
@@ -129,11 +145,13 @@ impl EffectState {
                 Self::Dispatching { tries, first_at, .. } | Self::Unknown { tries, first_at },
                 Event::Dispatch { .. },
             ) => Ok(Self::Dispatching { tries: tries + 1, first_at: *first_at, doubt: true }),
-            (Self::Dispatching { .. } | Self::Unknown { .. }, Event::Succeeded(answer))
-            | (
-                Self::Parked { .. } | Self::Unknown { .. } | Self::Dispatching { .. },
-                Event::Decided(Some(answer)),
+            (
+                Self::Dispatching { .. } | Self::Unknown { .. },
+                Event::Succeeded(answer) | Event::Broken { answer, .. },
             ) => Ok(Self::Done { answer }),
+            (state, Event::Decided(answer)) if state.is_in_doubt() => {
+                Ok(answer.map_or(Self::NEW, |answer| Self::Done { answer }))
+            }
             (Self::Dispatching { tries, first_at, doubt: true }, Event::NotSent)
             | (Self::Dispatching { tries, first_at, .. }, Event::Lost) => {
                 Ok(Self::Unknown { tries: *tries, first_at: *first_at })
@@ -169,10 +187,6 @@ impl EffectState {
                 Self::Dispatching { first_at, .. } | Self::Unknown { first_at, .. },
                 Event::Park(reason),
             ) => Ok(Self::Parked { first_at: *first_at, reason }),
-            (
-                Self::Parked { .. } | Self::Unknown { .. } | Self::Dispatching { .. },
-                Event::Decided(None),
-            ) => Ok(Self::NEW),
             (Self::Parked { first_at, .. }, Event::Dispatch { .. })
                 if planted(Bug::ParkedRerun) =>
             {
@@ -212,13 +226,21 @@ impl Event {
     const fn name(&self) -> &'static str {
         match self {
             Self::Dispatch { .. } => "dispatched",
-            Self::Succeeded(_) => "done",
+            Self::Succeeded(_) | Self::Broken { .. } => "done",
             Self::NotSent => "given back",
             Self::DidNotHappen => "ruled out",
             Self::Failed(_) => "failed",
             Self::Lost => "lost",
             Self::Park(_) => "parked",
             Self::Decided(_) => "decided",
+        }
+    }
+
+    /// What is wrong with its answer.
+    pub(crate) fn breach(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Broken { why, .. } => Some(Arc::clone(why)),
+            _ => None,
         }
     }
 }
@@ -300,13 +322,43 @@ pub struct EffectRecord {
     pub effect: Effect,
     /// The approval that its claim consumed.
     pub approval: Option<Arc<str>>,
+    /// The version of the skill that it was claimed with: a later run meets the same one.
+    ///
+    /// None where no version was chosen: outside a gateway, or before versions were kept.
+    pub version: Option<Arc<str>>,
     /// Where it stands.
     pub state: EffectState,
+    /// How its answer breaks the contract; none when it is good. Nobody gets such an answer.
+    pub breach: Option<Arc<str>>,
+    /// What it has reserved and spent, by account. Its row begins with it.
+    #[serde(skip)]
+    pub costs: Vec<Share>,
 }
 
 impl Row for EffectRecord {
     const NAME: &'static str = "effects";
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 3;
+
+    fn encode(&self) -> Result<Bytes> {
+        Self::row(&self.head()?, &self.costs, &self.state, self.breach.as_ref())
+    }
+
+    fn fields(bytes: &[u8]) -> postcard::Result<Self> {
+        let (costs, rest) = postcard::take_from_bytes(bytes)?;
+        Ok(Self { costs, ..postcard::from_bytes(rest)? })
+    }
+
+    fn decode_old(format: u8, fields: &[u8]) -> Option<postcard::Result<Self>> {
+        match format {
+            1 => Some(postcard::from_bytes::<unversioned::EffectRecordV1>(fields).map(Self::from)),
+            // Costs were a tenant's, and nobody's below it; and it had no last field, which is written
+            // as a zero when there is none.
+            2 => Some(take_unheld(fields).and_then(|(costs, rest)| {
+                Ok(Self { costs, ..postcard::from_bytes(&[rest, &[0]].concat())? })
+            })),
+            _ => None,
+        }
+    }
 }
 
 /// The fields of a record up to its state, in their order.
@@ -322,15 +374,25 @@ impl Serialize for Head<'_> {
             }
         }
 
-        let EffectRecord { target, fingerprint, request, effect, approval, state: _ } = self.0;
-        (target, fingerprint, Request(request), effect, approval).serialize(serializer)
+        let EffectRecord {
+            target,
+            fingerprint,
+            request,
+            effect,
+            approval,
+            version,
+            state: _,
+            breach: _,
+            costs: _,
+        } = self.0;
+        (target, fingerprint, Request(request), effect, approval, version).serialize(serializer)
     }
 }
 
 impl EffectRecord {
     /// The record after this event.
     pub(crate) fn after(&self, event: Event) -> Result<Self> {
-        Ok(Self { state: self.state_after(event)?, ..self.clone() })
+        Ok(Self { breach: event.breach(), state: self.state_after(event)?, ..self.clone() })
     }
 
     /// Its state after this event.
@@ -340,20 +402,29 @@ impl EffectRecord {
             .map_err(|e| Error::new(ErrorKind::Conflict, e.to_string()).with_happened(Happened::No))
     }
 
-    /// The bytes of its row up to the state: they stay the same while the state moves on.
+    /// The bytes of its row between costs and state: they stay the same while it moves on.
     pub(crate) fn head(&self) -> Result<Bytes> {
+        written::<Self>(|bytes| postcard::to_extend(&Head(self), bytes))
+    }
+
+    /// The row of a record with this head, these costs, in this state.
+    pub(crate) fn row(
+        head: &[u8],
+        costs: &[Share],
+        state: &EffectState,
+        breach: Option<&Arc<str>>,
+    ) -> Result<Bytes> {
         written::<Self>(|mut bytes| {
             bytes.push(Self::FORMAT);
-            postcard::to_extend(&Head(self), bytes)
+            let mut bytes = postcard::to_extend(costs, bytes)?;
+            bytes.extend_from_slice(head);
+            postcard::to_extend(&(state, breach), bytes)
         })
     }
 
-    /// The row of a record with this head, in this state.
-    pub(crate) fn row(head: &[u8], state: &EffectState) -> Result<Bytes> {
-        written::<Self>(|mut bytes| {
-            bytes.extend_from_slice(head);
-            postcard::to_extend(state, bytes)
-        })
+    /// Has it reserved something?
+    pub(crate) fn reserves(&self) -> bool {
+        reserves(&self.costs)
     }
 
     /// How long ago it was first sent, when it is in doubt.
@@ -388,58 +459,6 @@ pub(crate) fn turn_of(key: &Key, prefix: &Prefix) -> Option<MessageId> {
     key.behind(prefix)?.first_chunk().copied().map(MessageId::from_bytes)
 }
 
-/// Reads the ledger of a tenant.
-#[derive(Clone, Debug)]
-pub struct Ledger {
-    store: SharedStore,
-    tenant: TenantId,
-}
-
-impl Ledger {
-    /// The ledger of this tenant in this store.
-    #[must_use]
-    pub fn new(store: SharedStore, tenant: TenantId) -> Self {
-        Self { store, tenant }
-    }
-
-    /// Every effect of a turn, by operation name.
-    ///
-    /// # Errors
-    /// The store does not answer, or a row can't be read.
-    pub async fn of_turn(&self, turn: MessageId) -> Result<Vec<(Arc<str>, EffectRecord)>> {
-        let prefix = effects_of(&self.tenant, turn);
-        let rows = self.store.scan_all(prefix.clone()).await?;
-        rows.iter()
-            .map(|(key, entry)| Ok((operation(key, &prefix), EffectRecord::decode(&entry.value)?)))
-            .collect()
-    }
-
-    /// Every effect there is, in the order of the turns.
-    ///
-    /// # Errors
-    /// The store does not answer, or a row can't be read.
-    pub async fn all(&self) -> Result<Vec<(MessageId, Arc<str>, EffectRecord)>> {
-        let prefix = effect_rows(&self.tenant);
-        let rows = self.store.scan_all(prefix.clone()).await?;
-        rows.iter()
-            .map(|(key, entry)| {
-                let behind = key.behind(&prefix).unwrap_or_default();
-                let turn = turn_of(key, &prefix);
-                let name = String::from_utf8_lossy(behind.get(18..).unwrap_or_default()).into();
-                Ok((
-                    turn.unwrap_or(MessageId::from_u128(0)),
-                    name,
-                    EffectRecord::decode(&entry.value)?,
-                ))
-            })
-            .collect()
-    }
-}
-
-fn operation(key: &Key, prefix: &Prefix) -> Arc<str> {
-    String::from_utf8_lossy(key.behind(prefix).and_then(|b| b.get(2..)).unwrap_or_default()).into()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -447,7 +466,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_and_a_state_are_the_row() -> Result<()> {
+    fn a_row_is_costs_and_the_fields_of_the_format_before() -> Result<()> {
         let at = Timestamp::from_millis(7);
         let states = [
             EffectState::NEW,
@@ -467,11 +486,26 @@ mod tests {
                 fingerprint: [7; 16],
                 request: Arc::new(json!({"order": "1042", "ü": 1.5})),
                 effect: Effect::Keyed { retention: Duration::from_secs(3) },
+                version: approval.clone(),
                 approval,
                 state,
+                breach: None,
+                costs: Vec::new(),
             };
-            let row = EffectRecord::row(&record.head()?, &record.state)?;
-            assert_eq!(row, record.encode()?, "{:?}", record.state);
+            let fields = postcard::to_allocvec(&record).unwrap();
+            let row = record.encode()?;
+            assert_eq!(row[..], [&[3, 0], &fields[..]].concat(), "{:?}", record.state);
+            // A program before breaches and holders were kept wrote a 2, and no last field.
+            let fields = fields.strip_suffix(&[0]).unwrap();
+            let old = EffectRecord::decode(&[&[2, 0], fields].concat())?;
+            assert_eq!(old.encode()?, row, "{:?}", record.state);
+            // A program before budgets and versions wrote a 1, and neither of them.
+            let mut old = postcard::Serializer { output: postcard::ser_flavors::AllocVec::new() };
+            unversioned::serialize(&record, &mut old).unwrap();
+            let old = postcard::ser_flavors::Flavor::finalize(old.output).unwrap();
+            let old = EffectRecord::decode(&[&[1], &old[..]].concat())?;
+            let unversioned = EffectRecord { version: None, ..record.clone() };
+            assert_eq!(old.encode()?, unversioned.encode()?, "{:?}", record.state);
         }
         Ok(())
     }
@@ -489,7 +523,10 @@ mod tests {
                 request: Arc::default(),
                 effect: Effect::AtMostOnce,
                 approval: None,
+                version: None,
                 state: state.clone(),
+                breach: None,
+                costs: Vec::new(),
             };
             record.in_doubt_for(t(4_000))
         };
