@@ -8,7 +8,7 @@ pub mod middleware;
 pub mod records;
 pub mod store;
 
-pub use traits::{agent, channel, http, model, policy, skill};
+pub use traits::{agent, channel, http, model, policy, rules, skill};
 /// A strict JSON reader.
 pub mod json {
     pub use crate::words::json::{JsonError, parse};
@@ -20,7 +20,7 @@ pub mod json {
 /// need the same in `RUSTDOCFLAGS`.
 #[cfg(openclaw_planted)]
 pub mod planted {
-    pub use crate::words::planted::{Bug, plant};
+    pub use crate::words::planted::{Bug, plant, planted};
 }
 
 pub use words::{
@@ -34,11 +34,13 @@ pub use words::{
     },
     error::{Error, OrFail, Result},
     id::{
-        AgentId, ChannelId, InvalidId, MAX_ID_LEN, MessageId, ModelId, SkillId, Subject, TenantId,
+        AgentId, ChannelId, InvalidId, MAX_ID_LEN, MessageId, ModelId, SessionId, SkillId, Subject,
+        TenantId,
     },
     key::{IdempotencyKey, InvalidOperation, KeyBuilder},
     kind::{ErrorKind, Happened},
     limits::Limits,
+    payer::Payer,
     refusal::{Reason, Refusal, Scope},
     secret::Secret,
 };

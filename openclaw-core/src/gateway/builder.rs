@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::{Gateway, Router};
 use crate::{
-    AgentId, ChannelId, Env, Error, ErrorKind, Limits, Result, SkillId,
+    AgentId, ChannelId, Env, Error, ErrorKind, Limits, Result,
     agent::{Agent, Budget},
     channel::Channel,
-    middleware::stack::Resilience,
-    records::{Retention, partitions::Fences},
-    skill::Skill,
+    middleware::{skill_stack::Skills, stack::Resilience},
+    records::{Budgets, Retention, partitions::Fences},
+    rules::Authorizer,
+    skill::{Skill, SkillSource},
     store::{SharedStore, StateStore},
 };
 
@@ -91,9 +92,12 @@ pub struct GatewayBuilder {
     pub(super) channels: Vec<(Arc<dyn Channel>, AckPolicy)>,
     pub(super) agents: Vec<Arc<dyn Agent>>,
     pub(super) skills: Vec<Arc<dyn Skill>>,
+    pub(super) authorizer: Option<Arc<dyn Authorizer>>,
+    pub(super) source: Option<Arc<dyn SkillSource>>,
     pub(super) router: Router,
     pub(super) config: GatewayConfig,
     pub(super) resilience: Option<Resilience>,
+    pub(super) budgets: Budgets,
 }
 
 impl fmt::Debug for GatewayBuilder {
@@ -114,9 +118,12 @@ impl GatewayBuilder {
             channels: Vec::new(),
             agents: Vec::new(),
             skills: Vec::new(),
+            authorizer: None,
+            source: None,
             router: Router::default(),
             config: GatewayConfig::default(),
             resilience: None,
+            budgets: Budgets::default(),
         }
     }
 
@@ -140,6 +147,26 @@ impl GatewayBuilder {
     /// Adds a skill.
     pub fn skill(mut self, skill: impl Skill) -> Self {
         self.skills.push(Arc::new(skill));
+        self
+    }
+
+    /// Says which calls of skills are allowed, refused, or need a person's yes. All are allowed.
+    ///
+    /// A call that needs a yes is recorded as a request, and answered with `APPROVAL_REQUIRED`. An
+    /// agent that gives up with that error has its turn suspended until
+    /// [`Gateway::decide_approval`], or until the time of the request is over. Run again, the same
+    /// operation with the same arguments finds the grant, and its claim consumes it.
+    pub fn authorizer(mut self, authorizer: impl Authorizer) -> Self {
+        self.authorizer = Some(Arc::new(authorizer));
+        self
+    }
+
+    /// Takes the skills of a source, such as a registry with many versions of each.
+    ///
+    /// A skill that was added by itself hides one of the same name. The last source counts. A
+    /// conversation is a route of its own: see [`RouteKey`](crate::skill::RouteKey).
+    pub fn skills(mut self, source: impl SkillSource) -> Self {
+        self.source = Some(Arc::new(source));
         self
     }
 
@@ -169,6 +196,16 @@ impl GatewayBuilder {
     /// Streamed hints and admission go without a stack, and without this everything does.
     pub fn resilience(mut self, resilience: Resilience) -> Self {
         self.resilience = Some(resilience);
+        self
+    }
+
+    /// Bounds what each tenant's skill calls may spend; nothing bounds it without.
+    ///
+    /// The claim of an effect reserves what its call is expected to cost. Over a limit the agent
+    /// hears `RATE_LIMITED`, with the time to the next window as `retry_after`, and nothing is
+    /// claimed. What is left is in [`Gateway::accounts`].
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        self.budgets = budgets;
         self
     }
 
@@ -203,19 +240,7 @@ impl GatewayBuilder {
             let id = agent.id().clone();
             unique("agent", id.as_str(), agents.insert(id.clone(), agent).is_none())?;
         }
-        let mut skills = BTreeMap::new();
-        for skill in self.skills {
-            let id = skill.manifest().id.clone();
-            if skill.manifest().effect == crate::Effect::Reconcilable && skill.reconcile().is_none()
-            {
-                return Err(invalid(
-                    "a reconcilable skill needs a reconcile hook",
-                    "skill",
-                    id.as_str(),
-                ));
-            }
-            unique("skill", id.as_str(), skills.insert(id.clone(), skill).is_none())?;
-        }
+        let skills = Skills::new(self.skills, self.source)?;
         if let Some(unknown) = self.router.agents().find(|id| !agents.contains_key(*id)) {
             return Err(invalid(
                 "a route names an agent that was not added",
@@ -223,8 +248,20 @@ impl GatewayBuilder {
                 unknown.as_str(),
             ));
         }
-        let Self { env, store, router, config, resilience, .. } = self;
-        Ok(Parts { env, store, channels, acks, agents, skills, router, config, resilience })
+        let Self { env, store, authorizer, router, config, resilience, budgets, .. } = self;
+        Ok(Parts {
+            env,
+            store,
+            channels,
+            acks,
+            agents,
+            skills,
+            authorizer,
+            router,
+            config,
+            resilience,
+            budgets,
+        })
     }
 }
 
@@ -236,10 +273,12 @@ pub(super) struct Parts {
     pub(super) channels: BTreeMap<ChannelId, Arc<dyn Channel>>,
     pub(super) acks: BTreeMap<ChannelId, AckPolicy>,
     pub(super) agents: BTreeMap<AgentId, Arc<dyn Agent>>,
-    pub(super) skills: BTreeMap<SkillId, Arc<dyn Skill>>,
+    pub(super) skills: Skills,
+    pub(super) authorizer: Option<Arc<dyn Authorizer>>,
     pub(super) router: Router,
     pub(super) config: GatewayConfig,
     pub(super) resilience: Option<Resilience>,
+    pub(super) budgets: Budgets,
 }
 
 fn unique(what: &'static str, id: &str, is_new: bool) -> Result<()> {

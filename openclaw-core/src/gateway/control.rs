@@ -17,6 +17,7 @@ use crate::{
     records::{
         AuditLog, DeadLetters,
         audit::{AuditAction, AuditEntry},
+        budgets::booked,
         commit::{self, Known, unchanged},
         inbox::{marked_tenant, tenant_marks},
         ledger::{EffectRecord, EffectState, Event, effect_key},
@@ -51,7 +52,9 @@ impl Gateway {
     /// Sends a dead or parked letter on its way again, with its attempts forgotten.
     ///
     /// Effects that are done answer from the ledger. A part of a reply whose outcome is unknown
-    /// is sent again, because the operator says so.
+    /// is sent again, because the operator says so. An approval that has expired, unanswered or
+    /// unused, may be asked for again, at most 16 of a turn; a person's no stays a no. Nothing
+    /// else asks people again: an agent that is told of the end of their time must do without.
     ///
     /// # Errors
     /// `NOT_FOUND` when there is no such letter, `UNSUPPORTED` when it never got in.
@@ -102,7 +105,10 @@ impl Gateway {
         let found = commit::read::<EffectRecord>(&*inner.store, &key).await?;
         let (record, version) = found.ok_or_else(missing)?;
         let happened = if answer.is_some() { "it happened" } else { "it did not happen" };
-        let decided = record.after(Event::Decided(answer))?;
+        let mut decided = record.after(Event::Decided(answer))?;
+        let booked = booked(&record.costs, tenant, &decided.state, true, None);
+        let (costs, booked) = booked.unwrap_or_else(|| (record.costs.clone(), Vec::new()));
+        decided.costs = costs;
         let entry = AuditEntry::new(inner.env.now(), AuditAction::EffectDecided, turn, by)
             .because(happened);
         let on_its_way = matches!(record.state, EffectState::Dispatching { .. });
@@ -111,7 +117,8 @@ impl Gateway {
             .guard(inner.fences.any())
             .guard(unchanged(key.clone(), version))
             .op(Op::put(key, decided.encode()?))
-            .op(entry.append(tenant)?);
+            .op(entry.append(tenant)?)
+            .ops(booked);
         if on_its_way {
             // A turn that was shelved left it so; one that runs hears of it itself.
             txn = txn.guard(Guard::Absent(live_key(tenant, turn)));
@@ -202,7 +209,13 @@ async fn replay(inner: &Arc<Inner>, tenant: &TenantId, id: MessageId, by: &str) 
 }
 
 /// An order failed. When nobody knows whether it is stored, its message is looked for.
-fn look_up(inner: &Arc<Inner>, tenant: &TenantId, id: MessageId, error: Error, to: To) -> Error {
+pub(super) fn look_up(
+    inner: &Arc<Inner>,
+    tenant: &TenantId,
+    id: MessageId,
+    error: Error,
+    to: To,
+) -> Error {
     if error.happened() == Happened::Maybe {
         seek(inner, tenant.clone(), id, to);
     }
@@ -211,7 +224,7 @@ fn look_up(inner: &Arc<Inner>, tenant: &TenantId, id: MessageId, error: Error, t
 
 impl Inner {
     /// Follows an order to its end, even when whoever gave it does not wait for it.
-    async fn order<T: Send + 'static>(
+    pub(super) async fn order<T: Send + 'static>(
         self: &Arc<Self>,
         order: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
@@ -241,7 +254,7 @@ impl Inner {
     }
 
     /// Refuses an order on a message whose last order is still looked up.
-    fn open_for(&self, id: MessageId) -> Result<()> {
+    pub(super) fn open_for(&self, id: MessageId) -> Result<()> {
         self.open_for_orders()?;
         if lock(&self.sought).contains(&id) {
             let why = "nobody knows yet whether the last order is stored";

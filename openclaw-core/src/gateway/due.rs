@@ -1,10 +1,10 @@
-//! Deferred replies: kept in the store until their date, their lanes held.
+//! What waits in the store for a date: deferred replies, their lanes held, and approvals.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, deliver::run, lock, reply_job::ReplyJob};
+use super::{Due, DueEntry, Inner, approvals, deliver::run, lock, reply_job::ReplyJob};
 use crate::{
-    Error, MessageId, Result, TenantId, Timestamp,
+    Error, MessageId, Result,
     records::{
         commit,
         live::{Live, live_key},
@@ -13,7 +13,10 @@ use crate::{
     },
 };
 
-/// Wakes deferred replies when their date has come.
+/// How soon something is looked at again that could not be read.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Wakes deferred replies, and looks after approvals, when their date has come.
 pub(super) async fn alarm(inner: Arc<Inner>) {
     loop {
         let first = lock(&inner.due).first().cloned();
@@ -28,22 +31,33 @@ pub(super) async fn alarm(inner: Arc<Inner>) {
         let Some(entry) = first.filter(|(at, ..)| *at <= inner.env.now()) else { continue };
         if let Err(e) = wake(&inner, &entry).await {
             not_read(entry.2, &e);
-            if inner.pause(Duration::from_secs(1)).await {
-                return;
-            }
+            // The others get their turn meanwhile.
+            let mut due = lock(&inner.due);
+            due.remove(&entry);
+            due.insert((inner.env.now().after(SOON), entry.1, entry.2, entry.3));
         }
     }
 }
 
 fn not_read(message: MessageId, error: &Error) {
-    tracing::error!(%message, %error, "a deferred reply can't be read");
+    tracing::error!(%message, %error, "what waits in the store can't be read");
 }
 
-async fn wake(inner: &Arc<Inner>, entry: &(Timestamp, TenantId, MessageId)) -> Result<()> {
-    let (_, tenant, id) = entry;
+async fn wake(inner: &Arc<Inner>, entry: &DueEntry) -> Result<()> {
+    let (_, tenant, id, waits) = entry;
     let found = commit::read::<Live>(&*inner.store, &live_key(tenant, *id)).await?;
-    lock(&inner.due).remove(entry);
-    if let Some((Live::Reply(row), version)) = found {
+    let again = match (&found, waits) {
+        (Some((Live::Turn(row), version)), Due::Turn) => {
+            approvals::look_after(inner, tenant, *id, row, *version).await?
+        }
+        _ => None,
+    };
+    let mut due = lock(&inner.due);
+    due.remove(entry);
+    due.extend(again.map(|at| (at, tenant.clone(), *id, Due::Turn)));
+    drop(due);
+    // The turn that was looked after may have its reply on the way: that one is in its lane.
+    if let (Some((Live::Reply(row), version)), Due::Reply) = (found, waits) {
         let lane = session_key(tenant, &row.to);
         let partition = partition_of(tenant, &row.to);
         let job = ReplyJob::new(tenant.clone(), *id, version, partition, row);

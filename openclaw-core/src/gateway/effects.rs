@@ -2,36 +2,35 @@
 
 use std::{
     collections::BTreeSet,
-    future::poll_fn,
-    pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{self, Poll},
 };
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tower_layer::Layer;
-use tower_service::Service;
 
-use super::Inner;
+use super::{
+    Inner,
+    versions::{Choice, Chosen, Versions},
+};
 use crate::{
-    Call, Context, Effect, Effects, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
-    TenantId,
+    AgentId, Call, Context, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Payer, Result,
+    TenantId, Timestamp,
     channel::Reconciled,
-    middleware::{marked, stack::Resilience},
+    middleware::skill_stack::{GuardedPort, Nested, Way, decide, equipped, through, way},
     records::{
-        approvals::Approval,
+        approvals::Asked,
         claims::{
-            Claim, Claims, Fence, Heard, Left, Place, Slot, Wanted, failed_before, fingerprint,
-            not_yet, subject,
+            Claim, Claims, Fence, Fit, GONE, Gate, Guarded, Heard, Left, Place, Slot, Who,
+            broken_before, failed_before, fingerprint, fit, not_yet, subject,
         },
         ledger::{EffectRecord, EffectState, Plan, effect_key},
     },
+    rules::{Ask, Decision},
     skill::{Skill, SkillAnswer, SkillManifest, SkillPort, SkillRequest},
-    store::Guard,
+    store::{Guard, Key},
     words::caught::caught,
     words::planted::{Bug, planted},
 };
@@ -39,11 +38,18 @@ use crate::{
 /// The skills as one attempt of a turn sees them.
 #[derive(Debug)]
 pub(super) struct TurnSkills {
+    me: Weak<Self>,
     inner: Arc<Inner>,
     tenant: TenantId,
     turn: MessageId,
+    asker: Asker,
     fence: Guard,
+    versions: Versions,
+    /// The first approval of this attempt that nobody has decided yet.
+    waits: Mutex<Option<Arc<str>>>,
     asked: Mutex<BTreeSet<Arc<str>>>,
+    /// The guarded calls that are under way, and those that nobody waited for.
+    calls: Mutex<Calls>,
     verdict: Mutex<Option<Arc<str>>>,
     /// When the store did not answer, the attempt is not the agent's fault.
     claims: Arc<Claims>,
@@ -51,19 +57,90 @@ pub(super) struct TurnSkills {
     in_doubt: AtomicBool,
 }
 
+/// The guarded calls of an attempt, by operation.
+#[derive(Debug, Default)]
+struct Calls {
+    running: BTreeSet<Arc<str>>,
+    /// Their future was dropped before its end.
+    dropped: BTreeSet<Arc<str>>,
+    /// The attempt is over.
+    over: bool,
+}
+
+/// A guarded call that is under way.
+struct Running<'a> {
+    skills: &'a TurnSkills,
+    operation: Arc<str>,
+    ended: bool,
+}
+
+impl<'a> Running<'a> {
+    /// Refuses a second call under one operation, and any behind the attempt's end.
+    fn begin(skills: &'a TurnSkills, operation: &Arc<str>) -> Result<Self> {
+        let mut calls = skills.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = if calls.over {
+            "the attempt of the turn is over"
+        } else if !calls.running.insert(Arc::clone(operation)) {
+            "this operation is under way: wait for its end"
+        } else {
+            return Ok(Self { skills, operation: Arc::clone(operation), ended: false });
+        };
+        let error = Error::new(ErrorKind::Conflict, why).with_happened(Happened::No);
+        Err(error.with("operation", operation))
+    }
+
+    fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut calls = self.skills.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.running.remove(&self.operation);
+        if !self.ended {
+            calls.dropped.insert(Arc::clone(&self.operation));
+        }
+    }
+}
+
+/// Who wants it done: an agent, for somebody.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) agent: AgentId,
+    /// Whose message the agent answers.
+    pub(super) sender: Arc<str>,
+    /// Whose budgets its calls count in, below the tenant.
+    pub(super) payer: Arc<Payer>,
+}
+
 impl TurnSkills {
-    pub(super) fn new(inner: Arc<Inner>, tenant: TenantId, turn: MessageId, fence: Guard) -> Self {
-        let claims = Claims::new(Arc::clone(&inner.store), inner.env.clone());
-        Self {
+    /// The skills of a turn in this lane; `again` when an earlier run may have begun effects.
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        (tenant, turn): (TenantId, MessageId),
+        asker: Asker,
+        fence: Guard,
+        (lane, again): (&Key, bool),
+    ) -> Arc<Self> {
+        let claims =
+            Claims::new(Arc::clone(&inner.store), inner.env.clone(), inner.budgets.clone());
+        let versions = Versions::new(lane, again);
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             inner,
             tenant,
             turn,
+            asker,
             fence,
+            versions,
+            waits: Mutex::default(),
             asked: Mutex::default(),
+            calls: Mutex::default(),
             verdict: Mutex::default(),
             claims: Arc::new(claims),
             in_doubt: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Did the store fail to answer in this attempt?
@@ -81,9 +158,21 @@ impl TurnSkills {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The approval that this attempt asked for first and did not get.
+    pub(super) fn waits(&self) -> Option<Arc<str>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Did the agent ask for this operation in this attempt?
     pub(super) fn asked(&self, operation: &str) -> bool {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).contains(operation)
+    }
+
+    /// The guarded calls whose end nobody of this attempt saw; no more are begun.
+    pub(super) fn unheard(&self) -> BTreeSet<Arc<str>> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.over = true;
+        calls.running.union(&calls.dropped).cloned().collect()
     }
 
     fn park_turn(&self, reason: &str) {
@@ -95,8 +184,9 @@ impl TurnSkills {
         skill: &Arc<dyn Skill>,
         call: Call<Arc<Value>>,
         request: &SkillRequest,
+        decision: Decision,
     ) -> Result<SkillAnswer> {
-        let outcome = self.once(skill, call, request).await;
+        let outcome = self.once(skill, call, request, decision).await;
         if self.claims.fenced() {
             self.inner.outlived();
         }
@@ -109,17 +199,17 @@ impl TurnSkills {
         skill: &Arc<dyn Skill>,
         call: Call<Arc<Value>>,
         request: &SkillRequest,
+        decision: Decision,
     ) -> Result<SkillAnswer> {
-        let mut claim = self.claim(skill.manifest(), &call, request).await?;
-        if claim.record.fingerprint != fingerprint(call.target(), call.payload())
-            && !planted(Bug::ArgumentsIgnored)
-        {
-            let reason = format!(
-                "the agent asked for something else under the operation {:?}",
-                request.operation
-            );
-            self.park_turn(&reason);
-            return Err(Error::new(ErrorKind::Conflict, reason).with("turn", self.turn));
+        let mut claim = self.claim(skill.manifest(), &call, request, decision).await?;
+        if let Err(e) = self.same(&claim, request) {
+            self.claims.give_back(&mut claim).await?;
+            return Err(e);
+        }
+        match fit(&claim.record, skill.manifest()) {
+            Fit::Same => {}
+            Fit::Adopt => claim.adopt(Arc::clone(&skill.manifest().version), call.effect()),
+            Fit::Gone => return Err(self.gone(claim).await?),
         }
         loop {
             match self.claims.plan(&claim) {
@@ -138,35 +228,118 @@ impl TurnSkills {
         }
     }
 
+    /// Parks the turn of an agent that asks for something else than what is recorded.
+    fn same(&self, claim: &Claim, request: &SkillRequest) -> Result<()> {
+        let asked = fingerprint(request.skill.as_str(), &request.input);
+        if claim.record.fingerprint == asked || planted(Bug::ArgumentsIgnored) {
+            return Ok(());
+        }
+        let operation = &request.operation;
+        let reason =
+            format!("the agent asked for something else under the operation {operation:?}");
+        self.park_turn(&reason);
+        Err(Error::new(ErrorKind::Conflict, reason).with("turn", self.turn))
+    }
+
+    /// What is recorded of an effect whose skill is not here: its end, or a parked turn.
+    ///
+    /// What was surely not sent, and nobody approved, ends as the look-up did.
+    async fn recorded(&self, request: &SkillRequest, missing: Error) -> Result<SkillAnswer> {
+        let key = self.asked_for(request)?;
+        let place = self.place(request.skill.as_str(), &request.operation, &key);
+        let Some(record) = self.claims.look(&place).await? else { return Err(missing) };
+        if matches!(record.state, EffectState::Claimed { .. }) && record.approval.is_none() {
+            return Err(missing);
+        }
+        let claim = self.claims.claim(place, record, None).await?;
+        self.same(&claim, request)?;
+        if claim.record.state.is_final() {
+            return self.replay(&claim);
+        }
+        Err(self.gone(claim).await?)
+    }
+
+    /// Notes that the agent asked for an operation; the key of its effect.
+    fn asked_for(&self, request: &SkillRequest) -> Result<IdempotencyKey> {
+        let key = IdempotencyKey::of(self.turn, &request.operation)
+            .map_err(|e| Error::new(ErrorKind::ValidationError, e.to_string()))?;
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(Arc::clone(&request.operation));
+        Ok(key)
+    }
+
+    /// Where the effect of an operation is recorded.
+    fn place(&self, target: &str, operation: &str, key: &IdempotencyKey) -> Place {
+        Place {
+            tenant: self.tenant.clone(),
+            payer: Some(Arc::clone(&self.asker.payer)),
+            message: self.turn,
+            key: effect_key(&self.tenant, self.turn, key),
+            fence: Fence::Held(self.fence.clone()),
+            subject: subject(target, operation),
+        }
+    }
+
+    /// The call, as people are asked about it.
+    fn guarded_call(
+        &self,
+        manifest: &SkillManifest,
+        call: &Call<Arc<Value>>,
+        request: &SkillRequest,
+    ) -> Guarded {
+        let asked = Asked {
+            at: Timestamp::default(),
+            turn: self.turn,
+            operation: Arc::clone(&request.operation),
+            agent: self.asker.agent.as_str().into(),
+            sender: Arc::clone(&self.asker.sender),
+            trust: call.context().trust(),
+            skill: manifest.id.as_str().into(),
+            version: Arc::clone(&manifest.version),
+            input: Arc::clone(call.payload()),
+        };
+        Guarded { asked, named: request.approval.clone() }
+    }
+
     /// Records the effect, or finds the record of an earlier attempt.
     async fn claim(
         &self,
         manifest: &SkillManifest,
         call: &Call<Arc<Value>>,
         request: &SkillRequest,
+        decision: Decision,
     ) -> Result<Claim> {
         let idempotency =
             call.key().ok_or_else(|| Error::new(ErrorKind::Unclassified, "the call has no key"))?;
-        let wanted = request.approval.as_ref().map(|id| Wanted {
-            id: Arc::clone(id),
-            digest: Approval::digest_of(manifest.id.as_str(), &manifest.version, &request.input),
-        });
         let record = EffectRecord {
             target: call.target().into(),
             fingerprint: fingerprint(call.target(), call.payload()),
             request: Arc::clone(call.payload()),
             effect: call.effect(),
             approval: None,
+            version: Some(Arc::clone(&manifest.version)),
             state: EffectState::NEW,
+            breach: None,
+            costs: Vec::new(),
         };
-        let place = Place {
-            tenant: self.tenant.clone(),
-            message: self.turn,
-            key: effect_key(&self.tenant, self.turn, idempotency),
-            fence: Fence::Held(self.fence.clone()),
-            subject: subject(call.target(), &request.operation),
-        };
-        self.claims.claim(place, record, wanted).await
+        let place = self.place(call.target(), &request.operation, idempotency);
+        if decision == Decision::Allow && request.approval.is_none() {
+            return self.claims.claim(place, record, None).await;
+        }
+        let guarded = self.guarded_call(manifest, call, request);
+        match self.claims.gate(&place, guarded, decision).await? {
+            Gate::Pass(wanted) => self.claims.claim(place, record, wanted).await,
+            Gate::Refused(e) => Err(e),
+            Gate::Waits(approval, e) => {
+                let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+                waits.get_or_insert(approval);
+                Err(e)
+            }
+            Gate::Unapproved(reason) => {
+                self.park_turn(reason);
+                Err(Error::new(ErrorKind::Conflict, reason).with("target", call.target()))
+            }
+        }
     }
 
     /// Has the call made under its claim, and settles what is left of it.
@@ -195,7 +368,9 @@ impl TurnSkills {
 
     fn replay(&self, claim: &Claim) -> Result<SkillAnswer> {
         match &claim.record.state {
-            EffectState::Done { answer } => Ok(answer.clone()),
+            EffectState::Done { answer } => {
+                broken_before(&claim.record).map_or_else(|| Ok(answer.clone()), Err)
+            }
             EffectState::Failed { kind, message, happened } => {
                 Err(failed_before(*kind, message, *happened))
             }
@@ -232,6 +407,12 @@ impl TurnSkills {
             }
             _ => Reconciled::CannotKnow,
         };
+        if let Reconciled::Happened(output) = &answer
+            && let Err(e) = SkillAnswer::Done(Arc::clone(output)).judged_by(skill)
+        {
+            let output = Arc::clone(output);
+            return Err(self.claims.broken("reconcile", claim, output, &e).await?);
+        }
         match self.claims.heard(claim, answer).await? {
             Heard::Happened(answer) => Ok(Some(answer)),
             Heard::Again => Ok(None),
@@ -243,6 +424,16 @@ impl TurnSkills {
         }
     }
 
+    /// Parks an effect whose version is not here any more, and its turn.
+    async fn gone(&self, mut claim: Claim) -> Result<Error> {
+        if claim.record.state.is_in_doubt() {
+            self.claims.park(&mut claim, GONE).await?;
+            return Ok(self.parked(&claim, GONE));
+        }
+        self.claims.give_back(&mut claim).await?;
+        Ok(self.parked(&claim, GONE).with_happened(Happened::No))
+    }
+
     /// Parks the turn of an effect that is parked.
     fn parked(&self, claim: &Claim, reason: &str) -> Error {
         self.park_turn(reason);
@@ -252,81 +443,75 @@ impl TurnSkills {
     }
 }
 
-/// Makes the call through the skill's stack, where the host has one.
-async fn through(
-    resilience: Option<&Resilience>,
-    skill: &Arc<dyn Skill>,
-    call: Call<Arc<Value>>,
-) -> Result<SkillAnswer> {
-    let Some(resilience) = resilience else { return leaf(Arc::clone(skill), call).await };
-    let stack = resilience.skill(skill.manifest().id.as_str());
-    let mut service = stack.layer(Leaf(Arc::clone(skill)));
-    poll_fn(|cx| service.poll_ready(cx)).await?;
-    service.call(call).await
-}
-
-/// The innermost service of a skill's stack.
-#[derive(Clone, Debug)]
-struct Leaf(Arc<dyn Skill>);
-
-impl Service<Call<Arc<Value>>> for Leaf {
-    type Response = SkillAnswer;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<SkillAnswer>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call<Arc<Value>>) -> Self::Future {
-        Box::pin(leaf(Arc::clone(&self.0), call))
-    }
-}
-
-/// The innermost service of a skill call: the mark, then the skill.
-async fn leaf(skill: Arc<dyn Skill>, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
-    marked(call, async |call| run(&*skill, call).await).await
-}
-
-/// One attempt at the skill itself: a panic or a timeout leaves the outcome unknown.
-async fn run(skill: &dyn Skill, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
-    let limit = skill.manifest().timeout;
-    let late = || {
-        Error::new(ErrorKind::Timeout, "the skill did not answer in time")
-            .with("limit_ms", limit.as_millis())
-            .with_happened(Happened::Maybe)
-    };
-    let outcome = tokio::time::timeout(limit, caught("the skill", skill.run(call))).await;
-    outcome.unwrap_or_else(|_| Err(late()))
-}
-
 #[async_trait]
 impl SkillPort for TurnSkills {
     fn manifests(&self) -> Vec<&SkillManifest> {
-        self.inner.skills.values().map(|skill| skill.manifest()).collect()
+        self.versions.list(&self.inner.skills)
     }
 
     async fn call(&self, context: &Context, request: SkillRequest) -> Result<SkillAnswer> {
-        let missing = || {
-            Error::new(ErrorKind::NotFound, "there is no such skill").with("skill", &request.skill)
+        self.call_for(None, context, request).await
+    }
+}
+
+impl TurnSkills {
+    /// Has it done for the agent, or for the skill that asks for it.
+    async fn call_for(
+        &self,
+        parent: Option<&Nested>,
+        context: &Context,
+        request: SkillRequest,
+    ) -> Result<SkillAnswer> {
+        let of = (&*self.claims, &self.tenant, self.turn);
+        let choice = self.versions.choose(&self.inner.skills, &request, of).await?;
+        let Chosen { skill, begun, ended } = match choice {
+            Choice::Skill(chosen) => chosen,
+            Choice::Gone(missing) => return Box::pin(self.recorded(&request, missing)).await,
         };
-        let skill = self.inner.skills.get(&request.skill).ok_or_else(missing)?;
-        skill.validate(&request.input)?;
-        let key = IdempotencyKey::of(self.turn, &request.operation)
-            .map_err(|e| Error::new(ErrorKind::ValidationError, e.to_string()))?;
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(Arc::clone(&request.operation));
+        if let Some(parent) = parent {
+            parent.covers(skill.manifest())?;
+        }
+        if !ended {
+            skill.validate(&request.input)?;
+        }
+        let key = self.asked_for(&request)?;
         let call = Call::skill(context.clone(), skill.manifest(), Arc::clone(&request.input))
             .with_key(key);
-        match (call.effect(), context.effects()) {
-            (Effect::Pure, _) => through(self.inner.resilience.as_ref(), skill, call).await,
-            (_, Effects::Live) => self.guarded(skill, call, &request).await,
-            (_, Effects::Withheld) => {
-                let why = "effects are withheld in this run";
-                Err(Error::new(ErrorKind::Unsupported, why).with("skill", &request.skill))
+        let call = equipped(|| self.me.upgrade(), parent, &skill, &request.operation, call);
+        let ask = Ask::new(context, skill.manifest(), &request.input).by(&self.asker.agent);
+        let decision = decide(self.inner.authorizer.as_deref(), &ask, request.needs_approval);
+        match way(&call, begun, decision)? {
+            Way::Free => {
+                let run = |call| through(self.inner.resilience.as_ref(), &skill, call);
+                let alone = skill.manifest().calls.is_empty();
+                let who = Who {
+                    tenant: &self.tenant,
+                    payer: Some(&self.asker.payer),
+                    message: self.turn,
+                    subject: Arc::clone(call.shared_target()),
+                    fence: Some(&self.fence),
+                };
+                self.claims.charged(who, alone, call, run).await
+            }
+            Way::Guarded(decision) => {
+                let running = Running::begin(self, &request.operation)?;
+                self.versions.begin(&request.operation, skill.manifest());
+                let outcome = self.guarded(&skill, call, &request, decision).await;
+                running.end();
+                outcome
             }
         }
+    }
+}
+
+#[async_trait]
+impl GuardedPort for TurnSkills {
+    async fn call_for(
+        &self,
+        parent: &Nested,
+        context: &Context,
+        request: SkillRequest,
+    ) -> Result<SkillAnswer> {
+        self.call_for(Some(parent), context, request).await
     }
 }

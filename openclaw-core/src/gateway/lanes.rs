@@ -45,6 +45,8 @@ pub(super) struct Lanes<T> {
     bounds: Bounds,
     queued: usize,
     running: usize,
+    /// Items of held lanes that ask for a place.
+    wanted: usize,
     /// Items in and behind held lanes.
     held: usize,
 }
@@ -58,6 +60,7 @@ impl<T> Lanes<T> {
             bounds,
             queued: 0,
             running: 0,
+            wanted: 0,
             held: 0,
         }
     }
@@ -121,7 +124,8 @@ impl<T> Lanes<T> {
 
     /// The next item that may start; its lane is busy until `done`.
     pub(super) fn take(&mut self) -> Option<(Key, T)> {
-        if self.running >= self.bounds.running {
+        // Whoever stepped aside was there before.
+        if self.running + self.wanted >= self.bounds.running {
             return None;
         }
         let tenant = self.turn.pop_front()?;
@@ -167,6 +171,22 @@ impl<T> Lanes<T> {
         self.running = self.running.saturating_sub(1);
         self.queued = self.queued.saturating_sub(behind);
         self.held += behind + 1;
+    }
+
+    /// Asks for the next place that is free, for the item of a held lane.
+    pub(super) const fn want(&mut self) {
+        self.wanted += 1;
+    }
+
+    /// The item of a held lane goes on in the place that it asked for, once there is one, or
+    /// `at_once` to come to its end.
+    pub(super) fn resume_wanted(&mut self, key: &Key, at_once: bool) -> bool {
+        if self.running >= self.bounds.running && !at_once {
+            return false;
+        }
+        self.wanted = self.wanted.saturating_sub(1);
+        self.resume(key);
+        true
     }
 
     /// The item of a held lane goes on: `done` ends it.
@@ -306,6 +326,25 @@ mod tests {
             lanes.done(&key("a"));
         }
         assert_eq!(lanes.depth(), 0);
+    }
+
+    #[test]
+    fn whoever_stepped_aside_gets_the_next_place() {
+        let mut lanes = lanes(10, 1);
+        for (name, item) in [("a", 1), ("b", 2), ("c", 3)] {
+            lanes.reserve(&tenant("t"), &key(name)).unwrap();
+            lanes.fill(&tenant("t"), &key(name), item);
+        }
+        assert_eq!(lanes.take(), Some((key("a"), 1)));
+        lanes.hold(&key("a"));
+        assert_eq!(lanes.take(), Some((key("b"), 2)), "its place is free meanwhile");
+        lanes.want();
+        assert!(!lanes.resume_wanted(&key("a"), false), "no more run than the bound");
+        lanes.done(&key("b"));
+        assert_eq!(lanes.take(), None, "the place is the first one's");
+        assert!(lanes.resume_wanted(&key("a"), false));
+        lanes.done(&key("a"));
+        assert_eq!(lanes.take(), Some((key("c"), 3)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! ```
 
 mod admit;
+mod approvals;
 mod ask;
 mod builder;
 mod control;
@@ -27,6 +28,7 @@ mod tasks;
 mod tries;
 mod turns;
 mod verdict;
+mod versions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,16 +59,16 @@ pub use self::{
     status::{Depths, GatewayHealth, MessageState, MessageStatus},
 };
 use crate::{
-    AgentId, ChannelId, Env, Error, ErrorKind, MessageId, Result, SkillId, TenantId, Timestamp,
+    AgentId, ChannelId, Env, Error, ErrorKind, MessageId, Result, TenantId, Timestamp,
     agent::Agent,
     channel::Channel,
-    middleware::stack::Resilience,
+    middleware::{skill_stack::Skills, stack::Resilience},
     records::{
-        AuditLog, DeadLetters, Ledger,
+        Accounts, AuditLog, Budgets, DeadLetters, Ledger,
         commit::{self, Known},
         partitions::Fences,
     },
-    skill::Skill,
+    rules::Authorizer,
     store::{Applied, Key, SharedStore, StateStore, Txn},
     words::flag::Flag,
     words::planted::{Bug, planted},
@@ -96,6 +98,21 @@ pub struct Gateway {
     recovered: Arc<Recovered>,
 }
 
+/// What waits for a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// A deferred reply, its lane held.
+    Reply,
+    /// A turn, for an approval.
+    Turn,
+}
+
+/// How soon somebody looks again who waits for a place.
+const PLACE: Duration = Duration::from_millis(10);
+
+/// When something is to be looked at, and what.
+type DueEntry = (Timestamp, TenantId, MessageId, Due);
+
 /// What every part of a gateway shares.
 pub(crate) struct Inner {
     env: Env,
@@ -104,19 +121,23 @@ pub(crate) struct Inner {
     channels: BTreeMap<ChannelId, Arc<dyn Channel>>,
     acks: BTreeMap<ChannelId, AckPolicy>,
     agents: BTreeMap<AgentId, Arc<dyn Agent>>,
-    skills: BTreeMap<SkillId, Arc<dyn Skill>>,
+    skills: Skills,
+    /// Which calls of skills are allowed, refused, or need a person's yes; all of them without it.
+    authorizer: Option<Arc<dyn Authorizer>>,
     router: Router,
     config: GatewayConfig,
     /// The stacks around the calls of skills, the sends of channels and the turns of agents.
     resilience: Option<Resilience>,
+    /// What the calls of skills may spend.
+    budgets: Budgets,
     /// Messages that wait for an agent.
     turns: Mutex<Lanes<Place>>,
     /// Replies that wait to go out.
     replies: Mutex<Lanes<ReplyJob>>,
     /// How many replies were made: their order outlives a restart.
     replies_made: AtomicU64,
-    /// Replies kept in the store until a date; their lanes stay busy.
-    due: Mutex<BTreeSet<(Timestamp, TenantId, MessageId)>>,
+    /// Replies kept in the store until a date, their lanes busy; turns that wait for an approval.
+    due: Mutex<BTreeSet<DueEntry>>,
     due_changed: Notify,
     /// Who wants to hear that a message is final.
     finals: Mutex<BTreeMap<MessageId, Arc<Flag>>>,
@@ -159,8 +180,19 @@ impl Gateway {
 
     /// Opens a gateway on the partitions of these fences.
     async fn open(parts: Parts, fences: Fences) -> Result<Self> {
-        let Parts { env, store, channels, acks, agents, skills, router, config, resilience } =
-            parts;
+        let Parts {
+            env,
+            store,
+            channels,
+            acks,
+            agents,
+            skills,
+            authorizer,
+            router,
+            config,
+            resilience,
+            budgets,
+        } = parts;
         let began = Began::now(&env);
         let inner = Arc::new(Inner {
             fences,
@@ -172,9 +204,11 @@ impl Gateway {
             acks,
             agents,
             skills,
+            authorizer,
             router,
             config,
             resilience,
+            budgets,
             replies_made: AtomicU64::new(0),
             due: Mutex::default(),
             due_changed: Notify::new(),
@@ -282,6 +316,13 @@ impl Gateway {
     #[must_use]
     pub fn ledger(&self, tenant: &TenantId) -> Ledger {
         Ledger::new(Arc::clone(&self.inner.store), tenant.clone())
+    }
+
+    /// What a tenant has spent and reserved, and what an operator may change about it.
+    #[must_use]
+    pub fn accounts(&self, tenant: &TenantId) -> Accounts {
+        let Inner { store, env, budgets, .. } = &*self.inner;
+        budgets.accounts(Arc::clone(store), env.clone(), tenant.clone())
     }
 }
 
@@ -438,8 +479,11 @@ impl Inner {
         lock(lanes).hold(lane);
         self.start_turns();
         self.start_replies();
-        let stopped = self.pause(span).await;
-        lock(lanes).resume(lane);
+        let mut stopped = self.pause(span).await;
+        lock(lanes).want();
+        while !lock(lanes).resume_wanted(lane, stopped) {
+            stopped = self.pause(PLACE).await;
+        }
         self.end_closing();
         stopped
     }

@@ -61,7 +61,10 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<Recovered> {
             match &live {
                 Live::Turn(_) if planted(Bug::TurnDropped) => {}
                 Live::Reply(_) if planted(Bug::ReplyDropped) => {}
-                Live::Turn(_) => enqueue(inner, &tenant, id, live, entry.version, To::Back),
+                Live::Turn(row) => {
+                    inner.watch_approval(&tenant, id, row.waiting.as_ref());
+                    enqueue(inner, &tenant, id, live, entry.version, To::Back);
+                }
                 Live::Reply(row) => {
                     replies.push((row.order, tenant.clone(), id, live, entry.version));
                 }

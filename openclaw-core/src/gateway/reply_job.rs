@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, lock};
+use super::{Due, Inner, lock};
 use crate::{
     Error, ErrorKind, MessageId, Result, TenantId, Timestamp,
     records::{
@@ -131,7 +131,7 @@ impl ReplyJob {
         inner.start_replies();
         inner.progress.notify_waiters();
         if !planted(Bug::DeferredNotWoken) {
-            lock(&inner.due).insert((due, self.tenant.clone(), self.id));
+            lock(&inner.due).insert((due, self.tenant.clone(), self.id, Due::Reply));
         }
         inner.due_changed.notify_one();
         Ok(())

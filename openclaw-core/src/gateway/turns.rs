@@ -8,15 +8,16 @@ use tokio::sync::oneshot;
 use super::{
     Inner, LONGEST_WAIT,
     ask::{Ask, Asked},
-    effects::TurnSkills,
+    effects::{Asker, TurnSkills},
     hints::Hints,
     lock,
     reply_job::ReplyJob,
 };
 use crate::{
-    Call, Content, Context, Error, ErrorKind, MessageId, Result, TenantId, Trust,
-    agent::{Agent, Answer, TurnRequest},
+    Call, Content, Context, Error, ErrorKind, MessageId, Payer, Result, TenantId, Trust,
+    agent::{Agent, Answer, TurnRequest, Waiting},
     records::{
+        Approvals,
         audit::{AuditAction, AuditEntry},
         commit::{self, unchanged},
         dead_letters::{LetterRow, Shelf, shelve},
@@ -58,6 +59,8 @@ pub(super) enum Place {
 /// What an attempt came to.
 enum Attempt {
     Answered(Answered),
+    /// The agent gave up, because a person has to approve first.
+    Waits(Arc<str>),
     Parked(Arc<str>),
     Failed(Error),
     /// The store does not answer: nobody's attempt.
@@ -151,6 +154,11 @@ async fn conclude(
     loop {
         let outcome = match attempt(inner, lane, &job).await {
             Attempt::Answered(given) => answered(inner, lane, &mut job, given).await,
+            Attempt::Waits(approval) => {
+                let answer = Answer::Suspended(Waiting::Approval { approval });
+                let given = Answered { answer, session: None, replaces: None };
+                answered(inner, lane, &mut job, given).await
+            }
             Attempt::Parked(reason) => {
                 let e = Error::new(ErrorKind::Conflict, reason.to_string());
                 shelved(inner, &job, Shelf::Parked, &e).await
@@ -203,6 +211,7 @@ async fn look_again(inner: &Inner, job: &mut TurnJob) -> Option<Option<ReplyJob>
         Ok(Some((Live::Turn(row), _)))
             if row.waiting.is_some() || row.resolution != job.row.resolution =>
         {
+            inner.watch_approval(&job.tenant, job.id, row.waiting.as_ref());
             Some(None)
         }
         Ok(Some((Live::Turn(row), version))) => {
@@ -233,10 +242,19 @@ async fn attempt(inner: &Arc<Inner>, lane: &Key, job: &TurnJob) -> Attempt {
     };
     let keep = inner.config.retention.sessions;
     let fence = inner.fences.guard(job.partition);
-    let skills = Arc::new(TurnSkills::new(Arc::clone(inner), job.tenant.clone(), job.id, fence));
+    let envelope = &job.row.envelope;
+    let payer = Payer::new().of_agent(job.row.agent.clone()).in_run(job.id);
+    let payer = Arc::new(payer.in_session(envelope.conversation.session()));
+    let asker = Asker {
+        agent: job.row.agent.clone(),
+        sender: Arc::clone(&envelope.sender.id),
+        payer: Arc::clone(&payer),
+    };
+    let turn = (job.tenant.clone(), job.id);
+    let skills = TurnSkills::new(Arc::clone(inner), turn, asker, fence, (lane, job.again));
     let used = Arc::clone(&session.value);
     let used = Some(used).filter(|_| session.is_stale(keep, inner.env.now()));
-    let call = request(&**agent, job, session.value);
+    let call = request(&**agent, job, session.value, payer);
     let hints = Hints::open(inner, &job.tenant, &job.row.envelope.conversation, job.id);
     let ask = Ask { inner, agent: &**agent, skills: &skills, hints: hints.as_ref() };
     let Asked { outcome, write } = ask.run(call).await;
@@ -281,13 +299,16 @@ async fn judge(
                 "the outcome of an effect is unknown",
             ))
         }
-        Ok(answer) => match orphan(inner, job, skills).await {
+        Ok(answer) => match orphan(inner, job, skills, &answer).await {
             Ok(None) => Attempt::Answered(Answered { answer, session: None, replaces: None }),
-            Ok(Some(reason)) => Attempt::Parked(reason),
+            Ok(Some(instead)) => instead,
             Err(e) => Attempt::Stalled(e),
         },
         Err(e) if skills.stalled() => Attempt::Stalled(e),
-        Err(e) => Attempt::Failed(e),
+        Err(e) => match skills.waits().filter(|_| e.kind() == ErrorKind::ApprovalRequired) {
+            Some(approval) => Attempt::Waits(approval),
+            None => Attempt::Failed(e),
+        },
     }
 }
 
@@ -302,8 +323,14 @@ async fn settle_hint(hints: &Hints, attempt: &mut Attempt) {
     }
 }
 
-fn request(agent: &dyn Agent, job: &TurnJob, session: Arc<Value>) -> Call<TurnRequest> {
+fn request(
+    agent: &dyn Agent,
+    job: &TurnJob,
+    session: Arc<Value>,
+    payer: Arc<Payer>,
+) -> Call<TurnRequest> {
     let mut context = Context::new(job.tenant.clone())
+        .with_payer(payer)
         .with_trust(if job.row.envelope.sender.verified { Trust::User } else { Trust::Untrusted })
         .at_attempt(job.row.failed + 1);
     if let Some(trace) = &job.row.envelope.traceparent {
@@ -314,18 +341,38 @@ fn request(agent: &dyn Agent, job: &TurnJob, session: Arc<Value>) -> Call<TurnRe
     Call::agent(context, agent, request)
 }
 
-/// An effect of an earlier run that is in doubt and that this run did not ask for again.
-async fn orphan(inner: &Inner, job: &TurnJob, skills: &TurnSkills) -> Result<Option<Arc<str>>> {
-    if !job.again {
+/// What an attempt comes to instead of its answer: an effect is in doubt that this run did not wait
+/// for, or that it did not ask for again; or it waits for what is decided.
+async fn orphan(
+    inner: &Inner,
+    job: &TurnJob,
+    skills: &TurnSkills,
+    answer: &Answer,
+) -> Result<Option<Attempt>> {
+    if let Answer::Suspended(Waiting::Approval { approval }) = answer
+        && Approvals::new(Arc::clone(&inner.store), job.tenant.clone())
+            .is_decided(approval, job.id)
+            .await?
+    {
+        let why = "the agent waits for an approval that is decided";
+        return Ok(Some(Attempt::Failed(Error::new(ErrorKind::ApprovalRequired, why))));
+    }
+    let unheard = skills.unheard();
+    if !job.again && unheard.is_empty() {
         return Ok(None);
     }
     let ledger = crate::records::Ledger::new(Arc::clone(&inner.store), job.tenant.clone());
     let effects = ledger.of_turn(job.id).await?;
-    let orphan = effects
-        .iter()
-        .find(|(operation, record)| record.state.is_in_doubt() && !skills.asked(operation));
+    let mut doubts = effects.iter().filter(|(_, record)| record.state.is_in_doubt());
+    if doubts.clone().any(|(operation, _)| unheard.contains(operation)) {
+        // Asked again, it is reconciled or parked.
+        let why = "the agent did not wait for an effect, whose outcome is unknown";
+        return Ok(Some(Attempt::Failed(Error::new(ErrorKind::Unavailable, why))));
+    }
+    let orphan = doubts.find(|(operation, _)| !skills.asked(operation));
     Ok(orphan.map(|(operation, _)| {
-        format!("the agent did not ask again for {operation:?}, whose outcome is unknown").into()
+        let why = "the agent did not ask again for";
+        Attempt::Parked(format!("{why} {operation:?}, whose outcome is unknown").into())
     }))
 }
 
@@ -355,7 +402,7 @@ async fn record(
         answer = Answer::text("");
     }
     let mut ops: Vec<Op> = Vec::with_capacity(4);
-    let mut reply = None;
+    let (mut reply, mut waits) = (None, None);
     let action = match answer {
         Answer::Reply(content) => {
             let row = render(inner, job, &content, replaces)?;
@@ -369,6 +416,7 @@ async fn record(
             AuditAction::Silent
         }
         Answer::Suspended(waiting) => {
+            waits = Some(waiting.clone());
             let row = TurnRow { waiting: Some(waiting), resolution: None, ..job.row.clone() };
             ops.push(Op::put(live_key(&job.tenant, job.id), Live::Turn(row).encode()?));
             AuditAction::Suspended
@@ -387,6 +435,7 @@ async fn record(
     if silent {
         inner.finished(job.id);
     }
+    inner.watch_approval(&job.tenant, job.id, waits.as_ref());
     Ok(reply
         .map(|row| ReplyJob::new(job.tenant.clone(), job.id, applied.version, job.partition, row)))
 }

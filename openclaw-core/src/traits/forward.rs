@@ -10,13 +10,14 @@ use super::{
     channel::{Capabilities, Channel, Health, Outbound, Part, Receipt, Reconcile, Source},
     http::{Body, Http},
     model::{Model, ModelReply, ModelStream, Prompt},
-    skill::{Skill, SkillAnswer, SkillManifest},
+    rules::{Ask, Authorizer, Decision},
+    skill::{RouteKey, Skill, SkillAnswer, SkillManifest, SkillSource},
     store::{
         Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
         StoreError, Txn, Version,
     },
 };
-use crate::{AgentId, Call, ChannelId, Content, ModelId, Result};
+use crate::{AgentId, Call, ChannelId, Content, ModelId, Result, SkillId};
 
 /// What `async_trait` makes of an async method.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -90,8 +91,31 @@ macro_rules! forward {
             fn validate(&self, input: &Value) -> Result<()> {
                 (**self).validate(input)
             }
+            fn validate_output(&self, output: &Value) -> Result<()> {
+                (**self).validate_output(output)
+            }
             fn reconcile(&self) -> Option<&dyn Reconcile> {
                 (**self).reconcile()
+            }
+        }
+
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: SkillSource + ?Sized> SkillSource for $pointer<T> {
+            fn list(&self, route: &RouteKey) -> Vec<Arc<dyn Skill>> {
+                (**self).list(route)
+            }
+            fn find(&self, skill: &SkillId, version: Option<&str>, route: &RouteKey) -> Result<Arc<dyn Skill>> {
+                (**self).find(skill, version, route)
+            }
+            fn exact(&self, skill: &SkillId, version: &str) -> Option<Arc<dyn Skill>> {
+                (**self).exact(skill, version)
+            }
+        }
+
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Authorizer + ?Sized> Authorizer for $pointer<T> {
+            fn decide(&self, ask: &Ask<'_>) -> Decision {
+                (**self).decide(ask)
             }
         }
 

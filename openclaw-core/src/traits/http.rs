@@ -91,6 +91,31 @@ impl Call<::http::Request<Bytes>> {
     pub fn http(context: Context, request: ::http::Request<Bytes>) -> Self {
         let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
         let effect = effect_of(request.method(), keyed);
+        Self::http_declared(context, request, effect)
+    }
+
+    /// A request whose effect an API's description declares, as a manifest does for a skill.
+    ///
+    /// For whoever holds that description: a search by `POST` is `Pure`, and a key may have
+    /// another header, or be remembered for less than a day.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use openclaw_core::{Call, Context, Effect, TenantId};
+    ///
+    /// let context = Context::new(TenantId::new("acme")?);
+    /// let search = || http::Request::post("http://crm.test/search").body(Bytes::new());
+    /// assert_eq!(Call::http(context.clone(), search()?).effect(), Effect::AtMostOnce);
+    /// let declared = Call::http_declared(context, search()?, Effect::Pure);
+    /// assert_eq!((declared.effect(), declared.target()), (Effect::Pure, "crm.test"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn http_declared(
+        context: Context,
+        request: ::http::Request<Bytes>,
+        effect: Effect,
+    ) -> Self {
         let host = request.uri().host().unwrap_or_default().to_owned();
         Self::stamped(context, host, effect, request)
     }

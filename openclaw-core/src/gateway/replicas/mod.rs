@@ -39,7 +39,7 @@ use crate::{
     ChannelId, Error, ErrorKind, MessageId, Result, TenantId,
     channel::Channel,
     records::{
-        AuditLog, DeadLetters, Ledger, commit,
+        Accounts, AuditLog, DeadLetters, Ledger, commit,
         live::{Live, live_key},
         partitions::{Fences, check_finished, partition_of},
         replicas,
@@ -270,6 +270,13 @@ impl Replica {
     #[must_use]
     pub fn ledger(&self, tenant: &TenantId) -> Ledger {
         Ledger::new(Arc::clone(&self.0.parts.store), tenant.clone())
+    }
+
+    /// What a tenant has spent and reserved, and what an operator may change about it.
+    #[must_use]
+    pub fn accounts(&self, tenant: &TenantId) -> Accounts {
+        let Parts { store, env, budgets, .. } = &self.0.parts;
+        budgets.accounts(Arc::clone(store), env.clone(), tenant.clone())
     }
 
     /// Takes no more messages, finishes what is on hand, gives its partitions away, and stops.

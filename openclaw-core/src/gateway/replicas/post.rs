@@ -17,12 +17,15 @@ use crate::{
         AckPolicy,
         verdict::{SOON, tell},
     },
-    records::relay::{self, Ticket},
+    records::relay::{self, KEEP, Ticket},
     store::{Key, SharedStore},
 };
 
 /// How long a message waits for an owner before its sender is told to come again.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a sender has to come again whose message was admitted, or refused.
+const UNREAD: &str = "the answer of another replica can't be read";
 
 /// Looks for messages and for answers, for as long as the replica is there.
 pub(super) async fn carry(core: Arc<Core>) {
@@ -85,17 +88,25 @@ async fn hear(core: &Arc<Core>) {
     if let Err(e) = answered(core).await {
         tracing::warn!(error = %e, "the answers of other replicas can't be read");
     }
-    for (number, ticket) in overdue(core) {
-        if matches!(relay::withdraw(&core.parts.store, &ticket).await, Ok(true)) {
-            let why = "nobody answers this conversation at the moment";
-            let error = Error::new(ErrorKind::Unavailable, why);
-            settle(core, number, Ack::Retry { after: SOON, error });
+    for (number, ticket, age) in overdue(core) {
+        match relay::withdraw(&core.parts.store, &ticket).await {
+            Ok(true) => {
+                settle(core, number, again("nobody answers this conversation at the moment"));
+            }
+            // It was answered, and the answer ran out before we could read it.
+            Ok(false) if age > PATIENCE + KEEP => settle(core, number, again(UNREAD)),
+            Ok(false) | Err(_) => {}
         }
     }
 }
 
+/// A verdict that has the sender come again: what was admitted meanwhile is no news then.
+fn again(why: &'static str) -> Ack {
+    Ack::Retry { after: SOON, error: Error::new(ErrorKind::Unavailable, why) }
+}
+
 /// What waited too long, and what was left behind it; the newest first, so that nothing overtakes.
-fn overdue(core: &Core) -> Vec<(u64, Ticket)> {
+fn overdue(core: &Core) -> Vec<(u64, Ticket, Duration)> {
     let relayed = lock(&core.relayed);
     let late = |one: &&Relayed| {
         let ack = core.parts.acks.get(&one.ticket.row.channel);
@@ -104,17 +115,26 @@ fn overdue(core: &Core) -> Vec<(u64, Ticket)> {
     let stuck: BTreeSet<u16> =
         relayed.values().filter(late).map(|one| one.ticket.partition).collect();
     let behind = relayed.iter().rev().filter(|(_, one)| stuck.contains(&one.ticket.partition));
-    behind.map(|(number, one)| (*number, one.ticket.clone())).collect()
+    behind.map(|(number, one)| (*number, one.ticket.clone(), one.since.elapsed())).collect()
 }
 
 async fn answered(core: &Arc<Core>) -> Result<()> {
     let answers = relay::answers(&core.parts.store, core.from).await?;
     let mut keys = Vec::with_capacity(answers.len());
     for (number, key, ack) in answers {
-        settle(core, number, ack);
-        keys.push(key);
+        // A newer program's may become readable, when its replica gives way to one of ours.
+        let waits = ack.is_none() && is_young(core, number);
+        if !waits {
+            settle(core, number, ack.unwrap_or_else(|| again(UNREAD)));
+            keys.push(key);
+        }
     }
     if keys.is_empty() { Ok(()) } else { relay::heard(&core.parts.store, keys).await }
+}
+
+/// Does somebody wait for this answer, and not too long yet?
+fn is_young(core: &Core, number: u64) -> bool {
+    lock(&core.relayed).get(&number).is_some_and(|one| one.since.elapsed() <= PATIENCE)
 }
 
 /// Tells the sender, without holding up anybody else.

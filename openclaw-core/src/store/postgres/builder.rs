@@ -87,6 +87,9 @@ impl PostgresStoreBuilder {
     }
 
     /// Sets how long a connection may take to be made, 10 s by default.
+    ///
+    /// Of several hosts each has its part of that to be reached, unless the address sets a
+    /// `connect_timeout` of its own.
     pub const fn connect_timeout(mut self, limit: Duration) -> Self {
         self.limits.connect = limit;
         self
@@ -137,6 +140,7 @@ impl PostgresStoreBuilder {
     pub async fn open(self, address: &str) -> Result<PostgresStore, StoreError> {
         let mut place = Place::parse(address, self.schema.clone())?;
         let tls = self.connector(&mut place)?;
+        place.share(self.limits.connect);
         let shown = format!("{place}, schema {}", place.quoted);
         let shared = Shared::new((place, tls), self.limits, self.clock, self.relaxed);
         let home = Home::open(shared, self.batches, self.readers).await?;

@@ -21,8 +21,9 @@ use super::{
 };
 use crate::traits::store::{StoreCapabilities, StoreError, Txn, Version};
 
-/// How many batches may wait in the queue.
+/// How many batches may wait in the queue, and how many tickets at most.
 const QUEUED_BATCHES: usize = 4;
+const QUEUED: usize = 1 << 20;
 
 /// How long a dropped store may take to write what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -62,7 +63,8 @@ impl Home {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let shared = Arc::new(shared);
         let reader = Arc::new(Reader::new(Arc::clone(&shared), readers));
-        let (queue, tickets) = mpsc::channel(batches.max.saturating_mul(QUEUED_BATCHES));
+        let (queue, tickets) =
+            mpsc::channel(batches.max.saturating_mul(QUEUED_BATCHES).min(QUEUED));
         let (close, closing) = oneshot::channel();
         let (opened, opening) = oneshot::channel();
         let handle = runtime.handle().clone();

@@ -1,6 +1,6 @@
 //! Where a database is, read from an address, and shown without its secrets.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use tokio_postgres::{
     Config,
@@ -85,6 +85,15 @@ impl Place {
         self.config.ssl_mode(SslMode::Require);
         self.tls = Some(Files::default());
         Ok(())
+    }
+
+    /// Leaves time for the others: of several hosts one may be silent.
+    pub(super) fn share(&mut self, connect: Duration) {
+        let config = &mut self.config;
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        if hosts > 1 && config.get_connect_timeout().is_none() {
+            config.connect_timeout(connect / u32::try_from(hosts).unwrap_or(u32::MAX));
+        }
     }
 
     /// The database, as it is called.

@@ -17,6 +17,7 @@ use super::{
     fault::{fault, is_answer},
     link::Link,
     rows::decode,
+    schema,
     shared::{GRACE, Shared, signed, unsigned},
 };
 use crate::{
@@ -89,7 +90,8 @@ impl Ask {
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, connections: usize) -> Self {
-        Self { shared, permits: Semaphore::new(connections), idle: Mutex::default() }
+        let permits = Semaphore::new(connections.min(Semaphore::MAX_PERMITS));
+        Self { shared, permits, idle: Mutex::default() }
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -117,7 +119,10 @@ impl Reader {
             link.close().await;
             let unknown = StoreError::OutcomeUnknown(TxnId::default());
             let failed = |e| if is_answer(&e) { fault(&self.shared.place, &e) } else { unknown };
-            done.map(drop).map_err(failed)
+            match done.map_err(failed)? {
+                0 => Err(schema::no_meta(&self.shared.place)),
+                _ => Ok(()),
+            }
         };
         let late = |_| StoreError::OutcomeUnknown(TxnId::default());
         timeout(self.shared.limits.request, raise).await.map_err(late)?
@@ -135,6 +140,7 @@ impl Reader {
             match reads.ask(&self.shared, ask).await {
                 Ok(found) => {
                     self.lock().push(reads);
+                    let found = found.ok_or_else(|| schema::no_meta(&self.shared.place))?;
                     self.shared.saw(found.now);
                     return Ok(found);
                 }
@@ -179,7 +185,8 @@ impl Reads {
         Ok(Self { link, get, up, down, wait })
     }
 
-    async fn ask(&mut self, shared: &Shared, ask: &Ask) -> Result<Found, Error> {
+    /// What is asked; `None` when the row of `openclaw_meta` is gone.
+    async fn ask(&mut self, shared: &Shared, ask: &Ask) -> Result<Option<Found>, Error> {
         self.link.begin();
         if let Some(doubts) = shared.doubts() {
             // Its lock is gone when the server is done with what nobody knows.
@@ -189,18 +196,23 @@ impl Reads {
         let grace = signed(u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX));
         let when = When { floor: shared.floor(), server: shared.clock.is_none(), grace };
         let mut found = self.query(ask, when).await?;
-        if found.rows.iter().any(|(_, row)| !row.is_live(found.now)) {
+        let expired = |found: &Found| found.rows.iter().any(|(_, row)| !row.is_live(found.now));
+        if let Some(now) = found.as_ref().filter(|found| expired(found)).map(|found| found.now) {
             self.link.client.execute(&self.wait, &[]).await?;
-            let when = When { floor: found.now, server: false, grace: 0 };
+            let when = When { floor: now, server: false, grace: 0 };
             found = self.query(ask, when).await?;
-            found.rows.retain(|(_, row)| row.is_live(found.now));
+            if let Some(found) = &mut found {
+                found.rows.retain(|(_, row)| row.is_live(found.now));
+            }
         }
         self.link.settled();
         Ok(found)
     }
 
     /// One statement: rows and time of one snapshot, expired rows of late included.
-    async fn query(&self, ask: &Ask, when: When) -> Result<Found, Error> {
+    ///
+    /// The time comes with or without rows: where nothing comes, `openclaw_meta` is empty.
+    async fn query(&self, ask: &Ask, when: When) -> Result<Option<Found>, Error> {
         let client = &self.link.client;
         let When { server, grace, .. } = when;
         let floor = signed(when.floor.as_millis());
@@ -219,7 +231,7 @@ impl Reads {
             found.now = found.now.max(Timestamp::from_millis(unsigned(row.try_get(0)?)));
             found.rows.extend(decode(row, 1)?);
         }
-        Ok(found)
+        Ok((!answer.is_empty()).then_some(found))
     }
 }
 

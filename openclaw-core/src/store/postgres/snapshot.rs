@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::{
     runtime::Handle,
     sync::Mutex,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_postgres::{Error, Statement};
 
@@ -56,8 +56,8 @@ pub(super) async fn take(store: &PostgresStore) -> Result<SharedStore, StoreErro
     let (runtime, shared) = store.0.home.place();
     let here = Arc::clone(&shared);
     let opening = runtime.spawn(async move {
-        let end = Instant::now() + here.limits.connect + here.limits.request;
-        timeout_at(end, Session::open(&here)).await.unwrap_or_else(|_| Err(late(&here)))
+        let limit = here.limits.connect.saturating_add(here.limits.request);
+        timeout(limit, Session::open(&here)).await.unwrap_or_else(|_| Err(late(&here)))
     });
     let (session, facts) = opening.await.unwrap_or_else(|_| Err(gone(&shared)))?;
     shared.saw(facts.as_of);

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::yield_now,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -51,8 +51,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Connects for the first time, and makes the tables when there are none.
     pub(super) async fn open(shared: Arc<Shared>, batches: Batches) -> Result<Self, StoreError> {
-        let end = Instant::now() + shared.limits.connect + shared.limits.request;
-        let opened = timeout_at(end, Writes::connect(&shared, true)).await;
+        let limit = shared.limits.connect.saturating_add(shared.limits.request);
+        let opened = timeout(limit, Writes::connect(&shared, true)).await;
         let writes = Some(opened.unwrap_or_else(|_| Err(late(&shared)))?);
         Ok(Self { shared, batches, writes, sweep: Instant::now() })
     }
@@ -99,14 +99,15 @@ impl Writer {
         company: usize,
     ) {
         let wanted = company.min(self.batches.max);
-        let end = Instant::now() + self.batches.linger;
+        let end = Instant::now().checked_add(self.batches.linger);
+        let over = || end.is_some_and(|end| Instant::now() >= end);
         loop {
             while waiting.len() < self.batches.max
                 && let Ok(tickets) = queue.try_recv()
             {
                 waiting.extend(tickets);
             }
-            if wanted < 2 || waiting.len() >= wanted || queue.is_closed() || Instant::now() >= end {
+            if wanted < 2 || waiting.len() >= wanted || queue.is_closed() || over() {
                 return;
             }
             // A timer is too coarse for this.

@@ -68,6 +68,11 @@ impl Key {
         &self.0
     }
 
+    /// The bytes, shared.
+    pub(crate) fn shared(&self) -> Bytes {
+        self.0.clone()
+    }
+
     /// The table it names: its second part. `None` when it is not built of parts.
     #[cfg(feature = "sealed")]
     pub(crate) fn table(&self) -> Option<&str> {
