@@ -20,12 +20,14 @@ mod lift;
 mod queue;
 mod rate_limit;
 mod retry;
+pub(crate) mod skill_stack;
 pub mod stack;
+mod ticks;
 mod timeout;
 mod trace;
 mod validate;
 
-pub(crate) use self::ledger::{marked, may_send};
+pub(crate) use self::ledger::may_send;
 pub use self::{
     concurrency::{Concurrency, ConcurrencyFuture, ConcurrencyLayer, ConcurrencySnapshot},
     fallback::{Fallback, FallbackFuture, FallbackLayer},
@@ -42,6 +44,8 @@ pub use self::{
     retry::{
         Budget, DelaySource, Delays, GivenUp, Jitter, Retry, RetryFuture, RetryLayer, RetrySnapshot,
     },
+    skill_stack::{SkillRun, SkillStack, SkillStackBuilder},
+    ticks::Ticks,
     timeout::{Timeout, TimeoutFuture, TimeoutLayer},
     trace::{Trace, TraceFuture, TraceLayer},
     validate::{Validate, ValidateFuture, ValidateLayer},

@@ -90,7 +90,7 @@ impl BreakerHandle {
         Snapshot {
             state: look.state,
             generation: look.generation,
-            since: self.0.epoch() + look.since,
+            since: self.0.ticks().moment(look.since),
             calls: counts.calls,
             failures: counts.failures,
             slow: counts.slow,
@@ -151,7 +151,7 @@ impl BreakerHandle {
     /// ```
     #[must_use]
     pub fn would_refuse(&self, now: Instant) -> Option<Duration> {
-        self.0.circuit().would_refuse(self.0.since_epoch(now))
+        self.0.circuit().would_refuse(self.0.ticks().elapsed_at(now))
     }
 
     /// Would it refuse a call now? While it is closed, that costs one look and no clock.
@@ -168,7 +168,7 @@ impl BreakerHandle {
     pub fn refuses(&self) -> bool {
         match self.state() {
             State::Closed | State::Disabled | State::MetricsOnly => false,
-            _ => self.would_refuse(Instant::now()).is_some(),
+            _ => self.0.circuit().would_refuse(self.0.now()).is_some(),
         }
     }
 

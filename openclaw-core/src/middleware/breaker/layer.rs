@@ -11,7 +11,7 @@ use super::{
     registry::{Breakers, PerKey},
     service::Breaker,
 };
-use crate::{Env, Result, Rng, SystemRng, policy::ByHead};
+use crate::{Env, Result, Rng, SystemRng, middleware::Ticks, policy::ByHead};
 
 /// Refuses calls to a service that fails, until it has had time to recover.
 ///
@@ -107,6 +107,7 @@ impl BreakerLayer {
             name: name.into(),
             config: BreakerConfig::default(),
             seed: None,
+            ticks: None,
             max_keys: 10_000,
         }
     }
@@ -211,6 +212,7 @@ pub struct BreakerBuilder {
     name: Arc<str>,
     config: BreakerConfig,
     seed: Option<u64>,
+    ticks: Option<Ticks>,
     max_keys: usize,
 }
 
@@ -310,6 +312,12 @@ impl BreakerBuilder {
         self
     }
 
+    /// Reads this clock. The runtime's.
+    pub fn ticks(mut self, ticks: Ticks) -> Self {
+        self.ticks = Some(ticks);
+        self
+    }
+
     /// The layer.
     ///
     /// # Errors
@@ -320,8 +328,9 @@ impl BreakerBuilder {
     }
 
     fn made(self) -> BreakerLayer {
-        let Self { name, config, seed, max_keys } = self;
+        let Self { name, config, seed, ticks, max_keys } = self;
         let seed = seed.unwrap_or_else(|| SystemRng::default().next_u64());
-        BreakerLayer { policy: ByHead, ways: One::new(name, config, seed), seed, max_keys }
+        let ways = One::new(name, config, seed, &ticks.unwrap_or_default());
+        BreakerLayer { policy: ByHead, ways, seed, max_keys }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     state::Word,
     window::Outcome,
 };
+use crate::middleware::Ticks;
 
 /// A place at a breaker.
 ///
@@ -19,7 +20,7 @@ use super::{
 pub(super) struct Seat {
     circuit: Arc<Circuit>,
     number: usize,
-    epoch: Instant,
+    ticks: Ticks,
 }
 
 thread_local! {
@@ -36,18 +37,18 @@ pub(super) fn place(places: usize) -> usize {
 }
 
 impl Seat {
-    pub(super) const fn new(circuit: Arc<Circuit>, number: usize, epoch: Instant) -> Self {
-        Self { circuit, number, epoch }
+    pub(super) const fn new(circuit: Arc<Circuit>, number: usize, ticks: Ticks) -> Self {
+        Self { circuit, number, ticks }
     }
 
-    pub(super) const fn epoch(&self) -> Instant {
-        self.epoch
+    pub(super) const fn ticks(&self) -> &Ticks {
+        &self.ticks
     }
 
     /// The only place of another breaker of the same name, by the same clock.
     pub(super) fn like(&self, config: BreakerConfig, seed: u64) -> Arc<Self> {
         let circuit = Circuit::new(Arc::clone(self.circuit.name()), config, seed, 1);
-        Arc::new(Self::new(Arc::new(circuit), 0, self.epoch))
+        Arc::new(Self::new(Arc::new(circuit), 0, self.ticks.clone()))
     }
 
     pub(super) fn circuit(&self) -> &Circuit {
@@ -55,12 +56,9 @@ impl Seat {
     }
 
     /// The time that the breaker knows.
-    pub(super) fn since_epoch(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.epoch)
-    }
-
+    #[inline]
     pub(super) fn now(&self) -> Duration {
-        self.since_epoch(Instant::now())
+        self.ticks.elapsed()
     }
 
     /// Lets a call in; else how long it refuses yet.
@@ -79,7 +77,7 @@ impl Seat {
 pub(super) struct Lease {
     seat: Arc<Seat>,
     ticket: Word,
-    began: Option<Instant>,
+    began: Option<Duration>,
     deadline: Option<Instant>,
     running: bool,
     over: bool,
@@ -91,7 +89,7 @@ impl Lease {
     pub(super) fn begin(&mut self) {
         self.running = true;
         if self.ticket.has(Word::SLOW) {
-            self.began = Some(Instant::now());
+            self.began = Some(self.seat.now());
         }
     }
 
@@ -99,21 +97,21 @@ impl Lease {
     #[inline]
     pub(super) fn end(&mut self, failed: Option<bool>) {
         self.over = true;
-        let now = self.began.map(|_| Instant::now());
+        let now = self.began.map(|_| self.seat.now());
         let slow = now.is_some_and(|now| self.is_slow(now));
         let outcome = failed.map(|failed| Outcome { failed, slow });
         self.leave(outcome, now);
     }
 
-    fn is_slow(&self, now: Instant) -> bool {
-        let took = self.began.map(|began| now.saturating_duration_since(began));
+    fn is_slow(&self, now: Duration) -> bool {
+        let took = self.began.map(|began| now.saturating_sub(began));
         took.is_some_and(|took| self.seat.circuit.is_slow(took))
     }
 
     #[inline]
-    fn leave(&self, outcome: Option<Outcome>, now: Option<Instant>) {
+    fn leave(&self, outcome: Option<Outcome>, now: Option<Duration>) {
         let seat = &*self.seat;
-        let now = || seat.since_epoch(now.unwrap_or_else(Instant::now));
+        let now = || now.unwrap_or_else(|| seat.now());
         seat.circuit.leave(seat.number, self.ticket, outcome, now);
     }
 
@@ -122,9 +120,9 @@ impl Lease {
         if !self.running {
             return self.leave(None, None);
         }
-        let now = Instant::now();
+        let now = self.seat.now();
         let slow = self.is_slow(now);
-        let late = slow || self.deadline.is_some_and(|deadline| now >= deadline);
+        let late = slow || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let failed = match self.seat.circuit.on_cancel() {
             OnCancel::Ignore => false,
             OnCancel::Failure => true,

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::{
     circuit::Circuit,
     config::BreakerConfig,
     handle::BreakerHandle,
     lease::{Seat, place},
 };
+use crate::middleware::Ticks;
 
 /// Threads above this share places: more costs memory, and an outcome that takes the lock time.
 const SEATS: usize = 8;
@@ -19,10 +18,9 @@ const SEATS: usize = 8;
 pub struct One(Arc<[Arc<Seat>; SEATS]>);
 
 impl One {
-    pub(super) fn new(name: Arc<str>, config: BreakerConfig, seed: u64) -> Self {
+    pub(super) fn new(name: Arc<str>, config: BreakerConfig, seed: u64, ticks: &Ticks) -> Self {
         let circuit = Arc::new(Circuit::new(name, config, seed, SEATS));
-        let epoch = Instant::now();
-        let seat = |number| Arc::new(Seat::new(Arc::clone(&circuit), number, epoch));
+        let seat = |number| Arc::new(Seat::new(Arc::clone(&circuit), number, ticks.clone()));
         Self(Arc::new(std::array::from_fn(seat)))
     }
 

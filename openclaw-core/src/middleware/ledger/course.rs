@@ -15,6 +15,7 @@ use tower_service::Service;
 use super::{
     Approved, LEASE, NAME, Payload, Shared, Stored,
     desk::{End, Found, Id, Lead},
+    errand::Errand,
     mark::{in_doubt, unrecorded},
 };
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
     channel::Reconciled,
     records::{
         claims::{
-            Claim, Fence, Heard, Lease, LeaseRow, Left, Opened, Place, Slot, Wanted, fingerprint,
-            keyed, not_yet, subject,
+            Claim, Fence, GONE, Heard, Lease, LeaseRow, Leave, Left, Opened, Place, Slot, Wanted,
+            broken_message, fingerprint, keyed, not_yet, subject,
         },
         ledger::{EffectRecord, EffectState, Plan},
     },
@@ -36,6 +37,8 @@ use crate::{
 pub(super) struct Course<P, R> {
     pub(super) shared: Arc<Shared<P, R>>,
     pub(super) id: Id,
+    /// What is called, when it is a skill that rules guard.
+    pub(super) errand: Option<Arc<Errand>>,
 }
 
 /// What a call came to, and for how long that counts.
@@ -81,6 +84,7 @@ impl<P, R> Shared<P, R> {
         let lease = Lease { key: lease, version: None, row, length, retention };
         Place {
             tenant: tenant.clone(),
+            payer: None,
             message: name.turn().unwrap_or(MessageId::from_u128(0)),
             key,
             fence: Fence::Leased(lease),
@@ -126,6 +130,8 @@ impl<P: Payload, R: Stored> Course<P, R> {
             Ok(Opened::Ended(record, left)) => replay(&record, left),
             Ok(Opened::Busy(left)) => Outcome::Open(Err(busy(left))),
             Ok(Opened::Reused) => Outcome::Open(Err(reused())),
+            // What rules and people say is for one caller: those who wait ask for themselves.
+            Err(e) if self.errand.is_some() => return Err(unrecorded(e)),
             Err(e) => Outcome::Open(Err(unrecorded(e))),
         };
         let now = self.shared.claims.env().now();
@@ -153,18 +159,35 @@ impl<P: Payload, R: Stored> Course<P, R> {
         let request = call.payload().record().map_err(|e| e.with_happened(Happened::No))?;
         let subject = subject(call.target(), name.operation());
         let length = self.length(call);
-        let place = self.shared.place(call.context().tenant(), name, subject, length);
+        let mut place = self.shared.place(call.context().tenant(), name, subject, length);
+        place.payer = call.context().shared_payer().cloned();
         let record = EffectRecord {
             target: Arc::clone(call.shared_target()),
             fingerprint: fingerprint(call.target(), &request),
             request,
             effect: call.effect(),
             approval: None,
+            version: self.errand.as_ref().map(|errand| Arc::clone(errand.version())),
             state: EffectState::NEW,
+            breach: None,
+            costs: Vec::new(),
         };
+        let leave = match &self.errand {
+            // Boxed, as all that is rare: every call would carry the room for it.
+            Some(errand) => {
+                let claims = &self.shared.claims;
+                Box::pin(errand.leave(claims, &place, call, &record.request)).await?
+            }
+            None => self.approved(call),
+        };
+        self.shared.claims.lease(place, record, leave).await
+    }
+
+    /// The approval that the host finds for the call, when one is asked for.
+    fn approved(&self, call: &Call<P>) -> Leave {
         let approved = self.shared.settings.approvals.as_ref().and_then(|find| find(call));
-        let wanted = approved.map(|Approved { id, digest }| Wanted { id, digest });
-        self.shared.claims.lease(place, record, wanted).await
+        approved
+            .map_or(Leave::Free, |Approved { id, digest }| Leave::Approved(Wanted::new(id, digest)))
     }
 
     fn length(&self, call: &Call<P>) -> Duration {
@@ -182,6 +205,12 @@ impl<P: Payload, R: Stored> Course<P, R> {
         S::Future: Send + 'static,
     {
         let claims = &self.shared.claims;
+        if let Some(errand) = &self.errand
+            && let Err(e) = Box::pin(errand.fit(claims, &mut claim, &call)).await
+        {
+            drop(Box::pin(claims.release(&mut claim)).await);
+            return Outcome::Open(Err(e));
+        }
         loop {
             let settled = match claims.plan(&claim) {
                 Plan::Dispatch => return self.sent(claim, inner, call).await,
@@ -208,15 +237,27 @@ impl<P: Payload, R: Stored> Course<P, R> {
     /// Asks the owner of an effect in doubt. `None`: look at the record again.
     async fn reconcile(&self, call: &Call<P>, claim: &mut Claim) -> Result<Option<Result<()>>> {
         let settings = &self.shared.settings;
+        let (hook, patience) = match &self.errand {
+            Some(errand) => errand.owner(),
+            None => (settings.reconcile.as_deref().map(|hook| hook as _), settings.patience),
+        };
         let intent = claim.intent(call, Arc::clone(&claim.record.request));
-        let said = match (&settings.reconcile, intent) {
+        let said = match (hook, intent) {
             (Some(hook), Some(intent)) => {
                 let late = |_| Err(Error::new(ErrorKind::Timeout, "the owner did not answer"));
                 let asked = caught("the reconcile hook", hook.reconcile(&intent));
-                timeout(settings.patience, asked).await.unwrap_or_else(late)?
+                timeout(patience, asked).await.unwrap_or_else(late)?
             }
             _ => Reconciled::CannotKnow,
         };
+        if let (Some(errand), Reconciled::Happened(output)) = (&self.errand, &said)
+            && let Err(e) = SkillAnswer::Done(Arc::clone(output)).judged_by(&*errand.skill)
+        {
+            let output = Arc::clone(output);
+            self.shared.claims.broken("reconcile", claim, output, &e).await?;
+            // Its record tells it from now on.
+            return Ok(Some(Ok(())));
+        }
         Ok(match self.shared.claims.heard(claim, said).await? {
             Heard::Happened(_) => Some(Ok(())),
             Heard::Again => None,
@@ -252,9 +293,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
     }
 
     async fn failed(&self, claim: &mut Claim, e: Error) -> Outcome<R> {
-        if let EffectState::Failed { kind, message, happened } = &claim.record.state {
-            let end =
-                End::Failed { kind: *kind, message: Arc::clone(message), happened: *happened };
+        if let Some(end) = failure(&claim.record) {
             return Outcome::First(Err(e), end);
         }
         if !claim.is_fresh() {
@@ -299,18 +338,53 @@ async fn renew(slot: Arc<Slot>, third: Duration) -> Infallible {
     }
 }
 
+/// The error that a record tells for good.
+fn failure<R>(record: &EffectRecord) -> Option<End<R>> {
+    let (kind, message, happened) = match (&record.state, &record.breach) {
+        (EffectState::Failed { kind, message, happened }, _) => {
+            (*kind, Arc::clone(message), *happened)
+        }
+        (EffectState::Done { .. }, Some(why)) => {
+            (ErrorKind::ValidationError, broken_message(why).into(), Happened::Yes)
+        }
+        _ => return None,
+    };
+    Some(End::Failed { kind, message, happened })
+}
+
 fn replay<R: Stored>(record: &EffectRecord, left: Duration) -> Outcome<R> {
+    if let Some(end) = failure(record) {
+        return Outcome::Ended(end, left);
+    }
     match &record.state {
         EffectState::Done { answer } => match R::restore(SkillAnswer::clone(answer)) {
             Ok(answer) => Outcome::Ended(End::Done(answer), left),
             Err(e) => Outcome::Open(Err(e)),
         },
-        EffectState::Failed { kind, message, happened } => {
-            let message = Arc::clone(message);
-            Outcome::Ended(End::Failed { kind: *kind, message, happened: *happened }, left)
-        }
         EffectState::Parked { reason, .. } => Outcome::Open(Err(in_doubt(reason))),
         state => Outcome::Open(Err(in_doubt(state.name()))),
+    }
+}
+
+/// What is recorded of a call whose skill is not here: its end, or that it is in doubt.
+///
+/// What was surely not sent, and nobody approved, ends as the look-up did.
+pub(crate) fn recorded<R: Stored>(
+    record: &EffectRecord,
+    asked: [u8; 16],
+    missing: Error,
+) -> Result<R> {
+    match (&record.state, &record.approval) {
+        (EffectState::Claimed { .. }, None) => Err(missing),
+        _ if record.fingerprint != asked => Err(reused()),
+        (EffectState::Claimed { .. }, Some(_)) => {
+            let gone = Error::new(ErrorKind::Conflict, GONE).with_happened(Happened::No);
+            Err(gone.with("target", &record.target).exhausted())
+        }
+        _ => match replay(record, Duration::ZERO) {
+            Outcome::Ended(end, _) => end.into_outcome(),
+            Outcome::First(outcome, _) | Outcome::Open(outcome) => outcome,
+        },
     }
 }
 

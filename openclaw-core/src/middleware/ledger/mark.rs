@@ -126,6 +126,10 @@ where
         return Err(Refusal::new(Reason::NotRecorded, NAME).into());
     };
     let early = planted(Bug::EffectBeforeDispatch);
+    let call = match &slot.meter {
+        Some(meter) => call.with_meter(meter.clone()),
+        None => call,
+    };
     let (mut run, mut call) = (Some(run), Some(call));
     let mut go = || Some((run.take()?)(call.take()?));
     let mut outcome = None;
@@ -178,7 +182,7 @@ async fn settled<R: Stored>(slot: &Slot, outcome: Result<R>) -> Result<R> {
 }
 
 /// What the store could not record was not sent.
-pub(super) fn unrecorded(e: Error) -> Error {
+pub(crate) fn unrecorded(e: Error) -> Error {
     match e.kind() {
         ErrorKind::Unavailable | ErrorKind::ServerError => {
             Error::from(Refusal::new(Reason::NotRecorded, NAME)).with_source(e)

@@ -3,6 +3,7 @@
 mod codec;
 mod course;
 mod desk;
+mod errand;
 mod mark;
 mod sweep;
 #[cfg(test)]
@@ -19,7 +20,6 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub(crate) use self::mark::{marked, may_send};
 pub use self::{
     codec::{Json, Payload, Stored},
     mark::{Mark, MarkFuture, MarkLayer},
@@ -28,10 +28,18 @@ use self::{
     course::Course,
     desk::{Desk, Found},
 };
+pub(crate) use self::{
+    course::recorded,
+    errand::Errand,
+    mark::{marked, may_send, unrecorded},
+};
 use crate::{
-    Call, Digest, Effect, Env, Error, IdempotencyKey, Reason, Refusal, Result, TenantId,
+    Call, Digest, Effect, Env, Error, IdempotencyKey, MessageId, Reason, Refusal, Result, TenantId,
     channel::Reconcile,
-    records::{EffectRecord, claims::Claims},
+    records::{
+        Budgets, EffectRecord,
+        claims::{Claims, Who},
+    },
     store::SharedStore,
 };
 
@@ -62,7 +70,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// record: there is no way around a store that fails.
 ///
 /// A claim has a lease: until the call's deadline and 5 s more, 30 s without a deadline, renewed
-/// at a third. A caller that is dropped leaves its record; the lease covers it against other
+/// at a third. It is dated by the store's clock, whatever that of the process shows. A caller that is dropped leaves its record; the lease covers it against other
 /// processes. Who takes an expired lease over fences the former holder: its late commit loses.
 ///
 /// A finished record counts for the retention, 24 h; then it is as absent. The row itself goes at
@@ -104,12 +112,15 @@ const LEASE: Duration = Duration::from_secs(30);
 /// ```
 pub struct LedgerLayer<P, R> {
     shared: Arc<Shared<P, R>>,
+    errand: Option<Arc<Errand>>,
 }
 
 /// Builds a [`LedgerLayer`].
 pub struct LedgerBuilder<P, R> {
     settings: Settings<P>,
-    claims: Claims,
+    store: SharedStore,
+    env: Env,
+    budgets: Budgets,
     owner: u64,
     in_flight: usize,
     recall: usize,
@@ -174,7 +185,9 @@ impl<P: Payload, R: Stored> LedgerLayer<P, R> {
     pub fn builder(store: SharedStore, env: Env) -> LedgerBuilder<P, R> {
         LedgerBuilder {
             owner: env.next_u64(),
-            claims: Claims::new(store, env),
+            store,
+            env,
+            budgets: Budgets::default(),
             settings: Settings {
                 lease: None,
                 retention: Duration::from_secs(24 * 3600),
@@ -223,6 +236,7 @@ impl<P: Payload, R: Stored> LedgerLayer<P, R> {
 
     /// Removes a tenant's records that count no more; how many there were.
     ///
+    /// Approvals that were asked for outside a gateway go 30 days behind their time.
     /// To be called now and then, by one process. Each commit is small, and a pause of three times
     /// its length follows. A call that claims such a key meanwhile wins.
     ///
@@ -230,6 +244,11 @@ impl<P: Payload, R: Stored> LedgerLayer<P, R> {
     /// The store does not answer.
     pub async fn sweep(&self, tenant: &TenantId) -> Result<u64> {
         sweep::sweep(&self.shared.claims, tenant).await
+    }
+
+    /// The same ledger, for one call of a skill: claimed as far as rules and people allow it.
+    pub(crate) fn on(&self, errand: Errand) -> Self {
+        Self { errand: Some(Arc::new(errand)), ..self.clone() }
     }
 
     /// How full it is.
@@ -275,6 +294,15 @@ impl<P: Payload, R: Stored> LedgerBuilder<P, R> {
         self
     }
 
+    /// Has each claim reserve what its call is expected to cost. None.
+    ///
+    /// Over a limit a call is refused with [`Reason::BudgetSpent`].
+    #[must_use]
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        self.budgets = budgets;
+        self
+    }
+
     /// Sets how many keys may be in flight at once; above it calls are
     /// [`Reason::Overloaded`]. 65,536.
     #[must_use]
@@ -295,18 +323,18 @@ impl<P: Payload, R: Stored> LedgerBuilder<P, R> {
     pub fn build(self) -> LedgerLayer<P, R> {
         let shared = Shared {
             settings: self.settings,
-            claims: Arc::new(self.claims),
+            claims: Arc::new(Claims::new(self.store, self.env, self.budgets)),
             owner: self.owner,
             calls: AtomicU64::new(0),
             desk: Desk::new(self.in_flight, self.recall),
         };
-        LedgerLayer { shared: Arc::new(shared) }
+        LedgerLayer { shared: Arc::new(shared), errand: None }
     }
 }
 
 impl<P, R> Clone for LedgerLayer<P, R> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { shared: Arc::clone(&self.shared), errand: self.errand.clone() }
     }
 }
 
@@ -329,19 +357,19 @@ impl<S, P, R> Layer<S> for LedgerLayer<P, R> {
     type Service = Ledger<S, P, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Ledger { inner, shared: Arc::clone(&self.shared) }
+        Ledger { inner, layer: self.clone() }
     }
 }
 
 /// A service whose calls have one effect a key; made by [`LedgerLayer`].
 pub struct Ledger<S, P, R> {
     inner: S,
-    shared: Arc<Shared<P, R>>,
+    layer: LedgerLayer<P, R>,
 }
 
 impl<S: Clone, P, R> Clone for Ledger<S, P, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }
 }
 
@@ -368,22 +396,32 @@ where
     }
 
     fn call(&mut self, call: Call<P>) -> Self::Future {
-        let pure = call.effect() == Effect::Pure;
-        let id = match self.shared.desk.id(&call) {
-            Some(id) if !pure => id,
-            None if !pure => {
-                return LedgerFuture::now(Err(Refusal::new(Reason::NotRecorded, NAME)
-                    .with_detail("the call has no key")
-                    .into()));
-            }
-            _ => return LedgerFuture::soon(course::plain(self.inner.clone(), call)),
+        let LedgerLayer { shared, errand } = &self.layer;
+        if call.effect() == Effect::Pure && errand.is_none() {
+            let (inner, claims) = (self.inner.clone(), Arc::clone(&shared.claims));
+            let alone = call.others().is_none();
+            return LedgerFuture::soon(async move {
+                let context = call.context().clone();
+                let who = Who {
+                    tenant: context.tenant(),
+                    payer: context.payer(),
+                    message: MessageId::from_u128(0),
+                    subject: Arc::clone(call.shared_target()),
+                    fence: None,
+                };
+                let run = |call| course::plain(inner, call);
+                claims.charged(who, alone, call, run).await
+            });
+        }
+        let Some(id) = shared.desk.id(&call) else {
+            let refusal = Refusal::new(Reason::NotRecorded, NAME);
+            return LedgerFuture::now(Err(refusal.with_detail("the call has no key").into()));
         };
-        let now = || self.shared.claims.env().now();
-        match self.shared.desk.recall(&id, &call, now) {
+        match shared.desk.recall(&id, &call, || shared.claims.env().now()) {
             Some(Found::Ended(end)) => LedgerFuture::now(end.into_outcome()),
             Some(_) => LedgerFuture::now(Err(course::reused())),
             None => {
-                let course = Course { shared: Arc::clone(&self.shared), id };
+                let course = Course { shared: Arc::clone(shared), id, errand: errand.clone() };
                 LedgerFuture::soon(course.run(self.inner.clone(), call))
             }
         }

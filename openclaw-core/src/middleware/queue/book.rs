@@ -6,16 +6,20 @@ use tokio::sync::Notify;
 
 use super::next::{self, Outcome, Turn};
 use crate::{
-    Env, Error, ErrorKind, Happened, Result, TenantId, Timestamp,
+    Env, Error, ErrorKind, Happened, Reason, Refusal, Result, TenantId, Timestamp,
     channel::Reconcile,
     middleware::Delays,
     records::{
+        EffectState,
         audit::AuditEntry,
+        budgets::booked,
+        claims::{Claims, Reserved, Who},
         commit::{self, Known},
         jobs::{self, Due, Job, JobRow, due_rows, job_key},
         row::Row,
     },
-    store::{Key, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+    store::{Key, Op, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+    words::meter::Meter,
 };
 
 /// How often a step is tried again behind a renewal that was under way.
@@ -38,6 +42,8 @@ pub(super) struct Book {
     pub(super) retention: Duration,
     pub(super) poll: Duration,
     pub(super) reconcile: Option<Arc<dyn Reconcile>>,
+    /// What reserves, where there are budgets.
+    pub(super) claims: Claims,
     /// Something was put into the queue.
     pub(super) stirred: Notify,
     /// Something came to its end.
@@ -66,6 +72,19 @@ pub(super) struct Taken {
     pub(super) owner: u64,
     /// Its owner is asked; else the service is called.
     pub(super) ask: bool,
+    /// What the attempt says it has spent.
+    pub(super) meter: Meter,
+}
+
+/// What came of a job whose turn has come.
+#[expect(clippy::large_enum_variant, reason = "made once a job, and taken apart at once")]
+pub(super) enum Took {
+    /// It is in hand.
+    Job(Taken),
+    /// There is nothing to run.
+    Nothing,
+    /// A budget is spent, and renews in this time.
+    Spent(Duration),
 }
 
 impl Book {
@@ -110,28 +129,59 @@ impl Book {
         }
     }
 
-    /// Takes a job in hand; `None` when there is nothing to run.
-    pub(super) async fn take(&self, named: Named, now: Timestamp) -> Result<Option<Taken>> {
+    /// Takes a job in hand, and reserves what it is expected to cost.
+    pub(super) async fn take(&self, named: Named, now: Timestamp) -> Result<Took> {
         let Named { due, key, version } = named;
-        let Some(job) = self.read(&due.tenant, due.id).await? else {
+        let job = self.read(&due.tenant, due.id).await?;
+        let Some(job) = job.filter(|job| job.row.is_open() && job.row.due == due.at) else {
             self.commit(jobs::forget(key, version)).await?;
-            return Ok(None);
+            return Ok(Took::Nothing);
         };
-        if !job.row.is_open() || job.row.due != due.at {
-            self.commit(jobs::forget(key, version)).await?;
-            return Ok(None);
-        }
         let owner = self.env.next_u64();
-        let (to, ask) = match next::begin(&job.row, owner, self.attempts, self.lease, now)? {
+        let (mut to, ask) = match next::begin(&job.row, owner, self.attempts, self.lease, now)? {
             Turn::Call(row) => (row, false),
             Turn::Ask(row) => (row, true),
             Turn::End(row) => {
                 self.step("end", &job, &row).await?;
-                return Ok(None);
+                return Ok(Took::Nothing);
             }
         };
-        let taken = self.step("dispatch", &job, &to).await?;
-        Ok(taken.map(|version| Taken { job: Job { row: to, version, ..job }, owner, ask }))
+        let reserved = match self.reserved(&job).await {
+            Ok(reserved) => reserved,
+            Err(e) if is_spent(&e) => return self.spent(&job, &e).await,
+            Err(e) => return Err(e),
+        };
+        to.costs.extend(reserved.costs);
+        // Without room any more it is as if somebody else had it: it is looked at again.
+        let taken = self.moved("dispatch", &job, &to, reserved.ops).await?;
+        let taken = taken.map(|version| Job { row: to, version, ..job });
+        let meter = Meter::default();
+        Ok(taken.map_or(Took::Nothing, |job| Took::Job(Taken { job, owner, ask, meter })))
+    }
+
+    /// What a job reserves that was not sent. One in doubt has its reservation.
+    async fn reserved(&self, job: &Job) -> Result<Reserved> {
+        let call = &job.row.call;
+        if !matches!(call.state, EffectState::Claimed { .. }) {
+            return Ok(Reserved::default());
+        }
+        let who = Who {
+            tenant: &job.tenant,
+            payer: job.row.payer.as_ref(),
+            message: job.id,
+            subject: Arc::clone(&call.target),
+            fence: None,
+        };
+        self.claims.reserving(&who, &call.target).await
+    }
+
+    /// A budget is spent: the job waits, with its turn, or ends where waiting is in vain.
+    async fn spent(&self, job: &Job, e: &Error) -> Result<Took> {
+        if let Some(wait) = e.retry_after().filter(|_| !e.is_exhausted()) {
+            return Ok(Took::Spent(wait));
+        }
+        self.step("end", job, &next::refuse(&job.row, e)?).await?;
+        Ok(Took::Nothing)
     }
 
     /// Prolongs the lease again and again; ends when somebody else has taken over.
@@ -158,10 +208,10 @@ impl Book {
 
     /// Writes down how an attempt ended; waits for a store that does not answer.
     pub(super) async fn settle(&self, taken: Taken, outcome: &Outcome) {
-        let Taken { mut job, owner, .. } = taken;
+        let Taken { mut job, owner, meter, .. } = taken;
         let random = self.env.next_u64();
         for _ in 0..STEPS {
-            match self.settle_once(&job, outcome, random).await {
+            match self.settle_once(&job, outcome, random, &meter).await {
                 Ok(true) => return,
                 // It lost against its own renewal, or against somebody who took over.
                 Ok(false) => {}
@@ -184,27 +234,64 @@ impl Book {
         tracing::warn!(queue, job = %job.id, %kind, "the end of a job is not written yet");
     }
 
-    async fn settle_once(&self, job: &Job, outcome: &Outcome, random: u64) -> Result<bool> {
+    async fn settle_once(
+        &self,
+        job: &Job,
+        outcome: &Outcome,
+        random: u64,
+        meter: &Meter,
+    ) -> Result<bool> {
         let failed = job.row.failed.saturating_add(1);
         let pause = self.delays.pause(failed, Duration::ZERO, random);
         let now = self.env.now();
         let row = next::settle(&job.row, outcome.clone(), self.attempts, pause, now)?;
-        Ok(self.step("settle", job, &row).await?.is_some())
+        Ok(self.booking("settle", job, &row, Some((outcome, meter))).await?.is_some())
     }
 
-    /// Moves a job on with its audit entry; `None` when somebody else moved it meanwhile.
+    /// Moves a job on, and books what it has reserved; `None` when somebody else moved it meanwhile.
     pub(super) async fn step(
         &self,
         label: &'static str,
         from: &Job,
         to: &JobRow,
     ) -> Result<Option<Version>> {
+        self.booking(label, from, to, None).await
+    }
+
+    async fn booking(
+        &self,
+        label: &'static str,
+        from: &Job,
+        to: &JobRow,
+        ended: Option<(&Outcome, &Meter)>,
+    ) -> Result<Option<Version>> {
+        let (outcome, meter) = ended.unzip();
+        let state = next::paid(&from.row, to, outcome);
+        // What is in nobody's hand has ended its call.
+        let over = to.owner.is_none();
+        match booked(&from.row.costs, &from.tenant, &state, over, meter) {
+            Some((costs, ops)) => {
+                let to = JobRow { costs, ..to.clone() };
+                self.moved(label, from, &to, ops).await
+            }
+            None => self.moved(label, from, to, Vec::new()).await,
+        }
+    }
+
+    /// Moves a job on with its audit entry and what is booked of it.
+    async fn moved(
+        &self,
+        label: &'static str,
+        from: &Job,
+        to: &JobRow,
+        booked: Vec<Op>,
+    ) -> Result<Option<Version>> {
         let action = next::action(&from.row.call.state, &to.call.state);
         let entry = action.map(|action| {
             let entry = AuditEntry::new(self.env.now(), action, from.id, &*to.call.target);
             entry.because(format!("queue {}", self.name))
         });
-        let txn = jobs::step(label, from, to, self.retention, entry)?;
+        let txn = jobs::step(label, from, to, self.retention, entry)?.ops(booked);
         let version = match self.commit(txn).await? {
             Known::Applied(applied) => applied.version,
             Known::Lost { .. } => return Ok(None),
@@ -259,4 +346,9 @@ impl Book {
             .with("job", id)
             .with_happened(Happened::No)
     }
+}
+
+/// Is it a budget that refuses?
+fn is_spent(e: &Error) -> bool {
+    e.refusal().map(Refusal::reason) == Some(Reason::BudgetSpent)
 }

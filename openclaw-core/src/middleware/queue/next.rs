@@ -174,6 +174,33 @@ fn end(row: JobRow, event: Event) -> Result<JobRow> {
     Ok(JobRow { call, owner: None, ..row })
 }
 
+/// The state by which a job is paid: a read that ends in doubt may have cost what it was to cost.
+///
+/// Without an outcome nobody knows how its last attempt ended.
+pub(super) fn paid(from: &JobRow, to: &JobRow, outcome: Option<&Outcome>) -> EffectState {
+    let doubt = match (&from.call.state, outcome) {
+        (EffectState::Unknown { .. } | EffectState::Dispatching { doubt: true, .. }, _)
+        | (EffectState::Dispatching { .. }, None) => true,
+        (_, Some(Outcome::Called(Err(e)))) => e.happened() == Happened::Maybe,
+        _ => false,
+    };
+    match to.call.state.clone() {
+        EffectState::Failed { kind, message, happened: Happened::No }
+            if doubt && to.call.effect == Effect::Pure =>
+        {
+            EffectState::Failed { kind, message, happened: Happened::Maybe }
+        }
+        state => state,
+    }
+}
+
+/// The job whose budget is spent for good: it was not sent, and never will be.
+pub(super) fn refuse(row: &JobRow, e: &Error) -> Result<JobRow> {
+    let told = e.refusal().map_or_else(|| e.message().to_owned(), Refusal::to_string);
+    let e = Error::new(e.kind(), told).with_happened(Happened::No);
+    end(row.clone(), Event::Failed(Arc::new(e)))
+}
+
 /// Ends a job that gets no other attempt, by the error of the last.
 fn spend_by(row: JobRow, last: &Error) -> Result<JobRow> {
     let why = Error::new(last.kind(), last.message().to_owned());

@@ -13,8 +13,9 @@ use crate::{
     channel::Reconcile,
     middleware::Delays,
     records::{
-        EffectRecord, EffectState, Event,
+        Budgets, EffectRecord, EffectState, Event,
         audit::{AuditAction, AuditEntry},
+        claims::Claims,
         commit::Known,
         jobs::{self, JobRow},
     },
@@ -40,8 +41,12 @@ use crate::{
 /// wait, or a crash during the wait counts as doubt. Each job has one owner, by a lease that is
 /// renewed while it runs; several processes may run one queue if their clocks agree to well within
 /// the lease. The call's key is its own, or made of the job's id. Tenant, trust label, trace and
-/// deadline go along; the principal and the cancellation do not. An error that an inner retry has
-/// exhausted is final.
+/// deadline go along, and the payer; the principal and the cancellation do not. An error that an
+/// inner retry has exhausted is final.
+///
+/// With [budgets](RequestQueueBuilder::budgets) a job reserves when it is marked as sent. An attempt
+/// that surely did nothing gives it back, a doubt keeps it, and the end spends it, as in the ledger:
+/// what the call [says](Call::spent), else all of it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -113,10 +118,12 @@ impl<S> RequestQueue<S> {
         service: S,
     ) -> RequestQueueBuilder<S> {
         let second = Duration::from_secs(1);
+        let claims = Claims::new(Arc::clone(&store), env.clone(), Budgets::default());
         let book = Book {
             name: name.into(),
             store,
             env,
+            claims,
             depth: 10_000,
             in_flight: 16,
             attempts: 5,
@@ -191,7 +198,10 @@ impl<S: Send + Sync> RequestQueue<S> {
                 request,
                 effect: call.effect(),
                 approval: None,
+                version: None,
                 state: EffectState::NEW,
+                breach: None,
+                costs: Vec::new(),
             },
             key,
             trust: context.trust(),
@@ -203,6 +213,8 @@ impl<S: Send + Sync> RequestQueue<S> {
             place: now,
             owner: None,
             failed: 0,
+            costs: Vec::new(),
+            payer: context.payer().cloned(),
         })
     }
 
@@ -381,6 +393,17 @@ impl<S> RequestQueueBuilder<S> {
     /// Asks here what became of `Reconcilable` calls in doubt. Without it they are parked.
     pub fn reconcile(mut self, hook: impl Reconcile + 'static) -> Self {
         self.book.reconcile = Some(Arc::new(hook));
+        self
+    }
+
+    /// Has each job reserve what it is expected to cost, in the commit that marks it as sent. None.
+    ///
+    /// A job whose budget is spent keeps its turn, and is looked at again each minute, or when the
+    /// budget renews; others go on. One for which there will never be room ends with the refusal.
+    /// What is behind the queue has no budgets of its own then, or each call is paid twice.
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        let Book { store, env, .. } = &self.book;
+        self.book.claims = Claims::new(Arc::clone(store), env.clone(), budgets);
         self
     }
 

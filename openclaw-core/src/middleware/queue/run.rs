@@ -10,13 +10,13 @@ use tokio::{
 use tower_service::Service;
 
 use super::{
-    book::{Book, Taken},
+    book::{Book, Taken, Took},
     next::{Outcome, is_ours},
 };
 use crate::{
     Call, Context, Effects, Error, ErrorKind, Happened, Result, TenantId, Timestamp,
     channel::{Intent, Reconciled},
-    records::{EffectState, jobs::Job},
+    records::{EffectState, budgets::reserves, jobs::Job},
     skill::SkillAnswer,
     store::Key,
     words::flag::Flag,
@@ -25,7 +25,8 @@ use crate::{
 /// How long a tenant is held when a limit does not say when it will let calls through.
 const HOLD: Duration = Duration::from_millis(100);
 
-/// How long a job that can't be read is passed over: a newer program may do it meanwhile.
+/// How long a job that can't be read is passed over: a newer program may do it meanwhile. One whose
+/// budget is spent is passed over no longer than that, either.
 const ASIDE: Duration = Duration::from_secs(60);
 
 /// A tenant whose calls a limit of this process refuses for so long.
@@ -63,7 +64,7 @@ where
 struct Hands {
     tasks: JoinSet<Option<Hold>>,
     held: BTreeMap<TenantId, Timestamp>,
-    /// Jobs that could not be read, by their rows among those that are due.
+    /// Jobs that could not be read, or whose budget is spent, by their rows among those that are due.
     aside: BTreeMap<Key, Timestamp>,
 }
 
@@ -89,10 +90,15 @@ impl Hands {
         for named in look.named {
             let key = named.key.clone();
             match book.take(named, look.now).await {
-                Ok(Some(taken)) => {
+                Ok(Took::Job(taken)) => {
                     self.tasks.spawn(attempt(Arc::clone(book), service.clone(), taken));
                 }
-                Ok(None) => {}
+                Ok(Took::Nothing) => {}
+                Ok(Took::Spent(wait)) => {
+                    // Others have their turn. An operator may make room before the budget renews.
+                    self.aside.insert(key, now.after(wait.min(ASIDE)));
+                    look.again = Duration::ZERO;
+                }
                 Err(e) if e.kind() == ErrorKind::ServerError => {
                     unread(book, &e);
                     self.aside.insert(key, now.after(ASIDE));
@@ -150,7 +156,7 @@ where
         if taken.ask {
             Outcome::Asked(ask(book, job).await)
         } else {
-            Outcome::Called(call(book, service, job).await.map_err(Arc::new))
+            Outcome::Called(call(book, service, taken).await.map_err(Arc::new))
         }
     };
     let kept = async {
@@ -164,13 +170,16 @@ where
     }
 }
 
-async fn call<S>(book: &Book, mut service: S, job: &Job) -> Result<SkillAnswer>
+async fn call<S>(book: &Book, mut service: S, taken: &Taken) -> Result<SkillAnswer>
 where
     S: Service<Call<Arc<Value>>, Response = SkillAnswer> + Send,
     S::Future: Send,
     S::Error: Into<Error> + Send,
 {
-    let request = request(job, book.env.now());
+    let mut request = request(&taken.job, book.env.now());
+    if reserves(&taken.job.row.costs) {
+        request = request.with_meter(taken.meter.clone());
+    }
     let answered = async {
         let ready = poll_fn(|cx| service.poll_ready(cx)).await;
         ready.map_err(|e| e.into().with_happened(Happened::No))?;
@@ -195,6 +204,9 @@ fn request(job: &Job, now: Timestamp) -> Call<Arc<Value>> {
     }
     if let Some(trace) = &row.trace {
         context = context.with_trace(trace.clone());
+    }
+    if let Some(payer) = &row.payer {
+        context = context.with_payer(payer.clone());
     }
     let deadline = row.until.and_then(|until| Instant::now().checked_add(until.since(now)));
     if let Some(deadline) = deadline {

@@ -73,17 +73,17 @@ impl<M: Numbers> Place<M> {
 
     /// Takes another place when the other side asked for silence meanwhile.
     ///
-    /// `Some` is until when to wait for it.
-    fn take_again(&mut self, now: Instant) -> Result<Option<Instant>, Refusal> {
+    /// `Some` is how long to wait for it.
+    fn take_again(&mut self) -> Result<Option<Duration>, Refusal> {
         let (Some(key), Some(taken)) = (&self.key, self.waits) else { return Ok(None) };
-        let at = self.shared.at(now);
+        let at = self.shared.now();
         if !self.shared.is_silenced(key, at, taken) {
             return Ok(None);
         }
         match self.shared.reserve(key, at, self.last) {
             Ok(taken) => {
                 self.waits = Some(taken);
-                Ok(Some(now + Duration::from_nanos(taken.slot.wait)))
+                Ok(Some(Duration::from_nanos(taken.slot.wait)))
             }
             Err(refusal) => {
                 self.leave();
@@ -131,8 +131,8 @@ where
                 }
                 StateProjection::Waiting { mut sleep, rest } => {
                     ready!(sleep.as_mut().poll(cx));
-                    match this.place.take_again(Instant::now()) {
-                        Ok(Some(until)) => sleep.reset(until),
+                    match this.place.take_again() {
+                        Ok(Some(wait)) => sleep.reset(Instant::now() + wait),
                         Ok(None) => {
                             let rest = rest.take();
                             this.state.set(State::Readying { rest });

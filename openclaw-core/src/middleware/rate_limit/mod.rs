@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -34,6 +34,7 @@ use self::{
 };
 use crate::{
     Refusal,
+    middleware::Ticks,
     policy::{Advice, ByHead, Policy},
 };
 
@@ -115,6 +116,14 @@ impl RateLimitLayer {
 }
 
 impl<P> RateLimitLayer<P> {
+    /// Reads this clock instead of the runtime's. It begins anew: what was used up is forgotten.
+    #[must_use]
+    pub fn ticks(self, ticks: Ticks) -> Self {
+        let mut shared = self.shared.remade(Direct::default());
+        shared.set_ticks(ticks);
+        Self { shared: Arc::new(shared), policy: self.policy }
+    }
+
     /// One limit a key, for 100,000 keys.
     #[must_use]
     pub fn per_key<Req, K, F>(self, key: F) -> RateLimitLayer<P, PerKey<K, F>>
@@ -200,7 +209,7 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
     /// How long a call of this key would wait if it came now; it takes no place.
     #[must_use]
     pub fn peek(&self, key: &M::Key) -> Duration {
-        self.shared.peek(key, self.shared.at(Instant::now()))
+        self.shared.peek(key, self.shared.now())
     }
 
     /// Takes a place of this key without a call, if there is one at once.
@@ -209,7 +218,7 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
     /// The refusal that a call would have met.
     #[inline]
     pub fn check(&self, key: &M::Key) -> Result<(), Refusal> {
-        let now = self.shared.at(Instant::now());
+        let now = self.shared.now();
         self.shared.reserve(key, now, now).map(|_| ())
     }
 
@@ -280,8 +289,7 @@ where
         }
         let deadline = self.policy.head(&request).deadline;
         let key = shared.meter.key(&request);
-        let now = Instant::now();
-        let at = shared.at(now);
+        let at = shared.now();
         let last = shared.last(at, deadline);
         match shared.reserve(&key, at, last) {
             Err(refusal) => {
@@ -299,7 +307,7 @@ where
                 shared.joined_the_queue();
                 let place = Place { shared, key: Some(key), waits: Some(taken), last };
                 let rest = Some((self.inner.clone(), request));
-                let sleep = sleep_until(now + Duration::from_nanos(taken.slot.wait));
+                let sleep = sleep(Duration::from_nanos(taken.slot.wait));
                 RateLimitFuture::new(policy, place, State::Waiting { sleep, rest })
             }
         }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     ErrorKind, Reason, Refusal,
+    middleware::Ticks,
     policy::{Advice, Assessment},
 };
 
@@ -27,7 +28,7 @@ pub(super) type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
 /// The quota, how long calls wait, what was learnt; the numbers are the meter's.
 pub(crate) struct Shared<M> {
     name: Arc<str>,
-    epoch: Instant,
+    ticks: Ticks,
     pub(super) meter: M,
     /// Nanoseconds a call; 0 is no limit.
     interval: AtomicU64,
@@ -64,11 +65,19 @@ pub(super) fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A number of nanoseconds for a time; never zero, so that a fresh number lies in the past.
+#[inline]
+const fn at(elapsed: Duration) -> u64 {
+    // It is less than 584 years.
+    let (secs, nanos) = (elapsed.as_secs(), elapsed.subsec_nanos());
+    secs.wrapping_mul(1_000_000_000).wrapping_add(nanos as u64).wrapping_add(1)
+}
+
 impl<M> Shared<M> {
     pub(super) fn new(name: Arc<str>, quota: Quota, meter: M) -> Self {
         let shared = Self {
             name,
-            epoch: Instant::now().checked_sub(Duration::from_nanos(1)).unwrap_or_else(Instant::now),
+            ticks: Ticks::runtime(),
             meter,
             interval: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
@@ -94,7 +103,7 @@ impl<M> Shared<M> {
         }
         Shared {
             name: Arc::clone(&self.name),
-            epoch: self.epoch,
+            ticks: self.ticks.clone(),
             meter,
             interval: copy(&self.interval),
             ahead: copy(&self.ahead),
@@ -132,12 +141,15 @@ impl<M> Shared<M> {
         self.longest_block.store(nanos(longest_block), Ordering::Relaxed);
     }
 
-    /// The time since the limit was made; never zero, so that a fresh number lies in the past.
+    /// Reads this clock from now on. What was used up by another is forgotten with it.
+    pub(super) fn set_ticks(&mut self, ticks: Ticks) {
+        self.ticks = ticks;
+    }
+
+    /// The time since the limit was made.
     #[inline]
-    pub(super) fn at(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.epoch);
-        // Now is less than 584 years behind the start of the process.
-        since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(since.subsec_nanos().into())
+    pub(super) fn now(&self) -> u64 {
+        at(self.ticks.elapsed())
     }
 
     #[inline]
@@ -153,9 +165,7 @@ impl<M> Shared<M> {
             return now;
         }
         let last = now.saturating_add(max);
-        deadline.map_or(last, |deadline| {
-            last.min(nanos(deadline.saturating_duration_since(self.epoch)))
-        })
+        deadline.map_or(last, |deadline| last.min(at(self.ticks.elapsed_at(deadline))))
     }
 
     pub(super) fn left_the_queue(&self) {
@@ -215,7 +225,7 @@ impl<M> Shared<M> {
     where
         M: Numbers,
     {
-        give_back(&self.meter, key, self.at(Instant::now()), slot);
+        give_back(&self.meter, key, self.now(), slot);
     }
 
     /// Tightens the limit of a key by what came back; never loosens it.
@@ -236,7 +246,7 @@ impl<M> Shared<M> {
     where
         M: Numbers,
     {
-        let lesson = self.lesson(advice, self.at(Instant::now()));
+        let lesson = self.lesson(advice, self.now());
         if learn(&self.meter, key, lesson) {
             self.tightened.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(
@@ -251,7 +261,7 @@ impl<M> Shared<M> {
     where
         M: Numbers,
     {
-        let lesson = self.lesson(advice, self.at(Instant::now()));
+        let lesson = self.lesson(advice, self.now());
         self.meter.update_all(|number| lesson.number(number), |pace| lesson.pace(pace));
     }
 

@@ -161,7 +161,11 @@ where
                     let means = this.policy.assess(outcome.as_ref());
                     if means.is_success() {
                         this.of.shared.went_well();
-                        return Poll::Ready(outcome);
+                        // A redirect behind a try that may have happened tells nothing of it.
+                        return Poll::Ready(match this.course {
+                            Some(course) => course.ended(this.policy, outcome),
+                            None => outcome,
+                        });
                     }
                     if this.course.is_none() {
                         let head = this.spare.as_ref().map(|request| this.policy.head(request));

@@ -7,7 +7,6 @@ mod kind;
 mod layer;
 mod resilience;
 mod settings;
-mod span;
 
 pub use self::{
     config::{DEFAULT, Family, ResilienceConfig},
@@ -18,5 +17,5 @@ pub use self::{
     settings::{
         BreakerSettings, ConcurrencySettings, JitterSetting, RateSettings, RetrySettings, Settings,
     },
-    span::{InvalidSpan, Span},
 };
+pub use crate::words::span::{InvalidSpan, Span};
