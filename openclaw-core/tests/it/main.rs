@@ -4,6 +4,7 @@ mod gateway;
 #[cfg(test)]
 mod middleware;
 mod records;
+mod rules;
 mod sim;
 mod support;
 mod tidy;

@@ -38,12 +38,16 @@ async fn a_killed_process_leaves_only_whole_backups() {
             .spawn()
             .expect("a child");
         while !folder.path().join("begun").exists() {
+            let ended = child.try_wait().expect("a child");
+            assert!(ended.is_none(), "the child ended before it wrote: {ended:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         tokio::time::sleep(Duration::from_millis(10 + 7 * round)).await;
         child.kill().expect("a kill");
         child.wait().expect("an end");
-        for entry in fs::read_dir(folder.path()).expect("a folder") {
+        // Read at once: the loop makes files of its own.
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
+        for entry in left {
             let path = entry.expect("an entry").path();
             match path.extension().and_then(|end| end.to_str()) {
                 Some("backup") => {

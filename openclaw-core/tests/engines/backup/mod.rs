@@ -138,14 +138,23 @@ async fn writers(store: &SharedStore, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<
     writing
 }
 
-/// Rows that always change together are equal.
+/// The rows that were there before anybody wrote.
+const BEFORE: std::ops::Range<u64> = 50_000..50_600;
+
+/// Rows that always change together are equal, and what was there before is there.
 async fn is_whole(name: &str, store: &dyn StateStore) {
+    let before: Vec<Key> = BEFORE.map(key).collect();
+    for keys in before.chunks(100) {
+        let found = store.get_many(keys).await.expect("a read").value;
+        assert!(found.iter().all(Option::is_some), "{name}: rows of before are gone");
+    }
     for writer in 0..3 {
         let keys: Vec<Key> = (0..8).map(|n| key(1000 * n + writer)).collect();
         let found = store.get_many(&keys).await.expect("a read").value;
         let mut values: Vec<_> = found.into_iter().map(|row| row.map(|row| row.value)).collect();
         values.dedup();
         assert_eq!(values.len(), 1, "{name}: half a commit: {values:?}");
+        assert!(values[0].is_some(), "{name}: nothing of writer {writer}");
     }
 }
 
@@ -154,8 +163,7 @@ async fn every_engine_is_backed_up_while_it_is_written_to_and_goes_into_every_ot
     let clock = openclaw_core::Env::system().clock();
     let folder = tempfile::tempdir().expect("a folder");
     for (name, store) in engines(&folder.path().join("from").made()).await {
-        let rows_before: Vec<Op> =
-            (0..600).map(|n| Op::put(key(50_000 + n), "x".repeat(600))).collect();
+        let rows_before: Vec<Op> = BEFORE.map(|n| Op::put(key(n), "x".repeat(600))).collect();
         for some in rows_before.chunks(100) {
             apply(&*store, txn().ops(some.iter().cloned())).await;
         }

@@ -15,7 +15,7 @@ fn tenant() -> TenantId {
 }
 
 async fn approve(store: &MemoryStore, id: &str) {
-    let digest = Approval::digest_of("pay", "1", &json!({}));
+    let digest = Approval::digest_of(&tenant(), "pay", "1", &json!({}));
     let approval = Approval::granted(digest, "carol", EPOCH.after(Duration::from_secs(9_000)));
     let approvals = Approvals::new(Arc::new(store.clone()), tenant());
     approvals.grant(id, &approval).await.expect("a grant");

@@ -24,7 +24,7 @@ use openclaw_core::{
     Clock,
     store::{
         Applied, Commit, Guard, Key, Op, PostgresStore, PostgresStoreBuilder, Prefix, ScanQuery,
-        StateStore, StateStoreExt, StoreError, Txn, TxnId,
+        StateStore, StateStoreExt, StoreError, Txn, TxnId, Version,
     },
 };
 use openclaw_testkit::{env::ManualClock, servers::Postgres};

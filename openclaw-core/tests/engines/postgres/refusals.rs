@@ -62,6 +62,50 @@ async fn a_server_that_says_nothing_is_named_in_time() {
 }
 
 #[tokio::test]
+async fn settings_without_an_end_are_settings() {
+    let endless = || {
+        let (most, ever) = (usize::MAX, Duration::MAX);
+        builder().max_batch(most).readers(most).linger(ever).connect_timeout(ever)
+    };
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = endless().open(&format!("postgres://u@{unused}/db")).await;
+    assert!(matches!(nobody, Err(StoreError::Unavailable(_))), "{nobody:?}");
+    let Some(address) = fresh() else { return };
+    let store = endless().open(&address).await.unwrap();
+    applied(store.commit(admit(1)).await);
+    let frozen = store.snapshot().await.unwrap();
+    assert!(frozen.get(&key(1)).await.unwrap().is_some());
+    assert_eq!(steps(&store).await, BTreeSet::from([1]));
+}
+
+/// A port on which nobody answers, not even to say that nobody is there.
+#[cfg(target_os = "linux")]
+async fn silence() -> (std::net::SocketAddr, impl Sized) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    // Once those who wait to be accepted fill the queue, the next one hears nothing.
+    let knock = || tokio::net::TcpStream::connect(address);
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), knock()).await {
+        waiting.push(stream.unwrap());
+    }
+    (address, (listener, waiting))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_silent_host_leaves_time_for_the_next_one() {
+    let Some(address) = fresh() else { return };
+    let (silent, _queue) = silence().await;
+    let both = address.replace("@", &format!("@{silent},"));
+    let store = builder().connect_timeout(Duration::from_secs(3)).open(&both).await.unwrap();
+    applied(store.commit(admit(1)).await);
+    assert_eq!(steps(&store).await, BTreeSet::from([1]));
+}
+
+#[tokio::test]
 async fn a_database_that_is_missing_is_named() {
     let Some(address) = fresh() else { return };
     unavailable(&address.replace("/postgres?", "/missing?"), "make the database missing").await;
@@ -122,6 +166,12 @@ async fn a_lost_version_is_damage_and_not_the_first_one() {
     for outcome in [store.commit(admit(2)).await, store.commit(admit(3)).await] {
         assert!(matches!(outcome, Err(StoreError::Corrupt(_))), "{outcome:?}");
     }
+    let read = store.get(&key(1)).await;
+    assert!(matches!(read, Err(StoreError::Corrupt(_))), "a row that is there: {read:?}");
+    let read = store.scan(ScanQuery::new(log())).await;
+    assert!(matches!(read, Err(StoreError::Corrupt(_))), "a row that is there: {read:?}");
+    let raised = store.raise(Version::new(1_000)).await;
+    assert!(matches!(raised, Err(StoreError::Corrupt(_))), "{raised:?}");
     assert!(matches!(refused(&address).await, StoreError::Corrupt(_)));
 }
 

@@ -15,7 +15,8 @@ async fn a_snapshot_that_the_server_ends_says_so_and_the_store_goes_on() {
         .query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE state = 'idle in transaction' AND query LIKE $1",
-            &[&format!("%{schema}%")],
+            // Quoted: `s3` is not in `s31`.
+            &[&format!("%\"{schema}\".openclaw%")],
         )
         .await
         .expect("an answer");

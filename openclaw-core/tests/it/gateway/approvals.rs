@@ -52,7 +52,7 @@ impl Bank {
 
     /// Grants `a1` for a payment like this.
     async fn grant(&self, input: &Value, lasts: Duration) {
-        let digest = Approval::digest_of("pay", "1.0.0", input);
+        let digest = Approval::digest_of(&tenant(), "pay", "1.0.0", input);
         let expires = self.world.env.now().after(lasts);
         self.approvals().grant("a1", &Approval::granted(digest, "carol", expires)).await.unwrap();
     }
@@ -212,7 +212,7 @@ async fn an_id_of_an_approval_is_granted_once() {
     let bank = Bank::new();
     bank.grant(&input(), DAY).await;
     let again = Approval::granted(
-        Approval::digest_of("pay", "1.0.0", &json!({})),
+        Approval::digest_of(&tenant(), "pay", "1.0.0", &json!({})),
         "mallory",
         bank.world.env.now().after(DAY),
     );

@@ -6,14 +6,14 @@ use openclaw_core::{
     AgentId, ChannelId, Effect, ErrorKind, MessageId,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
     gateway::{Gateway, GatewayBuilder, GatewayConfig, MessageState, Replica, ReplicaConfig},
-    records::{AuditAction, Inventory, Retention, Swept},
+    records::{Approval, Approvals, AuditAction, Inventory, Retention, Swept},
     skill::SkillAnswer,
     store::{Key, Op, SharedStore, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::{
     agent::ScriptedAgent,
     fault::{Fault, FaultAgent, FaultStore, Plan, Power},
-    platform::Platform,
+    platform::{Platform, Sending},
     remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
     trace::Event,
 };
@@ -106,6 +106,23 @@ async fn a_message_goes_at_its_time_with_its_dedupe_row_and_its_effects() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_approval_that_no_turn_asked_for_goes_behind_its_own_time() {
+    let world = world();
+    let run = world.start(|b| b.agent(echo()).config(config())).await;
+    run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
+    let approvals = Approvals::new(Arc::new(world.rows.clone()), tenant());
+    let digest = Approval::digest_of(&tenant(), "pay", "1.0.0", &json!(7));
+    let granted = Approval::granted(digest, "carol", world.env.now().after(HOUR));
+    approvals.grant("a1", &granted).await.unwrap();
+    sleep(3 * HOUR - MINUTE).await;
+    assert_eq!(run.sweep().await.unwrap().approvals, 0, "not before its time");
+    assert!(approvals.get("a1").await.unwrap().is_some());
+    sleep(2 * MINUTE).await;
+    assert_eq!(run.sweep().await.unwrap().approvals, 1);
+    assert!(approvals.get("a1").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gateway_sweeps_by_itself() {
     let world = world();
     let config = with(|keep| keep.every = MINUTE);
@@ -140,8 +157,8 @@ async fn a_shorter_time_than_the_platform_repeats_itself_is_refused() {
     }
 }
 
-/// An echo that fails at once for "fail".
-fn picky() -> impl Agent {
+/// An echo that fails three times, and then works.
+fn frail() -> impl Agent {
     let plan = Plan::default();
     plan.fail_next("handle", 3);
     FaultAgent::new(echo(), plan)
@@ -150,7 +167,7 @@ fn picky() -> impl Agent {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_is_purged_at_its_time_and_its_id_is_known_for_as_long_again() {
     let world = world();
-    let run = world.start(|b| b.agent(picky()).config(config())).await;
+    let run = world.start(|b| b.agent(frail()).config(config())).await;
     let message = world.tell("c1", "m1", "hello").await;
     run.ends(message, MessageState::Dead).await;
     sleep(2 * HOUR - MINUTE).await;
@@ -172,7 +189,7 @@ async fn a_dead_letter_is_purged_at_its_time_and_its_id_is_known_for_as_long_aga
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_an_operator_purged_leaves_nothing_for_ever() {
     let world = world();
-    let run = world.start(|b| b.agent(picky()).config(config())).await;
+    let run = world.start(|b| b.agent(frail()).config(config())).await;
     let message = world.tell("c1", "m1", "hello").await;
     run.ends(message, MessageState::Dead).await;
     assert!(run.purge(&tenant(), message, "ops").await.unwrap());
@@ -202,6 +219,20 @@ async fn a_parked_letter_with_an_unknown_effect_never_goes() {
     sleep(2 * HOUR).await;
     assert_eq!(sweep(&run).await, (1, 1, 0, 0, 0));
     assert_eq!(tables(&world, ["pk", "dd", "dn", "fx"]).await, [0, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_in_doubt_never_goes_by_time() {
+    let world = world();
+    world.platform.script([Sending::LoseAnswer]);
+    let config = with(|keep| keep.parked = Some(2 * HOUR));
+    let run = world.start(|b| b.agent(echo()).config(config)).await;
+    let message = world.tell("c1", "m1", "hello").await;
+    run.ends(message, MessageState::Parked).await;
+    sleep(1_000 * HOUR).await;
+    assert_eq!(sweep(&run).await, (0, 0, 0, 0, 0));
+    assert_eq!(tables(&world, ["pk", "dd"]).await, [1, 1]);
+    assert!(run.purge(&tenant(), message, "ops").await.unwrap(), "a person may");
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +311,7 @@ async fn a_turn_that_writes_its_session_while_it_is_swept_wins() {
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_is_sent_again_while_it_is_swept_wins() {
     let world = world();
-    let run = world.start(|b| b.agent(picky()).config(config())).await;
+    let run = world.start(|b| b.agent(frail()).config(config())).await;
     let message = world.tell("c1", "m1", "hello").await;
     run.ends(message, MessageState::Dead).await;
     sleep(3 * HOUR).await;
@@ -372,6 +403,7 @@ async fn a_sweep_that_is_cut_at_any_commit_leaves_nothing_half() {
                 _ = run.sweep() => {}
                 () = run.power.lost() => {}
             }
+            assert!(!run.plan.history().is_empty(), "{fault:?} at {nth} was never met");
             let [done, seen, effects] = tables(&world, ["dn", "dd", "fx"]).await;
             assert_eq!((done, effects), (seen, seen), "{fault:?} at {nth}: whole messages");
             run.kill().await;

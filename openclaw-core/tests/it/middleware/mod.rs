@@ -17,8 +17,11 @@ mod rate_limit_model;
 mod rate_limit_waits;
 mod retry;
 mod seat;
+mod skill_stack;
 mod stack;
 mod telling;
+#[cfg(feature = "counter")]
+mod ticks;
 mod timeout;
 mod trace;
 mod validate;

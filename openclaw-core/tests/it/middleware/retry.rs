@@ -13,7 +13,7 @@ use openclaw_core::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Reason, Refusal,
     TenantId,
     middleware::{Budget, DelaySource, Delays, Jitter, RetryLayer},
-    policy::{ByStatus, Failure, Policy},
+    policy::{ByStatus, Failure, InDoubt, Policy},
     skill::SkillManifest,
 };
 use proptest::prelude::*;
@@ -163,6 +163,23 @@ async fn a_response_behind_a_maybe_is_in_doubt() {
         answer.as_ref(),
     );
     assert_eq!((means.fault, means.happened), (Some(ErrorKind::NotFound), Happened::Maybe));
+}
+
+/// A redirect says nothing of the try before it.
+#[tokio::test(start_paused = true)]
+async fn a_redirect_behind_a_maybe_is_marked_as_in_doubt() {
+    type Answer = Result<http::Response<()>, Failure<std::convert::Infallible>>;
+    let tries = AtomicU32::new(0);
+    let leaf = service_fn(|_: http::Request<()>| {
+        let status = [503, 308][tries.fetch_add(1, Ordering::Relaxed) as usize];
+        let answer: Answer = Ok(http::Response::builder().status(status).body(()).unwrap());
+        std::future::ready(answer)
+    });
+    let layer = RetryLayer::new(Delays::none()).policy(ByStatus);
+    let put = http::Request::put("/orders/7").body(()).unwrap();
+    let answer = ServiceBuilder::new().layer(layer).service(leaf).oneshot(put).await.unwrap();
+    assert_eq!(answer.status(), 308);
+    assert!(answer.extensions().get::<InDoubt>().is_some());
 }
 
 #[tokio::test(start_paused = true)]

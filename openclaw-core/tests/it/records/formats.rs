@@ -113,6 +113,29 @@ async fn a_newer_effect_is_not_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_effect_from_before_breaches_were_kept_answers_from_its_record() {
+    let world = World::new(1);
+    let remote = CountingRemote::new(RemoteKind::Unkeyed);
+    let skill = || RemoteSkill::named("pay", Effect::AtMostOnce, remote.clone()).unwrap();
+    let payer = ScriptedAgent::new("payer").unwrap().when("pay").call("pay", "pay", json!(7));
+    let payer = payer.then_say("paid");
+    let first = world.start(|b| b.agent(payer.clone()).skill(skill())).await;
+    first.plan.nth("turn", 1, Fault::CrashBefore);
+    world.say("c1", "m1", "pay");
+    first.dies().await;
+    let (key, entry) = world.rows.scan_all(table("fx")).await.unwrap().remove(0);
+    let [3, fields @ .., 0] = &entry.value[..] else { panic!("{:?}", entry.value) };
+    let old = [&[2], fields].concat();
+    world.rows.commit(Txn::new("old").op(Op::put(key, old))).await.unwrap();
+    let second = world.start(|b| b.agent(payer).skill(skill())).await;
+    let message = world.tell("c1", "m1", "pay").await;
+    second.ends(message, MessageState::Done).await;
+    assert_eq!((world.platform.texts(), remote.effects_total()), (vec!["paid".to_owned()], 1));
+    let (_, record) = second.ledger(&tenant()).of_turn(message).await.unwrap().remove(0);
+    assert_eq!((record.state.name(), record.breach), ("done", None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gateway_does_not_start_over_newer_work() {
     let world = World::new(1);
     let first = world.start(|b| b.agent(echo())).await;
@@ -218,10 +241,10 @@ async fn a_newer_seal_is_a_problem_of_its_trail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newer_approval_approves_nothing() {
+async fn a_newer_approval_is_named_and_left_alone() {
     let world = World::new(1);
     let approvals = Approvals::new(Arc::new(world.rows.clone()), tenant());
-    let digest = Approval::digest_of("shop.refund", "1.0.0", &json!({}));
+    let digest = Approval::digest_of(&tenant(), "shop.refund", "1.0.0", &json!({}));
     let until = world.env.now().after(WHILE);
     approvals.grant("a-1", &Approval::granted(digest, "ann", until)).await.unwrap();
     rewrite(&world.rows, &table("ap"), 1).await;

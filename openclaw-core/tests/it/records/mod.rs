@@ -8,5 +8,8 @@
 )]
 
 mod audit;
+mod budgets;
 mod formats;
+mod formats_relay;
 mod ledger;
+mod rollouts;

@@ -34,10 +34,17 @@ const BANS: &[Ban] = &[
     Ban(Scope::Libraries, "std::env::remove_var", "take settings as arguments"),
     Ban(Scope::Libraries, "std::process::exit", "return an error: the host decides"),
     Ban(Scope::Libraries, "tracing_subscriber", "only a program sets up tracing"),
+    Ban(Scope::Libraries, "reqwest", "take the `Http` port: the guarded client is the only one"),
+    Ban(Scope::Libraries, "hyper::client", "take the `Http` port: the guarded client is behind it"),
+    Ban(Scope::Libraries, "hyper_util::client", "take the `Http` port"),
+    Ban(Scope::Libraries, "tokio::net::TcpStream::connect", "take the `Http` port"),
+    Ban(Scope::Libraries, "tokio::net::TcpSocket", "take the `Http` port"),
+    Ban(Scope::Libraries, "tokio::net::lookup_host", "names are looked up behind the `Http` port"),
+    Ban(Scope::Libraries, "std::net::TcpStream", "take the `Http` port"),
+    Ban(Scope::Libraries, "std::net::ToSocketAddrs", "names are looked up behind the `Http` port"),
     Ban(Scope::Core, "hyper", "sockets belong to channels; core has the `http` types"),
     Ban(Scope::Core, "hyper_util", "sockets belong to channels; core has the `http` types"),
     Ban(Scope::Core, "axum", "sockets belong to channels; core has the `http` types"),
-    Ban(Scope::Core, "reqwest", "sockets belong to channels; core has the `Http` port"),
     Ban(Scope::Core, "rustls", "TLS belongs to channels, and to `store::tls`"),
 ];
 
@@ -48,6 +55,10 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("openclaw-core/src/words/env.rs", "std::hash::RandomState", "entropy of the last resort"),
     ("openclaw-core/src/store/", "std::thread", "an engine owns its writer thread"),
     ("openclaw-core/src/store/tls/", "rustls", "the way to engines that are servers"),
+    ("openclaw-core/src/store/redis/", "tokio::net::TcpStream", "the way to an engine"),
+    ("openclaw-channels/src/guarded_http/", "hyper_util::client", "it is the guarded client"),
+    ("openclaw-channels/src/guarded_http/", "tokio::net::lookup_host", "it judges the answers"),
+    ("openclaw-testkit/src/", "tokio::net", "a test plays both ends of a wire"),
 ];
 
 /// No path of [`BANS`], whether it is imported, renamed or written out.
@@ -206,6 +217,22 @@ mod tests {
     fn http_is_banned_from_core_only() {
         check(paths, "openclaw-channels/src/a.rs", "use axum::Router;", &[]);
         check(paths, "openclaw-core/src/a.rs", "use axum::Router;", &[1]);
+    }
+
+    #[test]
+    fn requests_leave_by_one_client() {
+        let connect = "use tokio::net::TcpStream;\nfn a() { TcpStream::connect(b); }";
+        for path in [SKILLS, "openclaw-channels/src/http/a.rs", "openclaw-core/src/a.rs"] {
+            check(paths, path, connect, &[2]);
+            check(paths, path, "fn a() { reqwest::get(b); }", &[1]);
+        }
+        let client = "use hyper_util::{client::legacy::Client, rt::TokioIo};";
+        check(paths, "openclaw-channels/src/http/a.rs", client, &[1]);
+        check(paths, "openclaw-channels/src/guarded_http/a.rs", client, &[]);
+        check(paths, "openclaw-channels/src/guarded_http/a.rs", connect, &[2]);
+        check(paths, "openclaw-core/src/store/redis/link.rs", connect, &[]);
+        check(paths, "openclaw-testkit/src/proxy/a.rs", connect, &[]);
+        check(paths, SKILLS, "use tokio::net::{TcpListener, TcpStream};", &[]);
     }
 
     #[test]

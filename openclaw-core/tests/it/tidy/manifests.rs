@@ -6,11 +6,14 @@ use super::Finding;
 const PACKAGES: &[(&str, &[&str])] = &[
     ("openclaw-core", &[]),
     ("openclaw-channels", &["openclaw-core"]),
-    ("openclaw-skills", &["openclaw-core"]),
+    ("openclaw-skills", &["openclaw-core", TESTKIT]),
     ("openclaw-testkit", &["openclaw-core"]),
     ("examples", LIBRARIES),
     ("benches", LIBRARIES),
 ];
+
+/// Behind a feature, it brings the laws of a library's own ports.
+const TESTKIT: &str = "openclaw-testkit";
 
 const LIBRARIES: &[&str] =
     &["openclaw-core", "openclaw-channels", "openclaw-skills", "openclaw-testkit"];
@@ -24,6 +27,7 @@ struct Dependency {
     line: usize,
     name: String,
     dev: bool,
+    optional: bool,
     versioned: bool,
 }
 
@@ -36,10 +40,14 @@ pub(super) fn arrows(path: &str, text: &str) -> Vec<Finding> {
         return vec![Finding::new(path, 1, "arrows", &todo)];
     };
     let ours = dependencies(text).into_iter().filter(|d| d.name.starts_with("openclaw-"));
+    let program = !LIBRARIES.contains(&package);
     let wrong = ours.filter_map(|dependency| {
         let allowed = dependency.dev || allowed.contains(&dependency.name.as_str());
+        let bare = dependency.name == TESTKIT && !dependency.optional && !dependency.dev;
         let todo = if !allowed {
             format!("{package} may not depend on {}", dependency.name)
+        } else if bare && !program {
+            format!("{package} takes {TESTKIT} behind a feature only: optional = true")
         } else if dependency.dev && dependency.versioned {
             format!("take {} by path, without a version", dependency.name)
         } else {
@@ -81,8 +89,15 @@ fn dependencies(text: &str) -> Vec<Dependency> {
         let name = renamed.unwrap_or(name);
         if table.ends_with("dependencies") && !name.is_empty() {
             let dev = table.ends_with("dev-dependencies");
+            let optional = entry.contains("optional = true");
             let versioned = entry.contains("version = ") || entry.contains("= \"");
-            found.push(Dependency { line: number + 1, name: name.to_owned(), dev, versioned });
+            found.push(Dependency {
+                line: number + 1,
+                name: name.to_owned(),
+                dev,
+                optional,
+                versioned,
+            });
         }
     }
     found
@@ -109,6 +124,16 @@ mod tests {
         check(arrows, "openclaw-core/Cargo.toml", target, &[2]);
         let renamed = "[dependencies]\nkit = { path = \"x\", package = \"openclaw-testkit\" }";
         check(arrows, "openclaw-skills/Cargo.toml", renamed, &[2]);
+    }
+
+    #[test]
+    fn a_library_has_the_testkit_behind_a_feature_only() {
+        let always = "[dependencies]\nopenclaw-testkit.workspace = true";
+        let feature = "[dependencies]\nopenclaw-testkit = { workspace = true, optional = true }";
+        check(arrows, "openclaw-skills/Cargo.toml", always, &[2]);
+        check(arrows, "openclaw-skills/Cargo.toml", feature, &[]);
+        check(arrows, "openclaw-channels/Cargo.toml", feature, &[2]);
+        check(arrows, "examples/Cargo.toml", always, &[]);
     }
 
     #[test]

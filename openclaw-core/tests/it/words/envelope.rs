@@ -224,3 +224,33 @@ fn what_does_not_fit_a_seed_is_said() {
     assert!(SeedMessage::channel_form(&twice).is_err());
     assert!(SeedMessage::sender_form(&twice).is_err());
 }
+
+#[test]
+fn a_conversation_has_a_name_that_no_other_has() {
+    let place = |account: &str, id: &str, thread: Option<&str>| {
+        let chat = Conversation::new(ChannelId::new("web").unwrap(), id).on_account(account);
+        thread.into_iter().fold(chat, |chat, thread| chat.in_thread(thread))
+    };
+    let long = "x".repeat(130);
+    let names: Vec<String> = [
+        place("", "a", None),
+        place("", "a", Some("b")),
+        place("", "a/b", None),
+        place("", "a%2Fb", None),
+        place("a", "b", None),
+        place("", "", Some("a")),
+        place("", "a\nb", None),
+        place("", &long, None),
+        place("", &long, Some("b")),
+    ]
+    .iter()
+    .map(|place| place.session().to_string())
+    .collect();
+    let plain = ["web//a", "web//a/b", "web//a%2Fb", "web//a%252Fb", "web/a/b", "web///a"];
+    assert_eq!(names[..6], plain);
+    assert!(names[6..].iter().all(|name| name.len() == 26), "{names:?}");
+    let different: std::collections::BTreeSet<&String> = names.iter().collect();
+    assert_eq!(different.len(), names.len());
+    let empty = place("", "a", Some(""));
+    assert_eq!(empty.session(), place("", "a", None).session(), "as the lane is");
+}

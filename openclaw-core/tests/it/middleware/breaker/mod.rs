@@ -3,7 +3,7 @@
 mod cancel;
 mod handle;
 mod keys;
-mod leaf;
+pub(super) mod leaf;
 
 use http::{Request, Response, StatusCode};
 use openclaw_core::{

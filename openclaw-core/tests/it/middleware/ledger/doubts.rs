@@ -1,5 +1,7 @@
 //! Effects that may have happened: the plan, their owner, a person.
 
+use openclaw_core::{records::EffectState, skill::BrokenOutput};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -142,4 +144,29 @@ async fn only_what_is_in_doubt_and_rests_is_decided() {
     sleep(25 * 3600 * S).await;
     assert_eq!(kind(None).await, ErrorKind::NotFound, "it counts no more");
     assert_eq!(shop.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_output_is_recorded_as_done_and_told_again() {
+    let broken = Arc::new(json!({ "receipt": 7 }));
+    let output = Arc::clone(&broken);
+    let shop = Shop::new(move |_| {
+        let e = Error::new(ErrorKind::ValidationError, "the receipt is no text");
+        let e = e.with_source(BrokenOutput::new(Arc::clone(&output)));
+        Err(e.with_happened(Happened::Yes))
+    });
+    let rows = store();
+    let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+    let asked = call(Effect::AtLeastOnce, "1");
+    for layer in [&here, &here, &there, &there] {
+        let e = shop.ask(layer, asked.clone()).await.unwrap_err();
+        assert_eq!((e.kind(), e.happened()), (ErrorKind::ValidationError, Happened::Yes));
+        assert!(e.message().ends_with("the receipt is no text"), "{e:?}");
+    }
+    assert_eq!(shop.tries.load(Ordering::SeqCst), 1);
+    let (tenant, key) = (asked.context().tenant(), asked.key().unwrap());
+    let record = there.record(tenant, key).await.unwrap().unwrap();
+    assert_eq!(record.breach.as_deref(), Some("the receipt is no text"));
+    let EffectState::Done { answer } = record.state else { panic!("{record:?}") };
+    assert_eq!(answer, SkillAnswer::Done(broken));
 }

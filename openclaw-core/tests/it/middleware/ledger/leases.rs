@@ -1,6 +1,10 @@
 //! Leases: renewed, run out, taken over; and how long a record counts.
 
-use openclaw_core::store::{Key, StateStoreExt as _};
+use openclaw_core::{
+    Clock, Env, Timestamp,
+    store::{Key, StateStoreExt as _},
+};
+use openclaw_testkit::env::{EPOCH, PausedClock, SeededRng};
 
 use super::*;
 
@@ -160,4 +164,112 @@ async fn a_record_that_counts_no_more_is_swept_and_a_parked_one_stays() {
     assert_eq!(kept(&rows).await, [2, 2]);
     shop.ask(&layer, call(Effect::AtMostOnce, "8")).await.unwrap();
     assert_eq!(shop.effects(), 72);
+}
+
+/// A clock that follows the paused time, and that can be set.
+#[derive(Clone, Debug)]
+struct Wrong(Arc<Mutex<PausedClock>>);
+
+impl Wrong {
+    fn by(ms: i64) -> Self {
+        let wrong = Self(Arc::new(Mutex::new(PausedClock::new(EPOCH))));
+        wrong.jump(ms);
+        wrong
+    }
+
+    fn jump(&self, ms: i64) {
+        let mut clock = self.0.lock().unwrap();
+        *clock = PausedClock::new(Timestamp::from_millis(
+            clock.now().as_millis().saturating_add_signed(ms),
+        ));
+    }
+}
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        self.0.lock().unwrap().now()
+    }
+}
+
+/// A process whose clock is wrong.
+fn skewed(store: &SharedStore, seed: u64, clock: &Wrong) -> Builder {
+    let env = Env::new(clock.clone(), SeededRng::new(seed));
+    LedgerLayer::builder(Arc::clone(store), env)
+}
+
+const WRONG: [i64; 4] = [-3_600_000, -31_000, 31_000, 3_600_000];
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_as_long_whatever_the_clock_of_its_process_shows() {
+    for wrong in WRONG {
+        let (rows, shop) = (store(), Shop::good().slow(100 * S, Duration::ZERO));
+        let (here, there) = (skewed(&rows, 1, &Wrong::by(wrong)).build(), on(&rows, 2).build());
+        for order in ["1", "2"] {
+            drop(timeout(S, shop.ask(&here, call(Effect::AtLeastOnce, order))).await);
+            sleep(28 * S).await;
+            let early = shop.ask(&there, call(Effect::AtLeastOnce, order)).await;
+            assert_eq!(reason(&early), Some(Reason::InProgress), "{wrong}");
+            assert_eq!(early.unwrap_err().retry_after(), Some(S), "{wrong}");
+            sleep(S).await;
+            shop.ask(&there, call(Effect::AtLeastOnce, order)).await.expect("then it may be had");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_call_keeps_its_lease_when_its_clock_is_wrong_or_jumps() {
+    for wrong in WRONG {
+        for jumps in [false, true] {
+            let (rows, shop) = (store(), Shop::good().slow(100 * S, Duration::ZERO));
+            let clock = Wrong::by(if jumps { 0 } else { wrong });
+            let (here, there) = (skewed(&rows, 1, &clock).build(), on(&rows, 2).build());
+            let others = async {
+                for at in [1, 44, 45] {
+                    sleep(at * S).await;
+                    let outcome = shop.ask(&there, call(Effect::AtLeastOnce, "1")).await;
+                    assert_eq!(reason(&outcome), Some(Reason::InProgress), "{wrong} {jumps}");
+                    let after = outcome.unwrap_err().retry_after().unwrap();
+                    assert!(after > 15 * S && after <= 30 * S, "{after:?} {wrong} {jumps}");
+                    if jumps && at == 1 {
+                        clock.jump(wrong);
+                    }
+                }
+            };
+            let (first, ()) = tokio::join!(shop.ask(&here, call(Effect::AtLeastOnce, "1")), others);
+            first.unwrap();
+            assert_eq!(shop.effects(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_decides_about_a_running_call_by_a_clock_that_is_ahead() {
+    let (rows, shop) = (store(), Shop::good().slow(10 * S, Duration::ZERO));
+    let (here, there) = (on(&rows, 1).build(), skewed(&rows, 2, &Wrong::by(3_600_000)).build());
+    let asked = call(Effect::AtMostOnce, "1");
+    let (tenant, key) = (asked.context().tenant().clone(), asked.key().unwrap().clone());
+    let meanwhile = async {
+        sleep(S).await;
+        there.decide(&tenant, &key, None, "ada").await.unwrap_err()
+    };
+    let (first, e) = tokio::join!(shop.ask(&here, asked), meanwhile);
+    first.unwrap();
+    assert_eq!((e.kind(), e.message()), (ErrorKind::Conflict, "the effect is on its way"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_counts_for_its_retention_whatever_the_clocks_show() {
+    for wrong in [-90_000_000, 90_000_000] {
+        let (rows, shop) = (store(), Shop::good());
+        let layer = skewed(&rows, 1, &Wrong::by(wrong)).build();
+        shop.ask(&layer, call(Effect::AtMostOnce, "1")).await.unwrap();
+        let tenant = TenantId::new("acme").unwrap();
+        assert_eq!(layer.sweep(&tenant).await.unwrap(), 0, "{wrong}");
+        let there = on(&rows, 2).build();
+        sleep(24 * 3600 * S - S).await;
+        shop.ask(&there, call(Effect::AtMostOnce, "1")).await.unwrap();
+        assert_eq!(shop.effects(), 1, "{wrong}");
+        sleep(2 * S).await;
+        assert_eq!(layer.sweep(&tenant).await.unwrap(), 1, "{wrong}");
+    }
 }

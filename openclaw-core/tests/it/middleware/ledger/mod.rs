@@ -316,12 +316,11 @@ async fn an_approval_is_consumed_by_its_claim_and_a_replay_needs_none() {
     let (rows, shop) = (store(), Shop::good());
     let tenant = TenantId::new("acme").unwrap();
     let approvals = Approvals::new(Arc::clone(&rows), tenant);
-    let digest =
-        Approval::digest_of("shop.refund", "1.0.0", call(Effect::AtMostOnce, "1").payload());
-    let approved = move |call: &Call<Payload>| {
-        let digest = Approval::digest_of("shop.refund", "1.0.0", call.payload());
-        Some(Approved::new("a-1", digest))
+    let digest_of = |call: &Call<Payload>| {
+        Approval::digest_of(call.context().tenant(), "shop.refund", "1.0.0", call.payload())
     };
+    let digest = digest_of(&call(Effect::AtMostOnce, "1"));
+    let approved = move |call: &Call<Payload>| Some(Approved::new("a-1", digest_of(call)));
     let layer = || on(&rows, 1).approvals(approved).build();
     let refused = shop.ask(&layer(), call(Effect::AtMostOnce, "1")).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ApprovalRequired);

@@ -1,5 +1,6 @@
 //! Calls that wait in the store: order, bounds, pace, ends.
 
+mod budgets;
 mod crash;
 mod ends;
 mod faults;
