@@ -1,4 +1,4 @@
-//! What waits, what is out, and what comes again: a queue that keeps a conversation's order.
+//! What waits, what is out, what comes again. A queue that keeps a conversation's order.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -93,7 +93,7 @@ impl Redelivery {
         self.out.len()
     }
 
-    /// What came and is not settled may be `capacity` at most: coming again needs no room.
+    /// What came and is not settled may be `capacity` at most. Coming again needs no room.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() + self.out.len() >= self.capacity
     }

@@ -1,147 +1,195 @@
-//! The only HTTP client there is: bounded in time, in size, and in where it goes.
+//! The only HTTP client there is: bounded in time, size and destination.
 
+mod builder;
+mod connect;
+mod decode;
+mod egress;
+mod failure;
+mod line;
 mod redirect;
+mod resolve;
 mod response;
+mod tls;
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Response, Uri, header, uri::Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming as Raw;
 use openclaw_core::{
-    Call, Error, ErrorKind, Happened, Result,
+    Call, Error, ErrorKind, Happened, OrFail, Result,
     http::{Body, Http},
 };
 use tokio::time::{self, Instant};
+use url::Url;
 
-use self::{redirect::redirected, response::Incoming};
+#[cfg(feature = "http-client-tls")]
+pub use self::tls::{ClientIdentity, Identity, Tls};
+pub use self::{
+    builder::GuardedHttpBuilder,
+    egress::{EgressPolicy, HostRule, Network},
+    resolve::Resolve,
+};
+use self::{
+    builder::Limits,
+    decode::Coding,
+    egress::parsed,
+    failure::late,
+    line::{Line, Wiring},
+    redirect::redirected,
+    response::Incoming,
+    tls::Trust,
+};
 
-/// The [`Http`] port over plain HTTP/1.1, with limits.
+/// The [`Http`] port over HTTP/1.1, with a guard and limits.
 ///
+/// * A request goes where its [`EgressPolicy`] lets it: to public addresses by `https`, unless
+///   it says otherwise. Names are looked up once, each address is judged, and the connection is
+///   made to one of those that passed. A redirect is judged like a request.
 /// * The whole exchange, body included, ends within the timeout, and before the call's deadline.
-/// * A body over the limit is an error of the read that passes it.
+/// * A body over the limit is an error of the read that passes it, and so is one that grows
+///   beyond measure when it is decompressed. gzip is asked for and taken apart, unless the
+///   request names codings or a range of its own.
 /// * Redirects are answers, unless some are allowed. Followed to another origin, a request
 ///   leaves all credentials behind, and one with a body isn't followed there.
 /// * Proxies named in the environment are ignored: they would see, and resolve, every address.
-/// * `https` answers `UNSUPPORTED`: this build has no TLS.
+/// * `https` needs the feature `http-client-tls`; without it the answer is `UNSUPPORTED`.
 ///
 /// An error says `No` when no connection was made, otherwise `Maybe`.
 ///
 /// ```
 /// use bytes::Bytes;
-/// use openclaw_channels::guarded_http::GuardedHttp;
+/// use openclaw_channels::guarded_http::{EgressPolicy, GuardedHttp};
 /// use openclaw_core::{Call, Context, ErrorKind, Happened, TenantId, http::Http};
+/// # use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpListener};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = GuardedHttp::builder().timeout(std::time::Duration::from_secs(5)).build()?;
-/// let request = http::Request::get("https://shop.test/orders/1042").body(Bytes::new())?;
+/// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// # let shop = listener.local_addr()?;
+/// # let serve = async {
+/// #     let (mut stream, _) = listener.accept().await?;
+/// #     stream.read(&mut [0; 1024]).await?;
+/// #     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npaid").await
+/// # };
+/// let request = http::Request::get(format!("http://{shop}/orders/1042")).body(Bytes::new())?;
 /// let call = Call::http(Context::new(TenantId::new("acme")?), request);
-/// let e = client.send(call).await.unwrap_err();
-/// assert_eq!((e.kind(), e.happened()), (ErrorKind::Unsupported, Happened::No));
+///
+/// let guarded = GuardedHttp::builder().build()?;
+/// let e = guarded.send(call.clone()).await.unwrap_err();
+/// assert_eq!((e.kind(), e.happened()), (ErrorKind::PermissionDenied, Happened::No));
+///
+/// let local = GuardedHttp::builder().policy(EgressPolicy::loopback()).build()?;
+/// let answer = async { local.send(call).await?.into_body().collect(100).await };
+/// # let (answer, served) = tokio::join!(answer, serve);
+/// # served?;
+/// # let answer = async { answer };
+/// assert_eq!(answer.await?, "paid");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct GuardedHttp {
-    client: reqwest::Client,
-    rules: GuardedHttpBuilder,
-}
+pub struct GuardedHttp(Arc<Client>);
 
-/// Makes a [`GuardedHttp`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct GuardedHttpBuilder {
-    timeout: Duration,
-    connect_timeout: Duration,
-    max_response: usize,
-    redirects: usize,
-}
-
-impl GuardedHttpBuilder {
-    /// The longest an exchange may take, body included. 30 s.
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// The longest a connection may take to come about. 5 s.
-    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// The longest response body, in bytes. 4 MiB.
-    pub const fn max_response(mut self, bytes: usize) -> Self {
-        self.max_response = bytes;
-        self
-    }
-
-    /// How many redirects are followed. None.
-    pub const fn redirects(mut self, redirects: usize) -> Self {
-        self.redirects = redirects;
-        self
-    }
-
-    /// The client.
-    ///
-    /// # Errors
-    /// The machine does not let a client be made.
-    pub fn build(self) -> Result<GuardedHttp> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .referer(false)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(self.connect_timeout)
-            .build()
-            .map_err(lifted)?;
-        Ok(GuardedHttp { client, rules: self })
-    }
+#[derive(Debug)]
+struct Client {
+    limits: Limits,
+    wiring: Wiring,
+    trust: Trust,
+    line: Mutex<Arc<Line>>,
 }
 
 impl GuardedHttp {
     /// Starts a client with settings of your own.
-    pub const fn builder() -> GuardedHttpBuilder {
-        GuardedHttpBuilder {
-            timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
-            max_response: 4 << 20,
-            redirects: 0,
-        }
+    pub fn builder() -> GuardedHttpBuilder {
+        GuardedHttpBuilder::new()
+    }
+
+    /// Judges by this policy from now on, in all clones of the client.
+    ///
+    /// Connections that another policy allowed are not used again. What is under way ends as it
+    /// began, except that a further redirect is judged by the new policy.
+    ///
+    /// # Errors
+    /// The machine does not let a connection be prepared. The old policy stays.
+    pub fn set_policy(&self, policy: EgressPolicy) -> Result<()> {
+        let Client { wiring, trust, .. } = &*self.0;
+        let line = wiring.line(Arc::new(policy), None, trust.handshake(None)?);
+        *self.0.line() = Arc::new(line);
+        Ok(())
     }
 
     /// Makes the request, and those it is sent on to.
-    async fn follow(&self, request: Request<Bytes>) -> Result<reqwest::Response> {
-        let mut response = self.once(&request).await?;
+    async fn follow(&self, request: Request<Bytes>) -> Result<Response<(Raw, Coding)>> {
+        let mut response = self.0.once(&request).await?;
         let mut last = request;
-        for _ in 0..self.rules.redirects {
+        for _ in 0..self.0.limits.redirects {
             let Some(next) = redirected(&last, response.status(), response.headers()) else {
                 break;
             };
             // The first server has read its request, whatever becomes of this one.
-            response = self.once(&next).await.map_err(|e| e.with_happened(Happened::Maybe))?;
+            response = self.0.once(&next).await.map_err(|e| e.with_happened(Happened::Maybe))?;
             last = next;
         }
         Ok(response)
     }
+}
 
-    async fn once(&self, request: &Request<Bytes>) -> Result<reqwest::Response> {
-        allowed(request.uri())?;
-        let built = self
-            .client
-            .request(request.method().clone(), request.uri().to_string())
-            .headers(end_to_end(request.headers()))
-            .body(request.body().clone())
-            .build()
-            .map_err(lifted)?;
-        self.client.execute(built).await.map_err(lifted)
+impl Client {
+    fn line(&self) -> MutexGuard<'_, Arc<Line>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connections that may carry a request to this address.
+    async fn line_to(&self, url: &Url) -> Result<Arc<Line>> {
+        let line = Arc::clone(&self.line());
+        line.policy.url(url)?;
+        if url.scheme() != "https" {
+            return Ok(line);
+        }
+        let shown = self.trust.shown_to(url.host_str().unwrap_or_default()).await?;
+        let mut line = self.line();
+        if shown.is_some() && shown != line.shown {
+            let tls = self.trust.handshake(shown.as_ref())?;
+            *line = Arc::new(self.wiring.line(Arc::clone(&line.policy), shown, tls));
+        }
+        // It may be another one by now.
+        line.policy.url(url)?;
+        Ok(Arc::clone(&line))
+    }
+
+    async fn once(&self, request: &Request<Bytes>) -> Result<Response<(Raw, Coding)>> {
+        let url = parsed(&request.uri().to_string())?;
+        let line = self.line_to(&url).await?;
+        let mut headers = end_to_end(request.headers());
+        let unpack =
+            ![header::ACCEPT_ENCODING, header::RANGE].iter().any(|h| headers.contains_key(h));
+        if unpack {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let mut out = Request::new(Full::new(request.body().clone()));
+        out.method_mut().clone_from(request.method());
+        // What was judged, letter by letter.
+        *out.uri_mut() = url.as_str().parse().before_send(ErrorKind::ValidationError)?;
+        *out.headers_mut() = headers;
+        let mut response = line.client.request(out).await.map_err(failure::of_exchange)?;
+        response.extensions_mut().clear();
+        let Limits { max_response, max_ratio, .. } = self.limits;
+        let coding = if unpack {
+            Coding::of(response.headers_mut(), max_response, max_ratio)
+        } else {
+            Coding::Plain
+        };
+        Ok(response.map(|raw| (raw, coding)))
     }
 }
 
 #[async_trait]
 impl Http for GuardedHttp {
     async fn send(&self, call: Call<Request<Bytes>>) -> Result<Response<Body>> {
-        let end = Instant::now() + self.rules.timeout;
+        let Limits { timeout, max_response, .. } = self.0.limits;
+        let end = Instant::now() + timeout;
         let end = call.context().deadline().map_or(end, |deadline| deadline.min(end));
         if end <= Instant::now() {
             return Err(Error::new(ErrorKind::Timeout, "the deadline has passed before the call")
@@ -161,41 +209,11 @@ impl Http for GuardedHttp {
                 answer.unwrap_or_else(|_late| Err(late()))
             }
         }?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = Body::stream(Incoming::new(answer, end, self.rules.max_response));
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
+        Ok(answer.map(|(raw, coding)| Body::stream(Incoming::new(raw, coding, end, max_response))))
     }
 }
 
-fn late() -> Error {
-    Error::new(ErrorKind::Timeout, "no answer in time")
-}
-
-/// Only plain HTTP, and no credentials in the address: addresses end up in logs.
-fn allowed(uri: &Uri) -> Result<()> {
-    let invalid = |message: &'static str| Err(Error::new(ErrorKind::ValidationError, message));
-    match uri.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTP => {}
-        Some(scheme) if *scheme == Scheme::HTTPS => {
-            let message =
-                "https needs TLS, and this build has none: use http, or a client of your own";
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        _ => return invalid("the address must begin with http://"),
-    }
-    match uri.authority() {
-        Some(authority) if authority.as_str().contains('@') => {
-            invalid("the address must not hold credentials: use a header")
-        }
-        Some(_) => Ok(()),
-        None => invalid("the address names no host"),
-    }
-}
-
-/// The headers without those that say how a message is framed: they are this client's business.
+/// The headers without those that frame a message. They are this client's business.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     const FRAMING: [HeaderName; 8] = [
         header::HOST,
@@ -212,21 +230,4 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         headers.remove(name);
     }
     headers
-}
-
-/// What is known of a failed request. The address is left out: it may hold a secret.
-fn lifted(e: reqwest::Error) -> Error {
-    let e = e.without_url();
-    let (kind, message, happened) = if e.is_builder() {
-        (ErrorKind::ValidationError, "the request can't be sent", Happened::No)
-    } else if e.is_connect() && e.is_timeout() {
-        (ErrorKind::Timeout, "no connection in time", Happened::No)
-    } else if e.is_connect() {
-        (ErrorKind::Unavailable, "no connection", Happened::No)
-    } else if e.is_timeout() {
-        (ErrorKind::Timeout, "no answer in time", Happened::Maybe)
-    } else {
-        (ErrorKind::Unavailable, "the connection broke before the answer", Happened::Maybe)
-    };
-    Error::new(kind, message).with_happened(happened).with_source(e)
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header};
 
-/// The request that a redirect asks for; `None` when it is none that can be followed.
+/// The request that a redirect asks for, if it can be followed.
 ///
 /// To another origin go only headers that are no credentials, and no body: the one who
 /// redirects does not decide who may read them.
@@ -46,7 +46,7 @@ pub(super) fn redirected(
 
 /// The address a `Location` means, without its fragment.
 fn target(from: &Uri, location: &str) -> Option<Uri> {
-    let mut to = reqwest::Url::parse(&from.to_string()).ok()?.join(location).ok()?;
+    let mut to = url::Url::parse(&from.to_string()).ok()?.join(location).ok()?;
     to.set_fragment(None);
     to.as_str().parse().ok()
 }
@@ -57,7 +57,7 @@ fn origin(uri: &Uri) -> (Option<&str>, Option<String>, u16) {
     (uri.scheme_str(), host, uri.port_u16().unwrap_or(default))
 }
 
-/// A list of what may go, not of what may not: a credential can have any name.
+/// What may go, and not what may not: a credential can have any name.
 fn harmless(headers: &HeaderMap) -> HeaderMap {
     const HARMLESS: [HeaderName; 5] = [
         header::ACCEPT,

@@ -1,4 +1,4 @@
-//! Reading a body: bounded in length, in time, and in what all of them hold together.
+//! Reading a body: bounded in length, in time, and in what all hold together.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) struct Budget {
     kib: Arc<Semaphore>,
 }
 
-/// A body, and its share of the budget for as long as it is kept.
+/// A body, and its share of the budget while it is kept.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) bytes: Bytes,

@@ -42,13 +42,21 @@ pub struct HttpChannelBuilder {
     tenant: Option<TenantId>,
     names: Names,
     hooks: Vec<Hook>,
-    bearers: Vec<(Secret, Principal)>,
+    bearers: Vec<Bearer>,
     limits: Limits,
     env: Option<Env>,
     waiting: usize,
     reading: usize,
     reading_bytes: usize,
     connections: usize,
+}
+
+/// An API key, who comes with it, and whether it speaks for others.
+#[derive(Clone, Debug)]
+struct Bearer {
+    key: Secret,
+    principal: Principal,
+    for_others: bool,
 }
 
 impl HttpChannelBuilder {
@@ -98,10 +106,21 @@ impl HttpChannelBuilder {
         self
     }
 
-    /// An API key, at least 24 bytes, and who comes with it. With one set, each request to
-    /// `/v1` needs a key; its messages are the principal's tenant's.
+    /// An API key, at least 24 bytes, and who comes with it.
+    ///
+    /// With one set, each request to `/v1` needs a key; its messages are the principal's tenant's,
+    /// and sent by its subject: a `sender_id` that names somebody else is refused.
     pub fn bearer(mut self, key: Secret, principal: Principal) -> Self {
-        self.bearers.push((key, principal));
+        self.bearers.push(Bearer { key, principal, for_others: false });
+        self
+    }
+
+    /// An API key of a program that brings other people's messages, of at least 24 bytes.
+    ///
+    /// It names any sender; such a sender is not verified. Whoever holds it decides who is said to
+    /// have asked, and so who may not approve it: it is nothing for people who decide.
+    pub fn bearer_for_others(mut self, key: Secret, principal: Principal) -> Self {
+        self.bearers.push(Bearer { key, principal, for_others: true });
         self
     }
 
@@ -123,8 +142,7 @@ impl HttpChannelBuilder {
         self
     }
 
-    /// How many bodies may be read at once, and how many bytes they may hold together; 503
-    /// above. 512, and 64 MiB.
+    /// How many bodies and bytes may be held at once. 512 and 64 MiB; 503 above.
     pub const fn reading(mut self, requests: NonZeroUsize, bytes: NonZeroUsize) -> Self {
         self.reading = requests.get();
         self.reading_bytes = bytes.get();
@@ -153,10 +171,11 @@ impl HttpChannelBuilder {
             Some(tenant) => tenant,
             None => TenantId::new("default").before_send(ErrorKind::ValidationError)?,
         };
-        let keys = self
-            .bearers
-            .into_iter()
-            .map(|(key, principal)| ApiKey { digest: api_key_digest(key.expose()), principal });
+        let keys = self.bearers.into_iter().map(|Bearer { key, principal, for_others }| ApiKey {
+            digest: api_key_digest(key.expose()),
+            principal,
+            for_others,
+        });
         Ok(HttpChannel(Arc::new(Inner {
             id: self.id,
             capabilities: capabilities(),
@@ -174,7 +193,7 @@ impl HttpChannelBuilder {
     }
 
     fn check_secrets(&self) -> Result<()> {
-        for (key, principal) in &self.bearers {
+        for Bearer { key, principal, .. } in &self.bearers {
             secrets::check(&format!("API key of {}", principal.subject), key)?;
         }
         let hooks = self
@@ -184,7 +203,7 @@ impl HttpChannelBuilder {
         let keys = self
             .bearers
             .iter()
-            .map(|(key, principal)| (format!("API key of {}", principal.subject), key));
+            .map(|bearer| (format!("API key of {}", bearer.principal.subject), &bearer.key));
         secrets::check_distinct(&hooks.chain(keys).collect::<Vec<_>>())
     }
 
@@ -214,7 +233,7 @@ fn capabilities() -> Capabilities {
     capabilities
 }
 
-/// What is kept of an API key, and what a presented one is compared by.
+/// What is kept of an API key: a presented one is compared by it.
 pub(super) fn api_key_digest(key: &str) -> [u8; 32] {
     *Digest::of("openclaw.api-key", [key]).as_bytes()
 }

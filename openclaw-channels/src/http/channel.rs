@@ -1,4 +1,4 @@
-//! The channel: what comes in is fed by the server; what goes out is read from the gateway.
+//! The channel: the server feeds what comes in, the gateway has what goes out.
 
 use std::{
     net::SocketAddr,
@@ -107,6 +107,8 @@ pub(super) struct Inner {
 pub(super) struct ApiKey {
     pub(super) digest: [u8; 32],
     pub(super) principal: Principal,
+    /// It may name other senders.
+    pub(super) for_others: bool,
 }
 
 impl HttpChannel {
@@ -142,7 +144,7 @@ impl Channel for HttpChannel {
         Ok(Some(self.0.intake.connect()))
     }
 
-    /// Succeeds at once: the reply is durable in the gateway, where its reader asks for it.
+    /// Succeeds at once. The reply is durable in the gateway, where its reader asks for it.
     async fn send(&self, call: Call<Outbound>) -> Result<Receipt> {
         match call.payload() {
             Outbound::Post { .. } => Ok(Receipt::default()),

@@ -90,7 +90,7 @@ impl Desk for Gateway {
 }
 
 impl Standing {
-    /// Leaves out why a message is dead or parked: that is in words for operators.
+    /// Leaves out why a message is dead or parked. That is in words for operators.
     fn of(status: MessageStatus) -> Self {
         let word = serde_json::to_value(status.state).ok();
         let word = word.and_then(|word| word.as_str().map(str::to_owned));

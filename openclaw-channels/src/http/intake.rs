@@ -22,23 +22,44 @@ struct Asked {
     verdict: oneshot::Sender<Ack>,
 }
 
-/// A bounded queue to the source that is connected, if one is.
+/// A bounded queue to the gateway.
+///
+/// It is there before a source is: a gateway opens its channels once it has started, and whoever
+/// asks between waits instead of being turned away.
 #[derive(Debug)]
 pub(super) struct Intake {
     capacity: usize,
-    source: Mutex<Option<mpsc::Sender<Asked>>>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    sender: mpsc::Sender<Asked>,
+    /// The other end, until the first source takes it.
+    unclaimed: Option<mpsc::Receiver<Asked>>,
+}
+
+impl Queue {
+    fn new(capacity: usize) -> Self {
+        let (sender, asked) = mpsc::channel(capacity);
+        Self { sender, unclaimed: Some(asked) }
+    }
 }
 
 impl Intake {
-    pub(super) const fn new(capacity: usize) -> Self {
-        Self { capacity, source: Mutex::new(None) }
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, queue: Mutex::new(Queue::new(capacity)) }
     }
 
     /// Connects a new source. The one before it ends once it has given out what it holds.
     pub(super) fn connect(&self) -> Box<dyn Source> {
-        let (sender, asked) = mpsc::channel(self.capacity);
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        Box::new(HttpSource(asked))
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(asked) = queue.unclaimed.take() {
+                return Box::new(HttpSource(asked));
+            }
+            *queue = Queue::new(self.capacity);
+        }
     }
 
     /// Hands a message over; the answer is where its verdict comes.
@@ -48,9 +69,8 @@ impl Intake {
         nonce: Option<Nonce>,
     ) -> Result<oneshot::Receiver<Ack>, Problem> {
         let (verdict, answer) = oneshot::channel();
-        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = source.as_ref().ok_or_else(|| Problem::unavailable("not taking messages"))?;
-        sender.try_send(Asked { envelope, nonce, verdict }).map_err(|e| match e {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.sender.try_send(Asked { envelope, nonce, verdict }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => Problem::overloaded("too many messages at once"),
             mpsc::error::TrySendError::Closed(_) => Problem::unavailable("not taking messages"),
         })?;

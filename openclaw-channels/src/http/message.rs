@@ -30,7 +30,7 @@ pub(super) struct Names {
 }
 
 impl Draft {
-    /// Reads a body; a field that nobody knows is refused, so that a typo is never silent.
+    /// Reads a body. A field that nobody knows is refused, so that a typo is never silent.
     pub(super) fn read(body: Value, limits: &Limits) -> Result<Self, Problem> {
         let Value::Object(fields) = body else {
             return Err(Problem::invalid("", "the body must be a JSON object"));
@@ -101,7 +101,7 @@ impl Draft {
     }
 }
 
-/// The key of a request: from the header or the body, and the same where both tell one.
+/// The key of a request: the header's or the body's, the same in both.
 pub(super) fn one_key(
     header: Option<String>,
     body: Option<String>,

@@ -21,7 +21,7 @@ use tokio::{sync::watch, time};
 use super::{
     body::{self, Read},
     builder::api_key_digest,
-    channel::{HttpChannel, Inner},
+    channel::{ApiKey, HttpChannel, Inner},
     desk::{Desk, Standing},
     message::{self, Draft},
     problem::{Problem, answer},
@@ -44,6 +44,28 @@ pub(super) struct App {
 struct Caller {
     tenant: TenantId,
     subject: Option<String>,
+    /// It may name other senders.
+    for_others: bool,
+}
+
+impl Caller {
+    /// Who sent the message: whoever holds the key, or whom that key may name.
+    fn sender(&self, named: Option<String>) -> Result<Sender, Problem> {
+        let own = self.subject.as_deref();
+        match named {
+            Some(named) if self.for_others => Ok(Sender::new(named)),
+            Some(named) if own != Some(&*named) => {
+                let message = "this API key speaks for itself only: leave sender_id out";
+                let status = StatusCode::FORBIDDEN;
+                let problem = Problem::new(status, ErrorKind::PermissionDenied, message);
+                Err(problem.at("/metadata/sender_id"))
+            }
+            _ => Ok(own.map_or_else(
+                || Sender::new("anonymous"),
+                |subject| Sender::new(subject).verified(),
+            )),
+        }
+    }
 }
 
 impl App {
@@ -74,7 +96,7 @@ impl App {
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let inner = self.inner();
         if inner.keys.is_empty() {
-            return Ok(Caller { tenant: inner.tenant.clone(), subject: None });
+            return Ok(Caller { tenant: inner.tenant.clone(), subject: None, for_others: true });
         }
         let presented = only(headers, &header::AUTHORIZATION)?.ok_or_else(Problem::no_key)?;
         let (scheme, key) = presented.split_once(' ').ok_or_else(Problem::no_key)?;
@@ -86,9 +108,9 @@ impl App {
             .keys
             .iter()
             .fold(None, |known, key| if same(&key.digest, &digest) { Some(key) } else { known });
-        let principal = &known.ok_or_else(Problem::no_key)?.principal;
+        let ApiKey { principal, for_others, .. } = known.ok_or_else(Problem::no_key)?;
         let subject = Some(principal.subject.to_string());
-        Ok(Caller { tenant: principal.tenant.clone(), subject })
+        Ok(Caller { tenant: principal.tenant.clone(), subject, for_others: *for_others })
     }
 
     async fn read(&self, request: Request) -> Result<Read, Problem> {
@@ -110,7 +132,12 @@ impl App {
         }
     }
 
-    fn envelope(&self, mut draft: Draft, caller: Caller, key: Option<String>) -> Envelope {
+    fn envelope(
+        &self,
+        mut draft: Draft,
+        caller: Caller,
+        key: Option<String>,
+    ) -> Result<Envelope, Problem> {
         let inner = self.inner();
         let conversation = match (&draft.conversation, &draft.sender, &key) {
             (Some(id), _, _) => id.clone(),
@@ -123,18 +150,14 @@ impl App {
         if let Some(channel) = draft.channel.filter(|name| name != inner.id.as_str()) {
             conversation = conversation.on_account(channel);
         }
-        let sender = match (draft.sender, caller.subject) {
-            (Some(sender), _) => Sender::new(sender),
-            (None, Some(subject)) => Sender::new(subject).verified(),
-            (None, None) => Sender::new("anonymous"),
-        };
+        let sender = caller.sender(draft.sender)?;
         let content = draft.content.take().unwrap_or_else(|| Content::text(""));
         let mut envelope =
             Envelope::new(caller.tenant, conversation, sender, content).with_time(inner.env.now());
         envelope.id = key.map(Into::into);
         envelope.topic = draft.topic.map(Into::into);
         envelope.headers = draft.headers;
-        envelope
+        Ok(envelope)
     }
 }
 
@@ -162,7 +185,7 @@ fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// A page in a browser can post to a local server without being asked, but not as JSON.
+/// A browser's page can post to a local server unasked, but not as JSON.
 fn not_from_a_page(headers: &HeaderMap) -> Result<(), Problem> {
     let json = |value: &str| {
         let media = value.split(';').next().unwrap_or_default().trim();
@@ -200,7 +223,7 @@ async fn post_message(State(app): State<App>, request: Request) -> Result<Respon
     let key = message::one_key(key, draft.key.take())?;
 
     let tenant = caller.tenant.clone();
-    let id = app.admit(app.envelope(draft, caller, key), None).await?;
+    let id = app.admit(app.envelope(draft, caller, key)?, None).await?;
     drop(body);
     if wait.is_zero() {
         return Ok(queued(id));

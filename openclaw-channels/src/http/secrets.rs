@@ -1,4 +1,4 @@
-//! Which secrets are good enough to be one: long, not a placeholder, used for one thing.
+//! Which secrets are good enough: long, no placeholders, used for one thing.
 
 use openclaw_core::{Error, ErrorKind, Result, Secret};
 
@@ -61,7 +61,7 @@ pub(super) fn check(role: &str, secret: &Secret) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a secret that is used for two roles: whoever knows it as one could act as the other.
+/// Refuses a secret that is used for two roles. Whoever knows it as one could act as the other.
 pub(super) fn check_distinct(roles: &[(String, &Secret)]) -> Result<()> {
     for (at, (role, secret)) in roles.iter().enumerate() {
         let before = roles.iter().take(at);

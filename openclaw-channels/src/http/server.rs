@@ -147,7 +147,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     stopping.wait_for(|stopping| *stopping).await.ok();
 }
 
-/// Says why, as far as that takes no time: nobody waits for a client here.
+/// Says why, if that takes no time. Nobody waits for a client here.
 async fn refuse(mut stream: TcpStream) {
     time::timeout(Duration::from_millis(50), stream.write_all(FULL)).await.ok();
 }

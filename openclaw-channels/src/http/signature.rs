@@ -15,7 +15,7 @@ use super::problem::Problem;
 
 /// The header that carries the time of signing, ten digits of Unix seconds.
 pub const TIMESTAMP: &str = "x-openclaw-timestamp";
-/// The header that carries the nonce, 16 to 64 characters of `A-Z a-z 0-9 _ -`.
+/// The header of the nonce: 16 to 64 characters of `A-Z a-z 0-9 _ -`.
 pub const NONCE: &str = "x-openclaw-nonce";
 /// The header that carries the signature, `v1=` and 64 lower-case hex digits.
 pub const SIGNATURE: &str = "x-openclaw-signature";
@@ -148,8 +148,8 @@ mod tests {
 
     const SOME: &str = "v1=00000000000000000000000000000000ffffffffffffffffffffffffffffffff";
 
-    /// Payload, timestamp and nonce of one captured request, and of another one that has the
-    /// same bytes in the same order.
+    /// Payload, timestamp and nonce of a captured request, and of a second one. Both have the same
+    /// bytes in the same order.
     const CAPTURED: (&str, &str, &str) = (r#"{"a":1}"#, "1699123456", "7890abcdef");
     const SHIFTED: (&str, &str, &str) = (r#"{"a":1}"#, "1699123456789", "0abcdef");
 

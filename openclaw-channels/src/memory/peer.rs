@@ -22,7 +22,7 @@ use crate::redelivery::Posted;
 pub struct MemoryPeer {
     channel: ChannelId,
     tenant: TenantId,
-    /// Names this run: a message's id is never that of a message of another run.
+    /// Names this run. A message's id is never that of a message of another run.
     run: MessageId,
     said: Arc<AtomicU64>,
     hub: Arc<Hub>,
@@ -33,8 +33,8 @@ impl MemoryPeer {
         Self { channel, tenant, run, said: Arc::default(), hub }
     }
 
-    /// An envelope of this peer's channel and tenant, with an id of its own, to be changed and
-    /// injected.
+    /// An envelope of this peer's channel and tenant, with an id of its own. It is to be changed
+    /// and injected.
     #[must_use]
     pub fn envelope(&self, conversation: &str, content: impl Into<Content>) -> Envelope {
         let conversation = Conversation::new(self.channel.clone(), conversation);
@@ -122,7 +122,7 @@ impl MemoryPeer {
         self.hub.backlog()
     }
 
-    /// Drops the connection: the source fails, and what is unsettled comes again over the next.
+    /// Drops the connection. The source fails, and what is unsettled comes again over the next.
     pub fn disconnect(&self) {
         self.hub.disconnect();
     }

@@ -14,7 +14,7 @@ pub(super) fn shown(text: &str) -> String {
     out
 }
 
-/// Marks that make a reader see another order than the one that is there, or another line.
+/// Marks that make a reader see another order than there is, or another line.
 const fn reorders(c: char) -> bool {
     matches!(
         c,

@@ -34,7 +34,7 @@ pub(super) struct Lines {
     channel: ChannelId,
     tenant: TenantId,
     env: Env,
-    /// Names this run: a line's id is never that of a line of another run.
+    /// Names this run. A line's id is never that of a line of another run.
     run: MessageId,
     typed: AtomicU64,
     ended: AtomicBool,
@@ -119,7 +119,7 @@ impl Lines {
         }
     }
 
-    /// Takes a message out of those that are out, and puts it back for later if it has to be.
+    /// Takes a message out of those that are out. Puts it back for later if it has to be.
     fn settle(&self, ticket: Ticket, again: Option<Duration>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(posted) = queue.settle(ticket)

@@ -265,15 +265,15 @@ mod http {
 
 #[cfg(feature = "http-client")]
 mod guarded_http {
-    use openclaw_channels::guarded_http::GuardedHttp;
+    use openclaw_channels::guarded_http::{EgressPolicy, GuardedHttp};
     use openclaw_testkit::{
         conformance::http::{On, on},
         http_laws,
     };
 
     fn client() -> On {
-        let client = || GuardedHttp::builder().max_response(100_000).build().unwrap();
-        on(client).max_response(100_000)
+        let builder = || GuardedHttp::builder().policy(EgressPolicy::loopback());
+        on(move || builder().max_response(100_000).build().unwrap()).max_response(100_000)
     }
 
     http_laws!("GuardedHttp", client());
@@ -281,11 +281,16 @@ mod guarded_http {
 
 #[cfg(feature = "http-client")]
 mod guarded_http_that_follows_redirects {
-    use openclaw_channels::guarded_http::GuardedHttp;
-    use openclaw_testkit::{conformance::http::on, http_laws};
+    use openclaw_channels::guarded_http::{EgressPolicy, GuardedHttp};
+    use openclaw_testkit::{
+        conformance::http::{On, on},
+        http_laws,
+    };
 
-    http_laws!(
-        "GuardedHttp, redirects",
-        on(|| GuardedHttp::builder().redirects(3).build().unwrap()).follows_redirects()
-    );
+    fn client() -> On {
+        let builder = || GuardedHttp::builder().policy(EgressPolicy::loopback());
+        on(move || builder().redirects(3).build().unwrap()).follows_redirects()
+    }
+
+    http_laws!("GuardedHttp, redirects", client());
 }

@@ -1,9 +1,11 @@
 //! `POST /v1/messages` and `GET /v1/messages/{id}`: what is accepted, and how it is answered.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use openclaw_core::{
-    AgentId, ChannelId, Content, ErrorKind, Limits, Principal, Secret, Subject, TenantId,
+    AgentId, ChannelId, Content, ErrorKind, Limits, MessageId, Principal, Secret, Subject,
+    TenantId,
+    channel::{Ack, Admitted, Channel as _},
 };
 use serde_json::json;
 
@@ -195,6 +197,28 @@ async fn without_a_source_nothing_is_taken() {
     assert_eq!(answer.header("retry-after"), Some("1"));
 }
 
+/// A gateway opens its channels once it has started; a server that is up by then turns nobody away.
+#[tokio::test]
+async fn what_comes_before_the_source_waits_for_it() {
+    let channel = builder().build().unwrap();
+    let desk = std::sync::Arc::new(super::Desktop::default());
+    let server = channel.serve(([127, 0, 0, 1], 0), std::sync::Arc::clone(&desk)).await.unwrap();
+    let served = Served { server, desk, gateway: tokio::spawn(async {}) };
+    let early = served.post(r#"{"channel_id":"web","payload":1}"#);
+    let late = async {
+        for _ in 0..20 {
+            assert_eq!(served.get("/healthz").await.status, 200);
+        }
+        let mut source = channel.receive().await.unwrap().unwrap();
+        for delivery in source.next(NonZeroUsize::MIN).await.unwrap() {
+            let admitted = Admitted::new(MessageId::from_u128(7), false);
+            delivery.settle(Ack::Accept(admitted)).await.unwrap();
+        }
+    };
+    let (answer, ()) = tokio::join!(early, late);
+    assert_eq!(answer.status, 202);
+}
+
 fn with_keys() -> openclaw_channels::http::HttpChannelBuilder {
     let principal = |tenant, subject| {
         let tenant = TenantId::new(tenant).unwrap();
@@ -203,6 +227,42 @@ fn with_keys() -> openclaw_channels::http::HttpChannelBuilder {
     builder()
         .bearer(Secret::new("a-key-of-ann-8fK2mQz0sVb7LxT4"), principal("acme", "ann"))
         .bearer(Secret::new("a-key-of-bob-pYc1NwAAQz0sVb7L"), principal("other", "bob"))
+        .bearer_for_others(
+            Secret::new("a-key-of-the-shop-9cWq7LxT4mQz0"),
+            principal("acme", "shop"),
+        )
+}
+
+/// Whoever asks for a thing can't approve it: so nobody says who asks but a key that may.
+#[tokio::test]
+async fn a_key_speaks_for_itself_unless_it_may_speak_for_others() {
+    let served = serve(with_keys()).await;
+    let ann = "authorization: Bearer a-key-of-ann-8fK2mQz0sVb7LxT4\r\n";
+    let shop = "authorization: Bearer a-key-of-the-shop-9cWq7LxT4mQz0\r\n";
+    let from = |sender: &str| {
+        let metadata = json!({ "sender_id": sender });
+        json!({ "channel_id": "web", "payload": 1, "metadata": metadata }).to_string()
+    };
+    let send = async |key: &str, body: String| {
+        served.request("POST", "/v1/messages", key, body.as_bytes()).await
+    };
+    let refused = send(ann, from("x")).await;
+    refused.refuses(403, "PERMISSION_DENIED");
+    assert_eq!(refused.pointer(), Some("/metadata/sender_id"));
+    assert!(served.desk.admitted().is_empty());
+
+    assert_eq!(send(ann, from("ann")).await.status, 202, "it may say who it is");
+    assert_eq!(send(shop, from("customer-7")).await.status, 202);
+    let unnamed = r#"{"channel_id":"web","payload":1}"#.to_owned();
+    assert_eq!(send(shop, unnamed).await.status, 202);
+    let senders: Vec<(String, bool)> = served
+        .desk
+        .admitted()
+        .iter()
+        .map(|envelope| (envelope.sender.id.to_string(), envelope.sender.verified))
+        .collect();
+    let expected = [("ann", true), ("customer-7", false), ("shop", true)];
+    assert_eq!(senders, expected.map(|(id, verified)| (id.to_owned(), verified)));
 }
 
 #[tokio::test]
