@@ -1,5 +1,7 @@
 //! JSON Schemas, compiled once and offline.
 
+mod work;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -12,12 +14,29 @@ use jsonschema::{
 use openclaw_core::{Digest, Error, ErrorKind, Result};
 use serde_json::Value;
 
-use crate::problem::{MAX_PROBLEMS, Problem, printable, refusal};
+pub(crate) use self::work::address;
+use self::work::{MAX_LEVELS, TooDeep, Work};
+use crate::{
+    problem::{MAX_PROBLEMS, Problem, printable, refusal},
+    weight::{deeper_than, heavier_than, more_than},
+};
 
 /// How deep a value or a schema may be nested; deeper ones are refused.
 ///
 /// Validation recurses, so without a bound a value could exhaust the stack.
 pub const MAX_DEPTH: usize = 128;
+
+/// How long a schema may be, in bytes of compact JSON.
+pub const MAX_BYTES: usize = 256 << 10;
+
+/// How many values a schema may hold, arrays and objects counted.
+pub const MAX_NODES: usize = 20_000;
+
+/// How many visits of rules one value may make, where references can multiply them.
+const MAX_WORK: u64 = 500_000;
+
+/// How big one compiled pattern may get, in bytes.
+const MAX_PATTERN: usize = 1 << 20;
 
 /// Compiles each JSON Schema once, however often it is asked for.
 ///
@@ -26,6 +45,7 @@ pub const MAX_DEPTH: usize = 128;
 ///
 /// * Nothing is ever fetched: a `$ref` to a file or to the network is an error.
 /// * Patterns run in linear time: look-around and back-references are errors.
+/// * Depth, bytes and values of a schema are bounded, and so is the work that it can cause.
 /// * `format` is an annotation, as JSON Schema 2020-12 has it.
 ///
 /// ```
@@ -62,12 +82,9 @@ impl Schemas {
     ///
     /// # Errors
     /// `VALIDATION_ERROR`: it is not a JSON Schema, points outside itself, uses a pattern
-    /// that is not linear, or is nested deeper than [`MAX_DEPTH`].
+    /// that is not linear, or passes [`MAX_DEPTH`], [`MAX_BYTES`] or [`MAX_NODES`].
     pub fn compile(&self, schema: &Value) -> Result<Schema> {
-        if deeper_than(schema, MAX_DEPTH) {
-            let message = "the schema can't be used: it is nested too deep";
-            return Err(Error::new(ErrorKind::ValidationError, message).with("limit", MAX_DEPTH));
-        }
+        let work = bounded(schema)?;
         let digest = Digest::of_json("openclaw-schema", schema);
         // Held while compiling (tens of microseconds): two askers must not compile twice.
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,10 +93,12 @@ impl Schemas {
         }
         let validator = jsonschema::options()
             .offline()
-            .with_pattern_options(PatternOptions::regex())
+            .with_pattern_options(
+                PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN),
+            )
             .build(schema)
             .map_err(|e| unusable(&e))?;
-        let compiled = Arc::new(Compiled { validator, digest });
+        let compiled = Arc::new(Compiled { validator, digest, schema: schema.clone(), work });
         cache.known.retain(|_, schema| schema.strong_count() > 0);
         cache.known.insert(digest, Arc::downgrade(&compiled));
         cache.compiled += 1;
@@ -100,6 +119,9 @@ pub struct Schema(Arc<Compiled>);
 struct Compiled {
     validator: Validator,
     digest: Digest,
+    schema: Value,
+    /// What to watch, where references can multiply the work.
+    work: Option<Work>,
 }
 
 impl fmt::Debug for Compiled {
@@ -127,11 +149,17 @@ impl Schema {
         if deeper_than(value, MAX_DEPTH) {
             return vec![Problem::new("", "", &format!("nested deeper than {MAX_DEPTH}"))];
         }
+        let Compiled { schema, work, .. } = &*self.0;
+        if work.as_ref().is_some_and(|work| work.exceeds(schema, value, MAX_WORK)) {
+            let text = "its schema refers to itself too often to check all of it: make it smaller, \
+                        or nest it less";
+            return vec![Problem::new("", "", text)];
+        }
         if self.0.validator.is_valid(value) {
             return Vec::new();
         }
         let errors = self.0.validator.iter_errors(value);
-        errors.flat_map(|e| Problem::of(&e)).take(MAX_PROBLEMS).collect()
+        errors.flat_map(|e| Problem::of(&e, schema)).take(MAX_PROBLEMS).collect()
     }
 
     /// Refuses a value that does not fit.
@@ -151,15 +179,23 @@ impl Schema {
     }
 }
 
-/// Are there more than `limit` levels of arrays and objects?
-fn deeper_than(value: &Value, limit: usize) -> bool {
-    let inner = |left| move |value| deeper_than(value, left);
-    match (value, limit.checked_sub(1)) {
-        (Value::Array(_) | Value::Object(_), None) => true,
-        (Value::Array(items), Some(left)) => items.iter().any(inner(left)),
-        (Value::Object(fields), Some(left)) => fields.values().any(inner(left)),
-        _ => false,
+/// Refuses a schema that is too big, and tells what to watch.
+fn bounded(schema: &Value) -> Result<Option<Work>> {
+    let refusal = |message: &'static str, limit: usize| {
+        Error::new(ErrorKind::ValidationError, message).with("limit", limit)
+    };
+    let refuse = |message, limit| Err(refusal(message, limit));
+    if deeper_than(schema, MAX_DEPTH) {
+        return refuse("the schema can't be used: it is nested too deep", MAX_DEPTH);
     }
+    if more_than(schema, MAX_NODES) {
+        return refuse("the schema can't be used: it holds too many values", MAX_NODES);
+    }
+    if heavier_than(schema, MAX_BYTES) {
+        return refuse("the schema can't be used: it is too long", MAX_BYTES);
+    }
+    let message = "the schema can't be used: its references lead too deep";
+    Work::of(schema).map_err(|TooDeep| refusal(message, MAX_LEVELS))
 }
 
 fn unusable(error: &ValidationError<'_>) -> Error {
