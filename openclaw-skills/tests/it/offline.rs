@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use openclaw_core::{Effect, ErrorKind};
 use openclaw_skills::{Schemas, SkillCx, schemars, skill_fn};
+use openclaw_testkit::attacks::{NEAR_MISSES, PRIVATE_ADDRESSES};
 use serde_json::{Value, json};
 
 use crate::support::manifest;
@@ -23,6 +24,17 @@ fn a_remote_reference_is_refused() {
     check(&json!({ "$ref": "https://example.com/order.json" }));
     check(&json!({ "properties": { "a": { "$ref": "http://127.0.0.1:1/order.json#/x" } } }));
     check(&json!({ "$dynamicRef": "https://example.com/order.json#x" }));
+}
+
+#[test]
+fn no_spelling_of_an_address_is_fetched() {
+    for address in PRIVATE_ADDRESSES.iter().chain(NEAR_MISSES) {
+        // What is empty or only a fragment stays inside the document.
+        if !address.is_empty() {
+            let error = Schemas::new().compile(&json!({ "$ref": address })).expect_err(address);
+            assert_eq!(error.kind(), ErrorKind::ValidationError, "{address:?}: {error}");
+        }
+    }
 }
 
 #[test]

@@ -8,11 +8,18 @@ use std::sync::{
 use openclaw_core::{
     Call, Effect, Effects, Error, ErrorKind, Happened, Timestamp,
     channel::{Intent, Reconciled},
+    middleware::{LedgerLayer, MarkLayer},
+    records::{BudgetConfig, BudgetCost, BudgetLimit, Budgets, Period},
     skill::{Skill, SkillAnswer},
+    store::{MemoryStore, SharedStore},
 };
 use openclaw_skills::{Schemas, SkillCx, skill_fn};
-use openclaw_testkit::remote::{CountingRemote, RemoteKind, RemoteSkill};
+use openclaw_testkit::{
+    env::test_env,
+    remote::{CountingRemote, RemoteKind, RemoteSkill},
+};
 use serde_json::{Value, json};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{Order, Placed, context, key, manifest, pairs, place, run, skill};
 
@@ -51,7 +58,7 @@ fn a_broken_rule_is_named_with_its_place_in_value_and_schema() {
         &[
             ("pointer", "/lines/1/count"),
             ("schema_path", "/$defs/Line/properties/count/minimum"),
-            ("problem", "value is less than the minimum of 1"),
+            ("problem", "must be at least 1"),
         ],
     );
 }
@@ -63,7 +70,7 @@ fn a_missing_field_is_named() {
         &[
             ("pointer", ""),
             ("schema_path", "/required"),
-            ("problem", "\"lines\" is a required property"),
+            ("problem", "missing field \"lines\": it is required, an array"),
         ],
     );
 }
@@ -77,7 +84,7 @@ fn an_unknown_field_is_refused() {
         &[
             ("pointer", ""),
             ("schema_path", "/additionalProperties"),
-            ("problem", "Additional properties are not allowed ('discount' was unexpected)"),
+            ("problem", "unknown field \"discount\"; allowed: \"lines\", \"number\", \"pay\""),
         ],
     );
 }
@@ -91,7 +98,7 @@ fn the_alternative_that_was_meant_is_the_one_that_is_explained() {
         &[
             ("pointer", "/pay/number"),
             ("schema_path", "/$defs/Pay/oneOf/0/properties/number/type"),
-            ("problem", "value is not of type \"integer\""),
+            ("problem", "must be an integer, and is a string"),
         ],
     );
 }
@@ -150,7 +157,7 @@ async fn output_that_breaks_its_contract_says_that_the_effect_happened() {
         let pointers = [
             ("pointer", "/total"),
             ("schema_path", "/properties/total/maximum"),
-            ("problem", "value is greater than the maximum of 100"),
+            ("problem", "must be at most 100"),
         ];
         assert_eq!(pairs(&error), pointers);
     }
@@ -221,4 +228,42 @@ async fn a_reconcilable_skill_has_its_hook_or_refuses() {
     let hook = skill.reconcile().expect("it is attached");
     let intent = Intent::new(key(), "order.place", Arc::default(), Timestamp::default());
     assert!(matches!(hook.reconcile(&intent).await, Ok(Reconciled::DidNotHappen)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_function_says_it_has_spent_is_what_is_settled() {
+    for (effect, said, booked) in [
+        (Effect::AtMostOnce, Some(170), 170),
+        (Effect::Pure, Some(170), 170),
+        (Effect::AtMostOnce, Some(0), 0),
+        (Effect::AtMostOnce, None, 500),
+    ] {
+        let ask = move |cx: SkillCx, text: String| async move {
+            if let Some(tokens) = said {
+                cx.spent("tokens", tokens / 2);
+                cx.clone().spent("tokens", tokens - tokens / 2);
+            }
+            Ok(text)
+        };
+        let skill = Arc::new(skill_fn(manifest(effect), ask).expect("a skill"));
+        let config = BudgetConfig::new(
+            [BudgetCost::new("tokens", 500)],
+            [BudgetLimit::new("tokens", Period::Day, 1000)],
+        );
+        let budgets = Budgets::new(config).expect("budgets");
+        let env = test_env(1);
+        let store: SharedStore = Arc::new(MemoryStore::new(env.clock()));
+        let ledger = LedgerLayer::builder(Arc::clone(&store), env.clone());
+        let ledger = ledger.budgets(budgets.clone()).build();
+        let call = Call::skill(context(), skill.manifest(), Arc::new(json!("a text")));
+        let run = service_fn(move |call| {
+            let skill = Arc::clone(&skill);
+            async move { skill.run(call).await }
+        });
+        let run = ledger.layer(MarkLayer::new().layer(run));
+        run.oneshot(call.with_key(key())).await.expect("it runs");
+        let accounts = budgets.accounts(store, env, context().tenant().clone());
+        let balances = accounts.balances().await.expect("balances");
+        assert_eq!((balances[0].spent, balances[0].reserved), (booked, 0), "{effect:?} {said:?}");
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use openclaw_channels::guarded_http::{EgressPolicy, GuardedHttp};
 use openclaw_core::{
-    Call, Context, Effect, Error, IdempotencyKey, MessageId, Result, SkillId, TenantId,
-    skill::{Skill, SkillAnswer, SkillManifest},
+    Call, Context, Effect, Error, ErrorKind, IdempotencyKey, MessageId, Result, SkillId, TenantId,
+    skill::{Skill, SkillAnswer, SkillManifest, SkillPort, SkillRequest},
 };
 use openclaw_skills::{SkillCx, schemars};
 use serde::{Deserialize, Serialize};
@@ -57,6 +59,12 @@ pub(crate) fn skill(effect: Effect) -> impl Skill {
     openclaw_skills::skill_fn(manifest(effect), place).expect("the schemas compile")
 }
 
+/// The one HTTP client there is, for servers on loopback.
+pub(crate) fn client() -> GuardedHttp {
+    let client = GuardedHttp::builder().policy(EgressPolicy::loopback());
+    client.build().expect("a client")
+}
+
 pub(crate) fn context() -> Context {
     Context::new(TenantId::new("acme").expect("an id"))
 }
@@ -65,7 +73,7 @@ pub(crate) fn key() -> IdempotencyKey {
     IdempotencyKey::of(MessageId::from_u128(7), "place").expect("a name")
 }
 
-pub(crate) async fn run(skill: &impl Skill, input: Value) -> Result<SkillAnswer> {
+pub(crate) async fn run(skill: &(impl Skill + ?Sized), input: Value) -> Result<SkillAnswer> {
     skill.run(Call::skill(context(), skill.manifest(), Arc::new(input)).with_key(key())).await
 }
 
@@ -73,4 +81,24 @@ pub(crate) async fn run(skill: &impl Skill, input: Value) -> Result<SkillAnswer>
 pub(crate) fn pairs(error: &Error) -> Vec<(&'static str, &str)> {
     let of_a_problem = ["pointer", "schema_path", "problem"];
     error.context().filter(|(key, _)| of_a_problem.contains(key)).collect()
+}
+
+/// Skills that others may call, without a gateway between them.
+#[derive(Debug)]
+pub(crate) struct Bare(pub(crate) Vec<Arc<dyn Skill>>);
+
+#[async_trait]
+impl SkillPort for Bare {
+    fn manifests(&self) -> Vec<&SkillManifest> {
+        self.0.iter().map(|skill| skill.manifest()).collect()
+    }
+
+    async fn call(&self, context: &Context, request: SkillRequest) -> Result<SkillAnswer> {
+        let missing = || Error::new(ErrorKind::NotFound, "there is no such skill");
+        let wanted = |skill: &&Arc<dyn Skill>| skill.manifest().id == request.skill;
+        let skill = self.0.iter().find(wanted).ok_or_else(missing)?;
+        let key = IdempotencyKey::of(MessageId::from_u128(8), &request.operation).expect("a name");
+        let call = Call::skill(context.clone(), skill.manifest(), request.input);
+        skill.run(call.with_key(key)).await
+    }
 }
