@@ -16,6 +16,7 @@
 //! * [`trace`]: what happened, in order.
 //!
 //! Laws and checks:
+//! * [`attacks`]: what has to be refused, and what only looks like it, as tables.
 //! * [`conformance`]: the laws of core's traits, run on your own types by one line.
 //! * [`history`]: what many clients saw of a store, and whether some order explains it.
 //! * [`lint`]: is a gateway's configuration sound, and a tower stack in the right order?
@@ -27,6 +28,7 @@
 //! * `load`: load at a stated rate, overload and soak runs.
 
 pub mod agent;
+pub mod attacks;
 pub mod conformance;
 pub mod disk;
 pub mod env;

@@ -4,12 +4,21 @@ use std::{fmt, pin::Pin};
 
 use super::{Report, Verdict, run};
 
-pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
+type Running<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
 /// A law: its name, and how it is tried on what a harness makes.
 pub struct Law<H: ?Sized + 'static> {
-    pub(super) name: &'static str,
-    pub(super) run: for<'a> fn(&'a H) -> Running<'a>,
+    name: &'static str,
+    run: for<'a> fn(&'a H) -> Running<'a>,
+}
+
+impl<H: ?Sized + 'static> Law<H> {
+    /// For the tables of laws, here and in crates with traits of their own.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, run: for<'a> fn(&'a H) -> Running<'a>) -> Self {
+        Self { name, run }
+    }
 }
 
 impl<H: ?Sized + Sync + 'static> Law<H> {
@@ -32,7 +41,9 @@ impl<H: ?Sized + 'static> fmt::Debug for Law<H> {
 }
 
 /// Runs the law of this name to its end.
-pub(super) fn check<H: ?Sized + Sync + 'static>(
+#[doc(hidden)]
+#[must_use]
+pub fn check<H: ?Sized + Sync + 'static>(
     laws: &[Law<H>],
     law: &str,
     harness: &H,
@@ -44,7 +55,9 @@ pub(super) fn check<H: ?Sized + Sync + 'static>(
 }
 
 /// Runs every law in turn.
-pub(super) fn check_all<H: ?Sized + Sync + 'static>(
+#[doc(hidden)]
+#[must_use]
+pub fn check_all<H: ?Sized + Sync + 'static>(
     laws: &[Law<H>],
     harness: &H,
     real_time: bool,

@@ -19,6 +19,8 @@
 //! | `store_laws!` | [`StateStore`](openclaw_core::store::StateStore) |
 //! | `channel_laws!` | [`Channel`](openclaw_core::channel::Channel), with its rendering and its hook |
 //! | `skill_laws!` | [`Skill`](openclaw_core::skill::Skill), with its hook |
+//! | `skill_source_laws!` | [`SkillSource`](openclaw_core::skill::SkillSource) |
+//! | `authorizer_laws!` | [`Authorizer`](openclaw_core::rules::Authorizer) |
 //! | `agent_laws!` | [`Agent`](openclaw_core::agent::Agent) |
 //! | `model_laws!` | [`Model`](openclaw_core::model::Model) and its streams |
 //! | `http_laws!` | [`Http`](openclaw_core::http::Http) |
@@ -36,6 +38,7 @@
 )]
 
 pub mod agent;
+pub mod authorizer;
 pub mod channel;
 pub mod clock;
 pub mod disk;
@@ -48,11 +51,18 @@ pub mod model;
 pub mod rng;
 mod run;
 pub mod skill;
+pub mod skill_source;
 mod snapshot;
 pub mod store;
 
+// For the laws of crates with traits of their own.
 pub use self::{
     law::Law,
     run::{Report, Verdict},
     snapshot::snapshot,
+};
+#[doc(hidden)]
+pub use self::{
+    law::{check as __check, check_all as __check_all},
+    run::{abandon as __abandon, quotes as __quotes, together as __together},
 };

@@ -56,7 +56,8 @@ pub(super) fn block_on<T>(law: &str, real_time: bool, running: impl Future<Outpu
 }
 
 /// Runs all futures side by side on this task, and gives their outputs in order.
-pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+#[doc(hidden)]
+pub async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
     poll_fn(|cx| {
         let mut open = false;
@@ -110,11 +111,8 @@ pub(super) async fn beside<F: Future>(background: impl Future, running: F) -> F:
 /// Polls a future at most this often, and then drops it.
 ///
 /// A future that nothing wakes within the limit is dropped too.
-pub(super) async fn abandon<F: Future>(
-    running: F,
-    polls: usize,
-    limit: Duration,
-) -> Option<F::Output> {
+#[doc(hidden)]
+pub async fn abandon<F: Future>(running: F, polls: usize, limit: Duration) -> Option<F::Output> {
     let mut running = Box::pin(running);
     let mut left = polls;
     let some = poll_fn(|cx| {
@@ -132,7 +130,9 @@ pub(super) async fn abandon<F: Future>(
 }
 
 /// Does what this error shows to people quote this text?
-pub(super) fn quotes(e: &Error, text: &str) -> bool {
+#[doc(hidden)]
+#[must_use]
+pub fn quotes(e: &Error, text: &str) -> bool {
     [e.to_string(), format!("{e:?}"), e.public().to_owned()]
         .iter()
         .any(|shown| shown.contains(text))

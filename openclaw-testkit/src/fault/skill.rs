@@ -73,6 +73,10 @@ impl<K: Skill> Skill for FaultSkill<K> {
         self.inner.validate(input)
     }
 
+    fn validate_output(&self, output: &Value) -> Result<()> {
+        self.inner.validate_output(output)
+    }
+
     fn reconcile(&self) -> Option<&dyn Reconcile> {
         self.inner.reconcile().map(|_| self as &dyn Reconcile)
     }

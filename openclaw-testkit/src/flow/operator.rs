@@ -75,7 +75,7 @@ impl<'a> Operator<'a> {
         };
         self.tell(format!("approve {} {id} {skill} {version} {input}", self.name));
         let until = EPOCH.after(world.elapsed() + hours(1));
-        let digest = Approval::digest_of(skill, version, input);
+        let digest = Approval::digest_of(&tenant, skill, version, input);
         let approval = Approval::granted(digest, self.name.as_str(), until);
         let rows = Arc::new(world.rows.memory.clone());
         Approvals::new(rows, tenant).grant(id, &approval).await

@@ -19,11 +19,26 @@ use super::{
 };
 
 /// Commits that must carry an audit entry.
-const AUDITED: [&str; 9] =
-    ["claim", "turn", "shelve", "resolve", "replay", "decide", "refuse", "park", "purge"];
+const AUDITED: [&str; 15] = [
+    "claim",
+    "turn",
+    "shelve",
+    "resolve",
+    "replay",
+    "decide",
+    "refuse",
+    "park",
+    "purge",
+    "request",
+    "vote",
+    "deny",
+    "approve",
+    "overspent",
+    "rollout",
+];
 
 /// Commits that need no partition: nobody's lane depends on them.
-const UNFENCED: [&str; 3] = ["approve", "seal", "seize"];
+const UNFENCED: [&str; 4] = ["approve", "rollout", "seal", "seize"];
 
 /// The course of one message, by the commits that were applied to it.
 #[derive(Clone, Debug)]
@@ -63,6 +78,8 @@ pub(super) struct Books {
     running: BTreeSet<(u32, String)>,
     /// Messages whose admission was in doubt for a while.
     pub(super) doubted: BTreeSet<MessageId>,
+    /// Effects whose claim wrote an approval in the same commit.
+    pub(super) approved: BTreeSet<Key>,
     /// Messages whose turn waits for somebody.
     pub(super) waiting: BTreeSet<MessageId>,
     /// Which message of the people an agent was asked about.
@@ -248,6 +265,10 @@ impl Books {
             let new: Vec<_> = rows("dd").filter_map(|(op, _)| Some((key(op), live?))).collect();
             return self.seen.extend(new);
         }
+        if txn.label == "claim" && rows("ap").next().is_some() {
+            let claimed: Vec<Key> = rows("fx").map(|(op, _)| key(op)).collect();
+            self.approved.extend(claimed);
+        }
         if txn.label != "sweep" {
             return;
         }
@@ -336,7 +357,7 @@ impl Books {
 
     /// Something is about to be done at a remote: may it be?
     pub(super) fn begin_try(&mut self, doing: &Doing<'_>) {
-        let Doing { process, key, effect, at, asked, most } = doing;
+        let Doing { process, key, effect, at, asked, version, most } = doing;
         if *process < self.owner {
             self.late.insert((*key).to_owned());
             return;
@@ -350,6 +371,11 @@ impl Books {
             && at.since(first) > *retention + Duration::from_secs(1)
         {
             wrong.push("the remote may have forgotten the key".to_owned());
+        }
+        if !tries.doubt {
+            tries.version = Arc::clone(version);
+        } else if tries.version != *version {
+            wrong.push(format!("{} had begun it, and not {version}", tries.version));
         }
         if tries.asked.is_some_and(|before| before != *asked) {
             wrong.push("it was asked for with other words before".to_owned());

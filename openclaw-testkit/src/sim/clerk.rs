@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use openclaw_core::{
-    AgentId, Envelope, Error, ErrorKind, InvalidId, Result, SkillId, Trust,
+    AgentId, Envelope, Error, ErrorKind, InvalidId, Reason, Result, SkillId, Trust,
     agent::{Agent, Answer, Turn, Waiting},
     gateway::{Route, Router},
     skill::{SkillAnswer, SkillRequest},
@@ -17,7 +17,8 @@ use super::{
     here::{Held, Here},
     job::Job,
     mark::{life, row},
-    plan::TENANTS,
+    plan::{Saying, TENANTS},
+    remotes::GUARDED,
 };
 
 /// How long the keyed remotes of a run remember a key.
@@ -26,6 +27,11 @@ pub(super) const RETENTION: Duration = Duration::from_secs(1_800);
 /// The agent for most messages, and the one for those of the night shift.
 const DAY: &str = "clerk";
 const NIGHT: &str = "night";
+
+/// The name of the agent that has to answer.
+pub(super) const fn name_of(saying: &Saying) -> &'static str {
+    if saying.night { NIGHT } else { DAY }
+}
 
 /// The words behind the number in a reply of several parts.
 pub(super) const LONG: &str =
@@ -151,17 +157,26 @@ impl Clerk {
         if answer.as_ref().is_err_and(|e| !matches!(e.kind(), ErrorKind::Unavailable)) {
             self.here.scene.books().reason(turn.id());
         }
+        if answer.as_ref().is_err_and(waits) {
+            self.waits(turn);
+        }
         let answer = answer?;
         if let Answer::Suspended(_) = answer {
             job.remember(turn, " waits");
-            let mut books = self.here.scene.books();
-            if self.here.process >= books.owner {
-                books.waiting.insert(turn.id());
-            }
+            self.waits(turn);
         } else {
             job.remember(turn, "");
         }
         Ok(answer)
+    }
+
+    /// The turn is suspended, and comes back before what waits in its lane.
+    fn waits(&self, turn: &Turn) {
+        let mut books = self.here.scene.books();
+        if self.here.process >= books.owner {
+            books.waiting.insert(turn.id());
+            books.put_back += 1;
+        }
     }
 
     async fn answer(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
@@ -206,6 +221,7 @@ impl Clerk {
             Verb::Ask | Verb::Job => self.ask(turn, job).await,
             Verb::Approve => self.approve(turn, job).await,
             Verb::Misuse => self.misuse(turn, job).await,
+            Verb::Guarded => self.guarded(turn, job).await,
             Verb::Diverge => self.diverge(turn, job).await,
             Verb::Forget if job.asked > 1 => Ok(job.reply("nothing")),
             Verb::MakeLight => {
@@ -218,6 +234,20 @@ impl Clerk {
     }
 
     /// Has it done, and says which effect it was.
+    /// Calls a skill. What it commits may hang in the store: a reason to fail, unless it ends.
+    async fn call(
+        &self,
+        turn: &mut Turn,
+        skill: &str,
+        operation: &str,
+        input: Value,
+    ) -> Result<SkillAnswer> {
+        self.here.scene.books().reason(turn.id());
+        let answer = turn.skill(skill, operation, input).await;
+        self.here.scene.books().no_reason(turn.id());
+        answer
+    }
+
     async fn effect(
         &self,
         turn: &mut Turn,
@@ -229,7 +259,11 @@ impl Clerk {
         let key = format!("{}.{operation}", turn.id());
         let tries = |here: &Here| here.scene.books().tries.get(&key).map_or(0, |t| t.count);
         let before = tries(&self.here);
-        let answer = turn.skill(skill, operation, input).await?;
+        let answer = self.call(turn, skill, operation, input).await;
+        if let Some(mark) = answer.as_ref().err().and_then(spent) {
+            self.here.scene.marks.hit(mark);
+        }
+        let answer = answer?;
         if before > 0 && tries(&self.here) == before {
             self.here.scene.marks.hit(row::C4);
         }
@@ -240,10 +274,14 @@ impl Clerk {
     async fn greedy(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
         let mut calls = 0;
         loop {
-            match turn.skill("pure", "do", bill(turn.envelope(), job.n)).await {
+            let input = bill(turn.envelope(), job.n);
+            match self.call(turn, "pure", "do", input).await {
                 Ok(_) => calls += 1,
                 Err(e) if e.kind() == ErrorKind::Overloaded => break,
-                Err(_) if calls < 64 => calls += 1,
+                Err(e) if calls < 64 => {
+                    spent(&e).into_iter().for_each(|mark| self.here.scene.marks.hit(mark));
+                    calls += 1;
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -262,7 +300,8 @@ impl Clerk {
 
     async fn ask(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
         let waiting = if job.verb == Verb::Job {
-            match turn.skill("job", "start", bill(turn.envelope(), job.n)).await? {
+            let input = bill(turn.envelope(), job.n);
+            match self.call(turn, "job", "start", input).await? {
                 SkillAnswer::Pending(ticket) => Waiting::Job { job: ticket.job },
                 SkillAnswer::Done(_) => {
                     return Err(Error::new(ErrorKind::ServerError, "the job has no ticket"));
@@ -311,6 +350,26 @@ impl Clerk {
         }
     }
 
+    /// Asks for what people have to approve first: the rules say so, and not the clerk.
+    async fn guarded(&self, turn: &mut Turn, job: &Job) -> Result<Answer> {
+        let marks = &self.here.scene.marks;
+        match self.effect(turn, job, GUARDED, "do").await {
+            Ok(result) => Ok(job.reply(&result)),
+            Err(e) if waits(&e) && job.n.is_multiple_of(2) => {
+                let id = e.context().find(|(name, _)| *name == "approval");
+                let approval = id.map_or("", |(_, id)| id).into();
+                Ok(Answer::Suspended(Waiting::Approval { approval }))
+            }
+            Err(e) if waits(&e) => Err(e),
+            Err(e) if e.kind() == ErrorKind::ApprovalRequired => {
+                marks.hit(life::LAPSED);
+                Ok(job.reply("too late"))
+            }
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(job.reply(e.public())),
+            Err(e) => Err(e),
+        }
+    }
+
     fn gated(turn: &Turn, job: &Job, operation: &str, approval: &str) -> Result<SkillRequest> {
         let skill =
             SkillId::new("gated").map_err(|e| Error::new(ErrorKind::ServerError, e.to_string()))?;
@@ -324,7 +383,7 @@ impl Clerk {
         if let Value::Object(fields) = &mut input {
             fields.insert("run".to_owned(), job.asked.into());
         }
-        match turn.skill("keyed", "do", input).await {
+        match self.call(turn, "keyed", "do", input).await {
             Ok(answer) => Ok(job.reply(&result_of(&answer))),
             Err(e) => {
                 if e.kind() == ErrorKind::Conflict {
@@ -344,6 +403,23 @@ impl Clerk {
             _ => Err(Error::new(ErrorKind::ServerError, "as it was asked")),
         }
     }
+}
+
+/// Has nobody decided yet about an approval?
+fn waits(e: &Error) -> bool {
+    e.kind() == ErrorKind::ApprovalRequired && !e.is_exhausted()
+}
+
+/// Whose budget refused it, when one did.
+fn spent(e: &Error) -> Option<&'static str> {
+    e.refusal().filter(|refusal| refusal.reason() == Reason::BudgetSpent)?;
+    let (_, scope) = e.context().find(|(name, _)| *name == "scope")?;
+    Some(match scope {
+        "agent" => life::SPENT_AGENT,
+        "session" => life::SPENT_SESSION,
+        "run" => life::SPENT_RUN,
+        _ => life::SPENT,
+    })
 }
 
 /// The words for the answer of a skill.

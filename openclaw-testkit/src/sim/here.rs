@@ -10,7 +10,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{mark::row, plan::Ending, scene::Scene};
+use super::{
+    Fault,
+    mark::{row, tried},
+    plan::Ending,
+    scene::Scene,
+};
 use crate::fault::Power;
 
 /// One process. Clones are the same process.
@@ -50,11 +55,23 @@ impl Here {
     pub(super) fn dies_at_commit(&self, commit: u64) -> Option<bool> {
         match self.ending {
             Some(Ending::AtCommit { n, applied }) if n == commit && self.scene.dice.storming() => {
-                self.scene.marks.hit(super::Fault::KillAtCommit.name());
+                self.scene.marks.hit(Fault::KillAtCommit.name());
                 Some(applied)
             }
             _ => None,
         }
+    }
+
+    /// Is the commit of a rollout its last one, and is it applied?
+    pub(super) fn dies_at_rollout(&self) -> Option<bool> {
+        let Scene { dice, marks, .. } = &*self.scene;
+        // With an even chance it would die at each of them: an operator would get nowhere.
+        let death = dice.below(Fault::KillAtCommit, 4);
+        if death > 1 || !dice.strikes(Fault::KillAtCommit) {
+            return None;
+        }
+        marks.hit(tried::DIED);
+        Some(death == 1)
     }
 
     /// Is this effect its last one, and is it done?
@@ -62,7 +79,7 @@ impl Here {
         let effect = self.effects.fetch_add(1, Ordering::Relaxed) + 1;
         match self.ending {
             Some(Ending::AtEffect { n, done }) if n == effect && self.scene.dice.storming() => {
-                self.scene.marks.hit(super::Fault::KillAtEffect.name());
+                self.scene.marks.hit(Fault::KillAtEffect.name());
                 self.scene.marks.hit(if done { row::C3 } else { row::C2 });
                 Some(done)
             }

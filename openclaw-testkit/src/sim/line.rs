@@ -65,6 +65,7 @@ impl SimChannel {
             effect: call.effect(),
             at: scene.now(),
             asked: Digest::of("sim.send", [text.as_bytes()]),
+            version: Arc::default(),
             most: (call.effect() != Effect::Pure).then_some(scene.plan.config.send_attempts),
         });
         let recorded = turn_of(key.as_str())

@@ -2,59 +2,31 @@
 
 use std::{sync::Arc, time::Duration};
 
-use openclaw_core::{
-    Env, Error, ErrorKind, Result,
-    gateway::{Gateway, GatewayBuilder},
-    middleware::stack::{Resilience, ResilienceConfig},
-};
+use openclaw_core::{Error, ErrorKind, gateway::Gateway};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     Fault,
-    clerk::Clerk,
     here::Here,
-    line::SimChannel,
+    host::Host,
     mark::{life, row},
     operator::Operator,
     people::People,
     plan::Ending,
-    remotes::SimSkill,
     scene::Scene,
-    store::SimStore,
+    versions::{Mover, Watched},
 };
 use crate::env::SeededRng;
 
-/// How a host composes its own gateway.
-pub(super) type Compose = Arc<dyn Fn(GatewayBuilder) -> GatewayBuilder + Send + Sync>;
-
 /// How long everything may take once the faults have stopped.
 const BOUND: Duration = Duration::from_secs(3_600);
-
-/// Stacks whose limits are met: what goes out waits, is refused, and is tried again.
-const NARROW: &str = r#"{
-    "send": { "default": {
-        "total_timeout": "6s", "attempt_timeout": "2s",
-        "retry": { "attempts": 3, "base": "200ms", "cap": "2s" },
-        "rate_limit": { "calls": 3, "per": "1s", "burst": 2, "max_wait": "2s" },
-        "concurrency": { "limit": 2, "max_wait": "500ms" },
-        "breaker": { "consecutive_failures": 3, "open_wait": "2s", "max_open_wait": "6s", "half_open_calls": 1 }
-    } },
-    "skill": { "default": {
-        "total_timeout": "off", "attempt_timeout": "off", "retry": "off", "rate_limit": "off",
-        "concurrency": "off", "breaker": "off"
-    } },
-    "agent": { "default": { "concurrency": { "limit": 2, "max_wait": "500ms" } } }
-}"#;
-
-fn narrow(seed: u64) -> Result<Resilience> {
-    Resilience::seeded(ResilienceConfig::from_json(NARROW)?, seed)
-}
 
 /// A process with its gateway.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) here: Here,
     pub(super) gateway: Gateway,
+    versions: Option<Watched>,
 }
 
 impl Process {
@@ -87,8 +59,8 @@ pub(super) struct Lives {
     pub(super) scene: Arc<Scene>,
     pub(super) people: People,
     pub(super) operator: Operator,
-    compose: Option<Compose>,
-    stacks: bool,
+    host: Host,
+    mover: Mover,
     rng: SeededRng,
     /// When the faults stop.
     until: Instant,
@@ -102,13 +74,13 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    pub(super) fn new(scene: &Arc<Scene>, compose: Option<Compose>, stacks: bool) -> Self {
+    pub(super) fn new(scene: &Arc<Scene>, host: Host) -> Self {
         let people = People::start(scene);
         Self {
             operator: Operator::new(scene, &people),
             people,
-            compose,
-            stacks,
+            host,
+            mover: Mover::new(scene.plan.seed),
             rng: SeededRng::new(scene.plan.seed ^ 0x4c49_5645),
             until: Instant::now() + scene.plan.storm,
             processes: 0,
@@ -207,15 +179,15 @@ impl Lives {
         let started = tokio::select! {
             biased;
             () = here.power.lost() => Err(Error::new(ErrorKind::Unavailable, "it died")),
-            started = timeout(Duration::from_secs(300), self.compose(&here)) => {
+            started = timeout(Duration::from_secs(300), self.host.gateway(&here)) => {
                 started.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "it does not start")))
             }
         };
         match started {
-            Ok(gateway) => {
+            Ok((gateway, versions)) => {
                 self.check_start(&gateway);
                 self.mark_start();
-                Some(Process { here, gateway })
+                Some(Process { here, gateway, versions })
             }
             Err(_) => {
                 here.power.cut();
@@ -233,33 +205,23 @@ impl Lives {
         }
     }
 
-    async fn compose(&self, here: &Here) -> Result<Gateway> {
-        let scene = &self.scene;
-        let rng = SeededRng::new(scene.plan.seed ^ (u64::from(here.process) << 32));
-        let env = Env::new(scene.clock.clone(), rng);
-        let mut builder =
-            Gateway::builder(env, SimStore(here.clone())).config(scene.plan.config.clone());
-        if self.stacks {
-            let seed = scene.plan.seed ^ (u64::from(here.process) << 32);
-            builder = builder.resilience(narrow(seed)?);
-        }
-        for line in scene.lines.values() {
-            let channel = SimChannel { here: here.clone(), facts: line.facts.clone() };
-            builder = builder.channel_with(channel, line.facts.ack);
-        }
-        builder = match &self.compose {
-            Some(compose) => compose(builder),
-            None => {
-                let invalid = |e: openclaw_core::InvalidId| {
-                    Error::new(ErrorKind::ValidationError, e.to_string())
-                };
-                let (clerks, router) = Clerk::all(here).map_err(invalid)?;
-                let builder =
-                    clerks.into_iter().fold(builder.router(router), GatewayBuilder::agent);
-                SimSkill::all(here).into_iter().fold(builder, GatewayBuilder::skill)
+    /// A round of those in charge: has everything come to its end? `None`: the process died.
+    async fn round(&mut self, process: &Process, alone: bool) -> Option<bool> {
+        let calm = !self.scene.dice.storming();
+        let round = async {
+            if let Some(versions) = &process.versions {
+                // A store that does not answer keeps nobody from looking at the messages.
+                let moves = self.mover.round(versions, calm);
+                drop(timeout(Duration::from_secs(10), moves).await);
             }
+            let looks = self.operator.round(&process.gateway, alone);
+            matches!(timeout(Duration::from_secs(30), looks).await, Ok(true))
         };
-        builder.start().await
+        tokio::select! {
+            biased;
+            () = process.here.power.lost() => None,
+            over = round => Some(over),
+        }
     }
 
     /// The life of a process.
@@ -293,12 +255,7 @@ impl Lives {
             let alone = self.old.is_empty();
             // Looked at first: what gets in meanwhile is for the next round.
             let quiet = self.people.is_quiet();
-            let over = tokio::select! {
-                biased;
-                () = process.here.power.lost() => return End::Dead,
-                over = timeout(Duration::from_secs(30), self.operator.round(&process.gateway, alone)) => over,
-            };
-            let done = matches!(over, Ok(true));
+            let Some(done) = self.round(process, alone).await else { return End::Dead };
             if done && !self.scene.dice.storming() && alone && quiet {
                 if self.recalled {
                     self.check_settled().await;

@@ -52,11 +52,19 @@ pub(super) mod life {
     pub(crate) const RECONCILED: &str = "an effect was reconciled";
     pub(crate) const APPROVED: &str = "an approval was consumed";
     pub(crate) const UNAPPROVED: &str = "a call without a valid approval was refused";
+    pub(crate) const GRANTED: &str = "enough people said yes to what a turn waits for";
+    pub(crate) const DENIED: &str = "a person said no to what a turn waits for";
+    pub(crate) const LAPSED: &str = "nobody decided in time about what a turn waits for";
+    pub(crate) const SPENT: &str = "a call was refused because its tenant's budget was spent";
+    pub(crate) const SPENT_AGENT: &str = "a call was refused because its agent's budget was spent";
+    pub(crate) const SPENT_SESSION: &str =
+        "a call was refused because its session's budget was spent";
+    pub(crate) const SPENT_RUN: &str = "a call was refused because its run's budget was spent";
     pub(crate) const HINTED: &str = "a hint became a reply";
     pub(crate) const SPLIT: &str = "a reply had several parts";
 
     /// Every situation, in order.
-    pub(crate) const ALL: [&str; 19] = [
+    pub(crate) const ALL: [&str; 26] = [
         TAKEN_OVER,
         FENCED,
         STARTED_IN_VAIN,
@@ -74,9 +82,31 @@ pub(super) mod life {
         RECONCILED,
         APPROVED,
         UNAPPROVED,
+        GRANTED,
+        DENIED,
+        LAPSED,
+        SPENT,
+        SPENT_AGENT,
+        SPENT_SESSION,
+        SPENT_RUN,
         HINTED,
         SPLIT,
     ];
+}
+
+/// Situations of skills in two versions.
+pub(super) mod tried {
+    pub(crate) const MET: &str = "a new call met a second version";
+    pub(crate) const COUNTED: &str = "a canary was rolled back for its failures";
+    pub(crate) const BY_HAND: &str = "an operator rolled a canary back";
+    pub(crate) const DIED: &str = "died at the commit of a rollout";
+    pub(crate) const FOUND: &str = "a start found a canary that was rolled back";
+    pub(crate) const GOES_ON: &str = "an effect went on with a version that no new call meets";
+    pub(crate) const GONE: &str = "an effect was found whose version was not there";
+    pub(crate) const SHADOWED: &str = "a shadow ran";
+
+    /// Every situation, in order.
+    pub(crate) const ALL: [&str; 8] = [MET, COUNTED, BY_HAND, DIED, FOUND, GOES_ON, GONE, SHADOWED];
 }
 
 impl Marks {
@@ -85,6 +115,12 @@ impl Marks {
     pub fn expected() -> Vec<&'static str> {
         let faults = super::Fault::ALL.iter().map(|fault| fault.name());
         row::ALL.into_iter().chain(life::ALL).chain(faults).collect()
+    }
+
+    /// The marks that come to these where runs have [versions](super::Sim::versions).
+    #[must_use]
+    pub fn of_versions() -> Vec<&'static str> {
+        tried::ALL.into()
     }
 
     /// Counts a situation.

@@ -4,6 +4,7 @@
 //! answers, asks remotes for effects, asks people for answers and approvals; processes die,
 //! sleep, are taken over and drained; commits, sends, calls, acknowledgements and clocks go
 //! wrong. Rules are watched all along and checked at the end. The same seed gives the same run.
+//! With [`Sim::versions`] skills have two versions, and canaries come and go.
 //!
 //! ```
 //! use openclaw_testkit::sim::{Faults, Invariants, Sim, Workload};
@@ -42,6 +43,7 @@ mod clock;
 mod ends;
 mod fault;
 mod here;
+mod host;
 mod inbound;
 mod job;
 mod line;
@@ -52,11 +54,15 @@ mod people;
 mod plan;
 mod remotes;
 mod report;
+mod rolled;
 mod rows;
 mod scene;
+mod second;
 mod shrink;
+mod spending;
 mod store;
 mod tries;
+mod versions;
 mod workload;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -66,7 +72,8 @@ use tokio::time::{Instant, timeout};
 
 use self::{
     check::Over,
-    lives::{Compose, Lives, Process},
+    host::Host,
+    lives::{Lives, Process},
     plan::Plan,
     scene::Scene,
 };
@@ -75,6 +82,7 @@ pub use self::{
     fault::{Fault, Faults},
     mark::Marks,
     report::{Cut, Report},
+    versions::{Stand, Versions},
     workload::{Verb, Workload},
 };
 
@@ -82,12 +90,11 @@ pub use self::{
 #[derive(Clone)]
 pub struct Sim {
     seed: u64,
-    compose: Option<Compose>,
+    host: Host,
     workload: Workload,
     faults: Faults,
     invariants: Invariants,
     cut: Cut,
-    stacks: bool,
     story: bool,
 }
 
@@ -103,12 +110,11 @@ impl Sim {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            compose: None,
+            host: Host::default(),
             workload: Workload::mix(),
             faults: Faults::swarm(seed),
             invariants: Invariants::all(),
             cut: Cut::none(),
-            stacks: false,
             story: false,
         }
     }
@@ -128,7 +134,7 @@ impl Sim {
                 "--only" => sim.cut.messages = Some(report::parse_ranges(value).ok_or_else(bad)?),
                 "--lives" => sim.cut.lives = Some(value.parse().map_err(|_no_number| bad())?),
                 "--faults" => sim.faults = named(value).ok_or_else(bad)?,
-                "--stacks" => sim.stacks = on(value).ok_or_else(bad)?,
+                "--stacks" => sim.host.stacks = on(value).ok_or_else(bad)?,
                 _ => {
                     let flags = "--seed, --only, --lives, --faults, --stacks";
                     return Err(format!("there is no {flag}: {flags}"));
@@ -154,7 +160,7 @@ impl Sim {
         mut self,
         compose: impl Fn(GatewayBuilder) -> GatewayBuilder + Send + Sync + 'static,
     ) -> Self {
-        self.compose = Some(Arc::new(compose));
+        self.host.compose = Some(Arc::new(compose));
         self
     }
 
@@ -189,7 +195,22 @@ impl Sim {
     /// Puts narrow stacks around sends and turns: what goes out waits, is refused and tried again.
     #[must_use]
     pub const fn stacks(mut self) -> Self {
-        self.stacks = true;
+        self.host.stacks = true;
+        self
+    }
+
+    /// Serves five of the standard skills in two versions, from a source that is made for each process.
+    ///
+    /// Operators try the second one, promote it, take it back; it fails, as the seed decides; processes
+    /// die while it is rolled back. Nothing of this without the standard agent. The words of a report
+    /// don't tell of the source: set it again.
+    #[must_use]
+    pub fn versions<F, R>(mut self, open: F) -> Self
+    where
+        F: Fn(Stand) -> R + Send + Sync + 'static,
+        R: Future<Output = openclaw_core::Result<Arc<dyn Versions>>> + Send + 'static,
+    {
+        self.host.versions = Some(Arc::new(move |stand| Box::pin(open(stand))));
         self
     }
 
@@ -208,14 +229,14 @@ impl Sim {
             seed: self.seed,
             faults: self.faults.clone(),
             cut: self.cut.clone(),
-            stacks: self.stacks,
+            stacks: self.host.stacks,
             messages: 0,
             crashes: 0,
             took: Duration::ZERO,
             trace_hash: Digest::of("sim", [b"nothing"]),
             marks: marks.clone(),
             violations: Vec::new(),
-            standard: self.compose.is_none() && !self.workload.is_own(),
+            standard: self.host.compose.is_none() && !self.workload.is_own(),
             story: Vec::new(),
         };
         let plan = Plan::new(self.seed, &self.workload, self.faults.clone(), &self.cut);
@@ -241,7 +262,7 @@ impl Sim {
         report.messages = plan.sayings.len() as u64;
         let scene = Scene::set(plan, marks);
         scene.books().story = self.story.then(Vec::new);
-        let mut lives = Lives::new(&scene, self.compose.clone(), self.stacks);
+        let mut lives = Lives::new(&scene, self.host.clone());
         if let Some(process) = lives.run().await {
             self.judge(&scene, &mut lives, process).await;
         }
@@ -258,7 +279,8 @@ impl Sim {
             scene,
             people: &lives.people,
             gateway: &last.gateway,
-            standard: self.compose.is_none(),
+            standard: self.host.compose.is_none(),
+            versions: self.host.versions.is_some(),
         };
         over.check(&self.invariants).await;
         // A host's own gateway has a retention of its own.

@@ -1,12 +1,12 @@
 //! The person in charge: answers questions, looks at what is parked, decides, replays, purges.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use openclaw_core::{
-    Effect, ErrorKind, MessageId, Result, TenantId,
+    Effect, Error, ErrorKind, MessageId, Principal, Result, Subject, TenantId,
     agent::Resolution,
     gateway::{Gateway, MessageState},
-    records::{Approval, Approvals, DeadLetter},
+    records::{Approval, ApprovalState, Approvals, DeadLetter, Vote},
     skill::{JobTicket, SkillAnswer},
 };
 use serde_json::json;
@@ -35,6 +35,21 @@ pub(super) struct Operator {
 
 /// More parts than a reply of a run has.
 const MOST_PARTS: usize = 64;
+
+/// More approvals than are open at once.
+const MANY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+
+/// Somebody whom the run vouches for.
+fn principal(tenant: &str, name: &str) -> Result<Principal> {
+    let invalid =
+        |e: openclaw_core::InvalidId| Error::new(ErrorKind::ValidationError, e.to_string());
+    let tenant = TenantId::new(tenant).map_err(invalid)?;
+    Ok(Principal::authenticated(tenant, Subject::new(name).map_err(invalid)?, "run"))
+}
+
+fn turn_of(approval: &Approval) -> Option<MessageId> {
+    approval.asked.as_ref().map(|asked| asked.turn)
+}
 
 /// What is to be done with a letter.
 enum Look {
@@ -119,6 +134,9 @@ impl Operator {
     /// Gives a turn what it waits for.
     async fn answer(&self, gateway: &Gateway, saying: &Saying, id: MessageId) -> Result<()> {
         let verb = Verb::of(&saying.text);
+        if verb == Some(Verb::Guarded) {
+            return self.vote(gateway, saying, id).await;
+        }
         if matches!(verb, Some(Verb::Approve | Verb::Misuse)) {
             self.grant(saying, verb).await?;
         }
@@ -154,6 +172,40 @@ impl Operator {
         }
     }
 
+    /// One of three people says what they think of what a turn waits for; of some nobody does.
+    async fn vote(&self, gateway: &Gateway, saying: &Saying, id: MessageId) -> Result<()> {
+        if !self.scene.dice.storming() {
+            self.wait_for_its_end(gateway, saying, id);
+        }
+        let open = gateway.approvals(&saying.tenant).open(None, MANY).await?.0;
+        let asked = open.iter().find(|(_, approval)| turn_of(approval) == Some(id));
+        let Some((approval, asked)) = asked.filter(|_| saying.n % 7 != 3) else { return Ok(()) };
+        let others = TENANTS.iter().filter(|name| **name != saying.tenant.as_str());
+        let strangers = others.map(|name| (*name, "bob"));
+        let own = asked.asked.iter().map(|asked| (saying.tenant.as_str(), &*asked.sender));
+        for (tenant, name) in strangers.chain(own) {
+            let by = principal(tenant, name)?;
+            if gateway.decide_approval(&by, approval, Vote::yes()).await.is_ok() {
+                self.scene.violate(format!("{name} of {tenant} approved message {}", saying.n));
+            }
+        }
+        let name = match self.rng.below(3) {
+            0 => "ann",
+            1 => "bob",
+            _ => "eve",
+        };
+        let no = saying.n % 5 == 1 && name != "ann";
+        let vote = if no { Vote::no().because("not today") } else { Vote::yes() };
+        let by = principal(saying.tenant.as_str(), name)?;
+        match gateway.decide_approval(&by, approval, vote).await {
+            Ok(ApprovalState::Granted) => self.scene.marks.hit(life::GRANTED),
+            Ok(ApprovalState::Denied) => self.scene.marks.hit(life::DENIED),
+            Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Grants what the message asks for, or something else where it is misused.
     async fn grant(&self, saying: &Saying, verb: Option<Verb>) -> Result<()> {
         let misuse = (verb == Some(Verb::Misuse)).then_some(saying.n % 5);
@@ -170,7 +222,7 @@ impl Operator {
             }
             _ => {}
         }
-        let digest = Approval::digest_of("gated", "1.0.0", &input);
+        let digest = Approval::digest_of(&tenant, "gated", "1.0.0", &input);
         let approval = Approval::granted(digest, "ann", expires);
         let approvals = Approvals::new(Arc::new(self.scene.rows.clone()), tenant);
         match approvals.grant(&format!("a{}", saying.n), &approval).await {

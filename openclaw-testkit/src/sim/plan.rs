@@ -231,7 +231,7 @@ fn endings(rng: &SeededRng, faults: &Faults) -> Vec<Ending> {
             (Fault::Takeover, Ending::TakenOver { after }),
             (
                 Fault::Drain,
-                Ending::Drained { after, within: Duration::from_millis(rng.below(6_000)) },
+                Ending::Drained { after, within: Duration::from_millis(rng.below(30_000)) },
             ),
         ];
         let open: Vec<Ending> =

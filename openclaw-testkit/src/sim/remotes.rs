@@ -16,13 +16,18 @@ use super::{
     clerk::RETENTION,
     here::{Held, Here},
     line::{look_up_fails, told, turn_of},
+    mark::tried,
     rows::effect,
+    second::SECOND,
     tries::Doing,
 };
 use crate::remote::{CountingRemote, RemoteKind};
 
+/// The skill that rules let nobody call without an approval.
+pub(super) const GUARDED: &str = "guarded";
+
 /// Each skill and what it may do to the world.
-pub(super) const SKILLS: [(&str, Effect); 7] = [
+pub(super) const SKILLS: [(&str, Effect); 8] = [
     ("keyed", Effect::Keyed { retention: RETENTION }),
     ("reconcilable", Effect::Reconcilable),
     ("once", Effect::AtMostOnce),
@@ -30,6 +35,7 @@ pub(super) const SKILLS: [(&str, Effect); 7] = [
     ("pure", Effect::Pure),
     ("job", Effect::AtMostOnce),
     ("gated", Effect::AtMostOnce),
+    (GUARDED, Effect::AtMostOnce),
 ];
 
 /// The remotes behind the skills; they outlive the processes.
@@ -66,10 +72,10 @@ pub(super) struct SimSkill {
 }
 
 impl SimSkill {
-    /// Every skill of this process.
-    pub(super) fn all(here: &Here) -> Vec<Self> {
+    /// Every skill of this process, in this version.
+    pub(super) fn all(here: &Here, version: &str) -> Vec<Self> {
         let made = here.scene.remotes.all().filter_map(|(name, effect, remote)| {
-            let manifest = SkillManifest::new(SkillId::new(name).ok()?, "1.0.0")
+            let manifest = SkillManifest::new(SkillId::new(name).ok()?, version)
                 .effect(effect)
                 .timeout(Duration::from_secs(4));
             Some(Self { here: here.clone(), manifest, remote: remote.clone() })
@@ -100,6 +106,7 @@ impl SimSkill {
                         effect: call.effect(),
                         at: scene.now(),
                         asked: Digest::of_json("sim.call", call.payload()),
+                        version: Arc::clone(&self.manifest.version),
                         most: None,
                     });
                     let recorded = turn_of(key.as_str())
@@ -117,6 +124,16 @@ impl SimSkill {
         wrong.into_iter().for_each(|what| books.violate(what));
     }
 
+    fn is_second(&self) -> bool {
+        *self.manifest.version == *SECOND
+    }
+
+    /// Is this a version that does not do well, at a time when things go wrong?
+    fn fails(&self) -> bool {
+        let scene = &self.here.scene;
+        self.is_second() && scene.dice.storming() && scene.second.fails()
+    }
+
     #[expect(clippy::panic, reason = "to panic is one of the faults")]
     async fn act(&self, call: &Call<Arc<Value>>) -> Result<Value> {
         let dice = &self.here.scene.dice;
@@ -128,7 +145,7 @@ impl SimSkill {
             Error::new(ErrorKind::Unavailable, "the run says so").with_happened(happened)
         };
         if dies.is_none() {
-            if dice.strikes(Fault::RemoteRefuses) {
+            if dice.strikes(Fault::RemoteRefuses) || self.fails() {
                 return Err(error(Happened::No));
             }
             if dice.strikes(Fault::RemoteLosesRequest) {
@@ -169,6 +186,12 @@ impl Skill for SimSkill {
 
     async fn run(&self, call: Call<Arc<Value>>) -> Result<SkillAnswer> {
         self.here.power.gate().await;
+        let withheld = call.context().effects() == Effects::Withheld;
+        if withheld && call.effect() == Effect::Pure && self.is_second() {
+            // A shadow: what it says is for operators, and no remote hears of it.
+            self.here.scene.marks.hit(tried::SHADOWED);
+            return Ok(SkillAnswer::done(Value::Null));
+        }
         self.look(&call);
         let turn = call.key().and_then(|key| turn_of(key.as_str()));
         let held = Held::new(&self.here, self.manifest.timeout, call.target());
@@ -191,6 +214,8 @@ impl Skill for SimSkill {
             );
         }
         let answer = outcome?;
+        // Less than was reserved, at times.
+        call.spent("effects", 2 + self.here.scene.rng.below(2));
         if self.manifest.id.as_str() == "job" {
             return Ok(SkillAnswer::Pending(JobTicket::new(format!("job-{answer}"))));
         }

@@ -16,6 +16,8 @@ use super::{
     inbound::Inbound,
     plan::{Facts, Plan, Saying},
     remotes::Remotes,
+    rolled::Rolled,
+    second::Second,
 };
 use crate::env::{EPOCH, PausedClock, SeededRng};
 
@@ -31,10 +33,12 @@ pub(super) struct Scene {
     pub(super) rows: MemoryStore,
     pub(super) lines: BTreeMap<ChannelId, Line>,
     pub(super) remotes: Remotes,
+    pub(super) second: Second,
     sayings: BTreeMap<u32, Saying>,
     /// Delays and other small things.
     pub(super) rng: SeededRng,
     books: Mutex<Books>,
+    rolled: Mutex<Rolled>,
 }
 
 /// A platform: its people and its board.
@@ -64,7 +68,9 @@ impl Scene {
             clock: JumpyClock::new(steady.clone()),
             rows: MemoryStore::new(Arc::new(steady)),
             remotes: Remotes::default(),
+            second: Second::new(plan.seed),
             books: Mutex::default(),
+            rolled: Mutex::default(),
             sayings: plan.sayings.iter().chain(&plan.recalls).map(|s| (s.n, s.clone())).collect(),
             rng,
             marks,
@@ -74,6 +80,10 @@ impl Scene {
 
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn rolled(&self) -> MutexGuard<'_, Rolled> {
+        self.rolled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn violate(&self, what: String) {

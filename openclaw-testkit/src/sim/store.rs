@@ -1,18 +1,24 @@
 //! A store with a volatile and a durable half, in one thread and in paused time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use openclaw_core::store::{
-    Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
-    StoreError, Txn, TxnId, Version,
+use openclaw_core::{
+    Env, TenantId,
+    records::Rollouts,
+    store::{
+        Commit, Entry, Key, Page, ScanQuery, SharedStore, Snapshot, StateStore, StoreCapabilities,
+        StoreError, Txn, TxnId, Version,
+    },
 };
 use tokio::time::sleep;
 
 use super::{
     Fault,
     here::Here,
-    mark::{life, row},
+    mark::{life, row, tried},
+    rolled::{BY_HAND, OPERATORS, Turn},
+    second::ids,
 };
 
 /// More commits than any run needs: behind it a process spins, and the run ends.
@@ -63,25 +69,32 @@ impl SimStore {
 
     async fn apply(&self, txn: Txn) -> Result<Commit, StoreError> {
         let outcome = self.0.scene.rows.commit(txn.clone()).await;
+        self.write_down(&txn, &outcome);
+        if txn.label == "rollout" && matches!(outcome, Ok(Commit::Applied(_))) {
+            self.rolled().await;
+        }
+        outcome
+    }
+
+    fn write_down(&self, txn: &Txn, outcome: &Result<Commit, StoreError>) {
         let mut books = self.0.scene.books();
-        match &outcome {
+        match outcome {
             Ok(Commit::Applied(_)) => {
-                books.applied(self.0.process, &txn);
+                books.applied(self.0.process, txn);
                 if txn.label == "admit" {
                     books.admitted(&self.0.scene.plan.config);
                 }
                 drop(books);
-                self.marks_of(&txn);
+                self.marks_of(txn);
             }
             Ok(Commit::Conflict(lost)) => {
-                books.conflicted(self.0.process, &txn, lost.failed);
+                books.conflicted(self.0.process, txn, lost.failed);
                 if self.0.process < books.owner {
                     self.0.scene.marks.hit(life::FENCED);
                 }
             }
             Err(_) => {}
         }
-        outcome
     }
 
     fn marks_of(&self, txn: &Txn) {
@@ -96,6 +109,28 @@ impl SimStore {
             _ => return,
         };
         self.0.scene.marks.hit(mark);
+    }
+
+    /// Writes down how rollouts stand behind a commit of one.
+    async fn rolled(&self) {
+        let Here { scene, process, .. } = &self.0;
+        let Ok(operators) = TenantId::new(OPERATORS) else { return };
+        let env = Env::new(scene.clock.clone(), scene.rng.clone());
+        let rollouts = Rollouts::new(env, Arc::new(scene.rows.clone()), operators);
+        for skill in ids() {
+            let now = match rollouts.get(&skill).await {
+                Ok(now) => now,
+                Err(e) => return scene.violate(format!("the rollout of {skill}: {e}")),
+            };
+            let turn = scene.rolled().durable(*process, &skill, now);
+            match turn {
+                Some(Turn::RolledBack(why)) => {
+                    scene.marks.hit(if *why == *BY_HAND { tried::BY_HAND } else { tried::COUNTED });
+                }
+                Some(Turn::Wrong(why)) => scene.violate(format!("the rollout of {skill} {why}")),
+                Some(Turn::Changed) | None => {}
+            }
+        }
     }
 
     /// The volatile part of a commit: applied when its span is over, if anybody is left.
@@ -144,7 +179,8 @@ impl SimStore {
             self.0.power.gate().await;
             return Err(self.unknown(n));
         }
-        match self.0.dies_at_commit(n) {
+        let rollout = || if txn.label == "rollout" { self.0.dies_at_rollout() } else { None };
+        match self.0.dies_at_commit(n).or_else(rollout) {
             Some(false) => return self.0.power.die().await,
             Some(true) => {
                 self.apply(txn).await?;

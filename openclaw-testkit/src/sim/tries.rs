@@ -1,6 +1,6 @@
 //! Tries at a remote, as an outsider counts them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{Digest, Effect, Happened, Timestamp};
 use tokio::time::Instant;
@@ -19,6 +19,8 @@ pub(super) struct Tries {
     /// Not before this instant, said the remote to this process.
     pub(super) not_before: Option<(u32, Instant, Timestamp)>,
     pub(super) asked: Option<Digest>,
+    /// The version of the skill that does it: it goes on with it while there is a doubt.
+    pub(super) version: Arc<str>,
 }
 
 /// What a process is about to do at a remote.
@@ -29,6 +31,8 @@ pub(super) struct Doing<'a> {
     pub(super) effect: Effect,
     pub(super) at: Timestamp,
     pub(super) asked: Digest,
+    /// The version of the skill; none for a send.
+    pub(super) version: Arc<str>,
     /// The most tries before somebody has to look.
     pub(super) most: Option<u32>,
 }

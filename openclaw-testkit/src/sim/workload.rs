@@ -62,6 +62,8 @@ verbs! {
     Approve = "approve", 6;
     /// An effect under an approval that is not for it.
     Misuse = "misuse", 5;
+    /// An effect that rules let happen once two people have said yes.
+    Guarded = "guarded", 8;
     /// Run again, the agent asks with other arguments.
     Diverge = "diverge", 5;
     /// Run again, the agent does not ask any more.

@@ -69,6 +69,7 @@ const CAUGHT: &Caught<Flaw> = &[
     (Flaw::SaysItDid, &["an_error_is_honest_about_the_effect", "an_unmade_call_is_an_error"]),
     (Flaw::SaysItDidNot, &["an_error_is_honest_about_the_effect"]),
     (Flaw::SwallowsErrors, &["an_answer_means_an_effect", "an_unmade_call_is_an_error"]),
+    (Flaw::TakesAnyOutput, &["a_declared_output_schema_is_kept"]),
     (
         Flaw::TakesAnything,
         &["refused_input_is_a_validation_error", "a_declared_input_schema_is_kept"],

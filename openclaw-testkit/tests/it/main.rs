@@ -10,6 +10,7 @@
 mod agents;
 mod broken;
 mod broken_agents;
+mod broken_authorizers;
 mod broken_channels;
 mod broken_env;
 mod broken_http;
@@ -17,6 +18,7 @@ mod broken_http;
 mod broken_layers;
 mod broken_models;
 mod broken_skills;
+mod broken_sources;
 mod broken_stores;
 mod env;
 mod fault;
@@ -29,6 +31,7 @@ mod lint;
 mod load;
 mod models;
 mod naive_agent;
+mod naive_authorizer;
 mod naive_channel;
 mod naive_env;
 mod naive_http;
@@ -36,6 +39,7 @@ mod naive_http;
 mod naive_layer;
 mod naive_model;
 mod naive_skill;
+mod naive_source;
 mod naive_store;
 mod platform;
 #[cfg(feature = "proxy")]
@@ -46,3 +50,4 @@ mod servers;
 mod sim;
 #[cfg(feature = "stub")]
 mod stub;
+mod versions;

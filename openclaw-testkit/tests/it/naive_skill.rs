@@ -58,6 +58,7 @@ pub(crate) enum Flaw {
     SaysItDid,
     SaysItDidNot,
     SwallowsErrors,
+    TakesAnyOutput,
     TakesAnything,
     ValidateActs,
     VersionIsAWord,
@@ -236,6 +237,13 @@ impl Drop for Again {
 }
 
 impl Skill for NaiveSkill {
+    fn validate_output(&self, output: &Value) -> Result<()> {
+        if output.get("echo").is_some() || self.is(Flaw::TakesAnyOutput) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::ValidationError, "there is no /echo"))
+    }
+
     fn manifest(&self) -> &SkillManifest {
         let n = match self.is(Flaw::ManifestChanges) {
             true => self.asked.fetch_add(1, Ordering::SeqCst),

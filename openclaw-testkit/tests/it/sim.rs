@@ -148,6 +148,8 @@ mod planted {
     fn every_planted_bug_is_seen() {
         let missed: Vec<_> = Bug::ALL
             .iter()
+            // The example `sim` plays those, over the registry of openclaw-skills.
+            .filter(|bug| !bug.needs_versions())
             .filter(|bug| (0..200).all(|seed| run(**bug, &Sim::new(seed), false).is_ok()))
             .map(|bug| bug.name())
             .collect();

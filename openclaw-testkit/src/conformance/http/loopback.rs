@@ -23,7 +23,16 @@ use super::{HttpHarness, HttpPeer, Meets};
 ///
 /// ```no_run
 /// use openclaw_testkit::{conformance::http::on, http_laws};
-/// # fn my_client() -> std::sync::Arc<dyn openclaw_core::http::Http> { unimplemented!() }
+/// # use openclaw_core::{Call, Result, http::{Body, Http}};
+/// # #[derive(Debug)]
+/// # struct Client;
+/// # #[async_trait::async_trait]
+/// # impl Http for Client {
+/// #     async fn send(&self, _: Call<http::Request<bytes::Bytes>>) -> Result<http::Response<Body>> {
+/// #         Ok(http::Response::new(Body::full("fine")))
+/// #     }
+/// # }
+/// # fn my_client() -> Client { Client }
 ///
 /// http_laws!(on(my_client).max_response(1 << 20));
 /// ```

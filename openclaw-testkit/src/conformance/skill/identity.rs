@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use openclaw_core::Effect;
+
 use super::Trial;
 
 /// The manifest is a fact: it never changes, whatever runs.
@@ -18,6 +20,7 @@ pub async fn a_manifest_never_changes(trial: &Trial<'_>) {
 }
 
 /// The manifest has a version of three numbers, a time above zero, and schemas that are schemas.
+/// Who calls others is `Pure`.
 pub async fn a_manifest_is_complete(trial: &Trial<'_>) {
     let manifest = trial.skill().manifest();
     let core = manifest.version.split(['-', '+']).next().unwrap_or_default();
@@ -28,6 +31,8 @@ pub async fn a_manifest_is_complete(trial: &Trial<'_>) {
     for schema in [&manifest.input, &manifest.output].into_iter().flatten() {
         assert!(schema.is_object() || schema.is_boolean(), "{schema} is no JSON Schema");
     }
+    let pure = manifest.effect == Effect::Pure || manifest.calls.is_empty();
+    assert!(pure, "it calls others, and is not Pure: their effects are theirs");
 }
 
 /// A skill that is declared `Reconcilable` has a hook to ask.

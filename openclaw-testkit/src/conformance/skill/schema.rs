@@ -70,7 +70,7 @@ pub async fn a_declared_input_schema_is_kept(trial: &Trial<'_>) {
     assert_eq!(trial.effects().await, 0, "effects of input that breaks the schema");
 }
 
-/// Output is of its declared type and has the required fields.
+/// Output is of its declared type and has the required fields, and the skill takes no other.
 pub async fn a_declared_output_schema_is_kept(trial: &Trial<'_>) {
     let schema = trial.skill().manifest().output.clone().expect("an output schema");
     for n in 0..3 {
@@ -79,6 +79,12 @@ pub async fn a_declared_output_schema_is_kept(trial: &Trial<'_>) {
         assert_ne!(allows(&schema, &output), Some(false), "the type of {output}");
         for name in required(&schema) {
             assert!(output.get(name).is_some(), "the output has no {name:?}: {output}");
+        }
+        trial.skill().validate_output(&output).expect("its own output");
+        for broken in refused(&schema, &output) {
+            let e = trial.skill().validate_output(&broken).err();
+            let e = e.unwrap_or_else(|| panic!("it breaks the schema, and is taken: {broken}"));
+            assert_eq!(e.kind(), ErrorKind::ValidationError, "{broken}: {e:?}");
         }
     }
 }

@@ -1,14 +1,11 @@
 //! Effects: the remotes count what the ledger says, and no more than was declared.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::BTreeSet;
 
 use openclaw_core::{
     Effect, Happened, IdempotencyKey, MessageId, TenantId,
     gateway::MessageState,
-    records::{Approval, ApprovalState, Approvals, EffectRecord, EffectState},
+    records::{EffectRecord, EffectState},
 };
 
 use super::Over;
@@ -31,13 +28,11 @@ impl Over<'_> {
                 Ok(effects) => effects,
                 Err(e) => return self.violate(format!("the ledger can't be read: {e}")),
             };
-            let mut approvals = BTreeMap::new();
             for (turn, operation, record) in &effects {
                 let Ok(key) = IdempotencyKey::of(*turn, operation) else { continue };
                 recorded.insert((record.target.to_string(), key.to_string()));
                 let line = Line { tenant: &tenant, turn: *turn, key, record };
                 self.count(&line).await;
-                self.approval(&line, &mut approvals).await;
             }
         }
         for (name, _, remote) in self.scene.remotes.all() {
@@ -79,29 +74,6 @@ impl Over<'_> {
                 record.target,
                 record.state.name()
             ));
-        }
-    }
-
-    /// What needs an approval has one of its own, for exactly this.
-    async fn approval(&self, line: &Line<'_>, used: &mut BTreeMap<String, String>) {
-        let Line { tenant, key, record, .. } = line;
-        if !self.standard || &*record.target != "gated" {
-            return;
-        }
-        let Some(id) = &record.approval else {
-            return self.violate(format!("{key} is gated and has no approval"));
-        };
-        if let Some(other) = used.insert(id.to_string(), key.to_string()) {
-            self.violate(format!("the approval {id} was used for {other} and {key}"));
-        }
-        let approvals = Approvals::new(Arc::new(self.scene.rows.clone()), (*tenant).clone());
-        let approval = approvals.get(id).await.ok().flatten();
-        let digest = Approval::digest_of("gated", "1.0.0", &record.request);
-        let fits = approval.as_ref().is_some_and(|approval| {
-            approval.state == ApprovalState::Consumed && approval.digest == digest
-        });
-        if !fits {
-            self.violate(format!("{key} was claimed under {approval:?}"));
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What must hold when a run is over.
 
+mod approvals;
+mod budgets;
 mod effects;
 mod forgets;
 mod letters;
 mod order;
 mod replies;
 mod trail;
+mod versions;
 
 use std::{fmt, sync::Arc};
 
@@ -21,10 +24,16 @@ pub enum Invariant {
     NothingIsLost,
     /// An effect happens once, as it was declared, or its doubt is visible.
     EffectsAreOnce,
+    /// What needs an approval has one for exactly that, consumed with its claim.
+    Approvals,
+    /// Budgets hold what the ledger says, and no limit is passed.
+    Budgets,
     /// Order is kept inside a conversation.
     Order,
     /// Every reply has one cause, and every message at most one reply.
     Replies,
+    /// A call ends with the version that began it, and each change of a rollout is audited once.
+    Versions,
     /// The audit trail says what was decided, and its seals verify.
     Audit,
     /// Tenants never see each other.
@@ -47,8 +56,11 @@ impl Invariants {
         Self(vec![
             I::NothingIsLost,
             I::EffectsAreOnce,
+            I::Approvals,
+            I::Budgets,
             I::Order,
             I::Replies,
+            I::Versions,
             I::Audit,
             I::Tenants,
             I::Forgets,
@@ -75,6 +87,8 @@ pub(super) struct Over<'a> {
     pub(super) gateway: &'a Gateway,
     /// Is the agent the standard one?
     pub(super) standard: bool,
+    /// Have skills several versions?
+    pub(super) versions: bool,
 }
 
 impl fmt::Debug for Over<'_> {
@@ -100,14 +114,29 @@ impl Over<'_> {
         if invariants.has(Invariant::Order) {
             self.order();
         }
-        if invariants.has(Invariant::EffectsAreOnce) {
-            self.effects().await;
-        }
+        self.skills(invariants).await;
         if invariants.has(Invariant::Audit) {
             self.trail().await;
         }
         if invariants.has(Invariant::Tenants) {
             self.tenants().await;
+        }
+    }
+
+    /// What skills did: the effects, who allowed them, what they cost, in which versions.
+    async fn skills(&self, invariants: &Invariants) {
+        if invariants.has(Invariant::EffectsAreOnce) {
+            self.effects().await;
+        }
+        if invariants.has(Invariant::Approvals) {
+            self.approvals().await;
+        }
+        // A host's own gateway has budgets of its own.
+        if invariants.has(Invariant::Budgets) && self.standard {
+            self.budgets().await;
+        }
+        if invariants.has(Invariant::Versions) && self.standard && self.versions {
+            self.versions().await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Replies: one for each message that wants one, with the right words, and none without a cause.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use openclaw_core::{
     Content, Effect, MessageId,
@@ -197,6 +197,10 @@ impl Over<'_> {
             Verb::Misuse => vec!["refused".to_owned()],
             Verb::Stumble => vec!["up again".to_owned()],
             Verb::Approve => vec![done("gated", "pay")],
+            Verb::Guarded if self.was_done("guarded", id) => vec![done("guarded", "do")],
+            Verb::Guarded => ["too late", "bob said no: not today", "eve said no: not today"]
+                .map(str::to_owned)
+                .into(),
             Verb::Double => vec![format!("{} {}", done("keyed", "first"), done("once", "second"))],
             Verb::Diverge => vec![done("keyed", "do")],
             Verb::Forget => vec!["nothing".to_owned(), done("once", "do")],
@@ -206,6 +210,11 @@ impl Over<'_> {
             _ => vec![done(verb.word(), "do")],
         };
         results.iter().map(|result| format!("{entry} #{k} {result}")).collect()
+    }
+
+    fn was_done(&self, skill: &str, id: MessageId) -> bool {
+        let key = format!("{id}.do");
+        self.scene.remotes.get(skill).is_some_and(|remote| remote.lookup(&key).is_some())
     }
 
     fn any_number(&self, saying: &Saying, verb: Verb, k: usize, id: MessageId) -> Vec<String> {
@@ -233,13 +242,27 @@ impl Over<'_> {
         saying.is_some_and(|saying| lane_of(&saying.envelope()) == lane)
     }
 
+    /// How often a turn may say this of itself: once, and that it waits again behind each replay,
+    /// which may ask people anew.
+    fn times(&self, entry: &str) -> usize {
+        let n: Option<u32> =
+            entry.strip_suffix(" waits").and_then(|said| said.split(' ').nth(1)?.parse().ok());
+        let Some(n) = n else { return 1 };
+        let books = self.scene.books();
+        let ids = books.known_as.iter().filter(|(_, known)| **known == n).map(|(id, _)| id);
+        let labels = ids.filter_map(|id| books.courses.get(id)).flat_map(|course| &course.labels);
+        1 + labels.filter(|label| **label == "replay").count()
+    }
+
     /// Every conversation remembers each finished turn once, and no unfinished one.
     fn memories(&self) {
         let memories = self.scene.books().memories.clone();
         for (lane, memory) in memories {
-            let mut once = BTreeSet::new();
+            let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
             let wrong = memory.iter().find(|entry| {
-                let again = !once.insert(entry.as_str());
+                let seen = seen.entry(entry.as_str()).or_default();
+                *seen += 1;
+                let again = *seen > 1 && *seen > self.times(entry);
                 entry.ends_with("never finished") || again || !self.belongs(entry, &lane)
             });
             if let Some(wrong) = wrong {

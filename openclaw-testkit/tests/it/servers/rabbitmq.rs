@@ -44,24 +44,25 @@ impl Session {
         frame[11..frame.len() - 1].to_vec()
     }
 
-    /// Declares the queue `orders`: passive only asks, durable survives a restart.
-    async fn declare(&mut self, bits: u8) {
-        self.send(1, 50, 10, &[b"\0\0\x06orders".as_slice(), &[bits, 0, 0, 0, 0]].concat()).await;
+    /// Declares a queue of this name: passive only asks, durable survives a restart.
+    async fn declare(&mut self, name: &[u8; 6], bits: u8) {
+        let head = [b"\0\0\x06".as_slice(), name, &[bits, 0, 0, 0, 0]];
+        self.send(1, 50, 10, &head.concat()).await;
         let found = self.expect(50, 11).await;
-        assert!(found.starts_with(b"\x06orders"), "{}", found.escape_ascii());
+        assert!(found[1..].starts_with(name), "{}", found.escape_ascii());
     }
 }
 
-/// Waits until the broker's own log names the queue.
+/// Waits until the broker's own log names this queue: then all that was declared before is in it.
 ///
 /// It answers a declaration before Mnesia has written it down: a kill right behind the answer
 /// would take the queue along.
-async fn written_down(node: &Path) {
+async fn written_down(node: &Path, name: &[u8; 6]) {
     let named = || {
         let mut logs = fs::read_dir(node).unwrap().flatten().map(|entry| entry.path());
         logs.any(|log| {
             log.extension().is_some_and(|kind| kind == "LOG" || kind == "DCL" || kind == "DCD")
-                && fs::read(log).unwrap_or_default().windows(6).any(|word| word == b"orders")
+                && fs::read(log).unwrap_or_default().windows(6).any(|word| word == name)
         })
     };
     let mut tick = interval(Duration::from_millis(20));
@@ -82,8 +83,11 @@ async fn rabbitmq_keeps_a_durable_queue_over_sigkill_and_leaves_nothing() {
     let running = processes_in(&dir).join("\n");
     assert!(running.contains("beam.smp"), "{running}");
     assert!(running.contains("epmd -d -address 127.0.0.1"), "a port mapper of its own: {running}");
-    Session::open(port).await.declare(DURABLE).await;
-    written_down(&dir.join("mnesia/node")).await;
+    let mut session = Session::open(port).await;
+    session.declare(b"orders", DURABLE).await;
+    // The name of a queue stands in the log before the end of its record.
+    session.declare(b"marker", DURABLE).await;
+    written_down(&dir.join("mnesia/node"), b"marker").await;
 
     rabbit.kill().await.unwrap();
     let left = processes_in(&dir);
@@ -91,7 +95,7 @@ async fn rabbitmq_keeps_a_durable_queue_over_sigkill_and_leaves_nothing() {
 
     rabbit.restart().await.unwrap();
     assert_eq!(rabbit.port(), port);
-    Session::open(port).await.declare(PASSIVE).await;
+    Session::open(port).await.declare(b"orders", PASSIVE).await;
     rabbit.stop().await.unwrap();
     assert_gone(&dir);
 }
