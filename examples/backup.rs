@@ -82,15 +82,16 @@ async fn selftest() -> Result<String> {
     let (from, file, to) = (place("from.redb"), place("a.backup"), place("to.redb"));
     {
         let (store, acme) = (open(&from).await?, TenantId::new("acme")?);
-        let digest = Approval::digest_of("shop.refund", "1", &serde_json::json!({"order": 1042}));
+        let order = serde_json::json!({"order": 1042});
+        let digest = Approval::digest_of(&acme, "shop.refund", "1", &order);
         let approval = Approval::granted(digest, "alice", Env::system().now());
         Approvals::new(store, acme).grant("a-1", &approval).await?;
     }
     let saved = save(&from, &file).await?;
     let restored = restore(&file, &to, Unfinished::Park).await?;
     let shown = show(&to).await?;
-    let whole = saved.starts_with("1 rows") && restored.contains("restored 1 rows");
-    if !whole || !shown.contains("tenant acme: 1 rows") {
+    let whole = saved.starts_with("2 rows") && restored.contains("restored 2 rows");
+    if !whole || !shown.contains("tenant acme: 2 rows") {
         return Err(format!("not what was saved: {saved}\n{restored}\n{shown}").into());
     }
     let mut bytes = std::fs::read(&file)?;

@@ -1,1 +1,7 @@
-//! Programs that run and check themselves.
+//! What the programs that check themselves share.
+
+mod checks;
+mod client;
+
+pub use checks::Checks;
+pub use client::{Answer, ask};

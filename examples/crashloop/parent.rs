@@ -188,12 +188,14 @@ impl Parent {
     /// learn it from the first thing that it writes.
     async fn overtake(&mut self, life: &mut Life) -> Outcome<()> {
         life.say(Down::Overtake).await;
-        self.until_heard(life, |heard| matches!(heard, Heard::Hello(_))).await?;
+        if !self.until_heard(life, |heard| matches!(heard, Heard::Hello(_))).await? {
+            self.problems.push("the second gateway did not start".to_owned());
+        }
         self.deliver_again(life).await;
         self.until_acknowledged(life, OVERTAKEN).await?;
         life.say(Down::Thaw).await;
         if !self.until_heard(life, |heard| matches!(heard, Heard::Fenced)).await? {
-            self.problems.push("a gateway that was taken over goes on writing".to_owned());
+            self.problems.push("a gateway that was taken over did not stop".to_owned());
         }
         life.say(Down::Close).await;
         self.deliver_again(life).await;

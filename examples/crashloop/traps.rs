@@ -309,6 +309,10 @@ impl<S: Skill> Skill for TrapSkill<S> {
         self.inner.validate(input)
     }
 
+    fn validate_output(&self, output: &Value) -> Result<()> {
+        self.inner.validate_output(output)
+    }
+
     fn reconcile(&self) -> Option<&dyn Reconcile> {
         self.inner.reconcile()
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use openclaw_channels::{
-    guarded_http::GuardedHttp,
+    guarded_http::{EgressPolicy, GuardedHttp},
     http::{Hook, HttpChannel},
     terminal::TerminalChannel,
 };
@@ -62,7 +62,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let terminal = TerminalChannel::stdio(ChannelId::new("terminal")?, TenantId::new(TENANT)?);
     let mut builder =
         Gateway::builder(env, store).channel(web.clone()).channel(terminal).agent(desk);
-    for skill in skills::skills(Arc::new(GuardedHttp::builder().build()?), shop_at)? {
+    // The shop is on this machine: a client that talks to the world needs no such word.
+    let client = GuardedHttp::builder().policy(EgressPolicy::loopback()).build()?;
+    for skill in skills::skills(Arc::new(client), shop_at)? {
         builder = builder.skill(skill);
     }
     let gateway = builder.start().await?;

@@ -2,19 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, Request, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
-};
 use openclaw_core::{
-    Call, Effect, Error, ErrorKind, Happened, OrFail, Result, SkillId, Touches,
-    http::{Http, IDEMPOTENCY_KEY},
+    Effect, Error, ErrorKind, OrFail, Result, SkillId, Touches,
+    http::Http,
     skill::{Skill, SkillManifest},
 };
-use openclaw_skills::{Schemas, SkillCx};
+use openclaw_skills::{
+    Schemas, SkillCx,
+    api::{Api, Template},
+};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 /// The skill that finds an order.
 pub(crate) const LOOKUP: &str = "order.lookup";
@@ -25,10 +23,9 @@ pub(crate) const ALREADY_REFUNDED: &str = "the order was refunded before";
 
 /// How long the shop remembers a key, at least.
 const KEYS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
-const MAX_ANSWER: usize = 64 << 10;
 
 /// Which order to find.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Lookup {
     /// The order's number, digits only.
@@ -82,9 +79,9 @@ pub(crate) struct Refund {
 /// Both skills, calling the shop at this address.
 ///
 /// # Errors
-/// A schema can't be used; the tests show that it can.
+/// An address or a schema can't be used; the tests show that they can.
 pub(crate) fn skills(http: Arc<dyn Http>, shop: SocketAddr) -> Result<Vec<Arc<dyn Skill>>> {
-    let (schemas, shop) = (Schemas::new(), Shop { http, base: format!("http://{shop}").into() });
+    let (schemas, shop) = (Schemas::new(), Shop::at(http, shop)?);
     let manifest = |id: &str| {
         SkillId::new(id)
             .map(|id| SkillManifest::new(id, "1.0.0").timeout(Duration::from_secs(10)))
@@ -96,82 +93,49 @@ pub(crate) fn skills(http: Arc<dyn Http>, shop: SocketAddr) -> Result<Vec<Arc<dy
         .effect(Effect::Pure)
         .touches(Touches::READS_PRIVATE);
     let here = shop.clone();
-    let look_up = schemas.skill_fn(look_up, move |cx, input: Lookup| {
-        let shop = here.clone();
-        async move { shop.look_up(&cx, &input).await }
-    })?;
+    let look_up = schemas.skill_fn(look_up, move |cx, input| here.clone().look_up(cx, input))?;
 
     let refund = manifest(REFUND)?
         .describe("Pays back an order, once. The amount is at most what was paid.")
         .effect(Effect::Keyed { retention: KEYS_LAST })
         .touches(Touches::WRITES | Touches::MONEY);
-    let refund = schemas.skill_fn(refund, move |cx, input: Ask| {
-        let shop = shop.clone();
-        async move { shop.refund(&cx, &input).await }
-    })?;
+    let refund = schemas.skill_fn(refund, move |cx, input| shop.clone().refund(cx, input))?;
     Ok(vec![Arc::new(look_up), Arc::new(refund)])
 }
 
-/// The shop's API.
+/// The shop's API, and what is asked of it.
 #[derive(Clone, Debug)]
 struct Shop {
-    http: Arc<dyn Http>,
-    base: Arc<str>,
+    api: Api,
+    order: Template,
+    refund: Template,
 }
 
 impl Shop {
-    async fn look_up(&self, cx: &SkillCx, input: &Lookup) -> Result<Order> {
-        let uri = format!("{}/orders/{}", self.base, input.order);
-        let request = Request::get(uri).body(Bytes::new());
-        self.call(cx, request.before_send(ErrorKind::ValidationError)?).await
+    fn at(http: Arc<dyn Http>, address: SocketAddr) -> Result<Self> {
+        let api = Api::builder("shop", &format!("http://{address}"))?.keyed(KEYS_LAST);
+        Ok(Self {
+            api: api.build(http)?,
+            order: Template::get("/orders/{order}")?,
+            refund: Template::post("/refunds")?,
+        })
     }
 
-    async fn refund(&self, cx: &SkillCx, ask: &Ask) -> Result<Refund> {
-        let key = cx.require_key()?;
-        let body = serde_json::to_vec(ask).before_send(ErrorKind::ValidationError)?;
-        let request = Request::post(format!("{}/refunds", self.base))
-            .header(CONTENT_TYPE, "application/json")
-            .header(IDEMPOTENCY_KEY, key.as_str())
-            .body(Bytes::from(body));
-        self.call(cx, request.before_send(ErrorKind::ValidationError)?).await
+    async fn look_up(self, cx: SkillCx, input: Lookup) -> Result<Order> {
+        self.api.exchange(&cx).read(self.order.fill(&input)?).await
     }
 
-    /// One request; a status other than 2xx is an error that says whether it happened.
-    async fn call<T: DeserializeOwned>(&self, cx: &SkillCx, request: Request<Bytes>) -> Result<T> {
-        let mut call = Call::http(cx.context().clone(), request);
-        if let Some(key) = cx.key() {
-            call = call.with_key(key.clone());
-        }
-        let (head, body) = self.http.send(call).await?.into_parts();
-        if !head.status.is_success() {
-            return Err(refused(head.status, &head.headers));
-        }
-        // From here on the effect has happened, but without its receipt. `Maybe` has the
-        // call made again with the same key, and that brings the receipt.
-        let body = body.collect(MAX_ANSWER).await.map_err(|e| e.with_happened(Happened::Maybe))?;
-        serde_json::from_slice(&body).or_fail(ErrorKind::ServerError)
-    }
-}
-
-/// What a status says: what went wrong, and whether the effect happened.
-fn refused(status: StatusCode, headers: &HeaderMap) -> Error {
-    use ErrorKind as Kind;
-    let (kind, happened, message) = match status.as_u16() {
-        400 | 413 => (Kind::ValidationError, Happened::No, "the shop does not accept the request"),
-        401 => (Kind::AuthenticationFailed, Happened::No, "the shop does not know us"),
-        403 => (Kind::PermissionDenied, Happened::No, "the shop does not allow it"),
-        404 => (Kind::NotFound, Happened::No, "the shop has no such order"),
-        409 => (Kind::Conflict, Happened::No, ALREADY_REFUNDED),
-        422 => (Kind::Conflict, Happened::No, "the key was used for another refund"),
-        429 => (Kind::RateLimited, Happened::No, "the shop asks for fewer requests"),
-        500..=599 => (Kind::ServerError, Happened::Maybe, "the shop failed"),
-        _ => (Kind::Unclassified, Happened::Maybe, "the shop answers in an unknown way"),
-    };
-    let error = Error::new(kind, message).with_happened(happened).with("status", status.as_u16());
-    let seconds = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-    match seconds {
-        Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
-        None => error,
+    async fn refund(self, cx: SkillCx, input: Ask) -> Result<Refund> {
+        // Without a key the shop takes each request for another refund.
+        cx.require_key()?;
+        let refund = self.api.exchange(&cx).read(self.refund.fill(&input)?).await;
+        refund.map_err(|e| match e.kind() {
+            // What the desk knows it by: the record of an effect keeps kind and message.
+            ErrorKind::Conflict => {
+                Error::new(ErrorKind::Conflict, ALREADY_REFUNDED).with_happened(e.happened())
+            }
+            _ => e,
+        })
     }
 }
 
@@ -180,9 +144,12 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use http::Response;
+    use bytes::Bytes;
+    use http::{Request, Response};
     use openclaw_core::{
-        Context, IdempotencyKey, MessageId, TenantId, http::Body, skill::SkillAnswer,
+        Call, Context, Happened, IdempotencyKey, MessageId, TenantId,
+        http::{Body, IDEMPOTENCY_KEY},
+        skill::SkillAnswer,
     };
     use serde_json::{Value, json};
 
@@ -254,28 +221,5 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::ValidationError);
         }
         assert_eq!(wire.0.lock().unwrap().len(), 0);
-    }
-
-    #[test]
-    fn a_status_says_what_happened() {
-        for (status, kind, happened) in [
-            (400, ErrorKind::ValidationError, Happened::No),
-            (401, ErrorKind::AuthenticationFailed, Happened::No),
-            (404, ErrorKind::NotFound, Happened::No),
-            (409, ErrorKind::Conflict, Happened::No),
-            (422, ErrorKind::Conflict, Happened::No),
-            (429, ErrorKind::RateLimited, Happened::No),
-            (500, ErrorKind::ServerError, Happened::Maybe),
-            (503, ErrorKind::ServerError, Happened::Maybe),
-            (302, ErrorKind::Unclassified, Happened::Maybe),
-        ] {
-            let status = StatusCode::from_u16(status).unwrap();
-            let mut headers = HeaderMap::new();
-            assert_eq!(refused(status, &headers).retry_after(), None);
-            headers.insert(RETRY_AFTER, "7".parse().unwrap());
-            let error = refused(status, &headers);
-            assert_eq!((error.kind(), error.happened()), (kind, happened), "{status}");
-            assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-        }
     }
 }

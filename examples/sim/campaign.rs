@@ -13,6 +13,8 @@ use openclaw_core::Digest;
 use openclaw_testkit::sim::{Marks, Report, Sim};
 use serde_json::{Value, json};
 
+use crate::versions;
+
 /// What came of all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Campaign {
@@ -37,9 +39,9 @@ pub(crate) fn quiet() {
     }));
 }
 
-/// The run of a seed.
+/// The run of a seed, with the versions of a registry.
 pub(crate) fn sim_of(seed: u64, stacks: bool) -> Sim {
-    let sim = Sim::new(seed);
+    let sim = Sim::new(seed).versions(versions::open);
     if stacks { sim.stacks() } else { sim }
 }
 
@@ -92,7 +94,8 @@ impl Campaign {
 
     /// Situations that no seed met.
     fn missed(&self) -> Vec<&'static str> {
-        Marks::expected().into_iter().filter(|mark| self.marks.count(mark) == 0).collect()
+        let all = Marks::expected().into_iter().chain(Marks::of_versions());
+        all.filter(|mark| self.marks.count(mark) == 0).collect()
     }
 
     /// Prints the marks, most often first.

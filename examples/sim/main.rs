@@ -1,5 +1,7 @@
 //! The simulator as a program: many seeds, on every core, and what they met.
 //!
+//! Skills come from the registry of openclaw-skills: canaries are tried and rolled back all along.
+//!
 //! ```text
 //! cargo run --release --example sim -- --seeds 2000
 //! cargo run --release --example sim -- --seed 17 --only 3-9      (what a failing run printed)
@@ -12,6 +14,7 @@
 mod campaign;
 mod flags;
 mod planted;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
     };
     let fine = match job {
         Job::Seeds { seeds, from, stacks } => many(seeds, from, stacks),
-        Job::Again(sim) => again(&sim),
+        Job::Again(sim) => again(sim.versions(versions::open)),
         Job::Twice { seeds, stacks } => twice(seeds, stacks),
         Job::Planted(seeds) => planted::hunt(seeds),
     };
@@ -54,8 +57,8 @@ fn many(seeds: u64, from: u64, stacks: bool) -> bool {
 }
 
 /// One run again, word for word.
-fn again(sim: &Sim) -> bool {
-    let report = sim.clone().telling().run();
+fn again(sim: Sim) -> bool {
+    let report = sim.telling().run();
     report.story.iter().for_each(|line| println!("{line}"));
     for (mark, n) in report.marks.all() {
         println!("{n:>8}  {mark}");

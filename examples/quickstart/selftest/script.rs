@@ -4,14 +4,11 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use openclaw_channels::http::sign;
 use openclaw_core::{Env, Secret};
+use openclaw_examples::{Answer, Checks, ask};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::{
-    Checks,
-    child::{Desk, refused},
-    client::{Answer, ask},
-};
+use super::child::{Desk, refused};
 use crate::app::{HTTP, SECRET, SOURCE};
 
 const JSON: (&str, &str) = ("content-type", "application/json");

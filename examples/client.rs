@@ -11,20 +11,27 @@ use tokio::{
 
 /// An answer: its status and its JSON body.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
+#[non_exhaustive]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its body; null when it is no JSON.
+    pub body: Value,
 }
 
 impl Answer {
     /// The text at a JSON pointer; empty when there is none.
-    pub(crate) fn text(&self, pointer: &str) -> &str {
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> &str {
         self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 }
 
 /// Sends one request and reads the answer until the server closes.
-pub(crate) async fn ask(
+///
+/// # Errors
+/// No answer within 20 s, or none that is HTTP.
+pub async fn ask(
     at: SocketAddr,
     line: &str,
     headers: &[(&str, &str)],
