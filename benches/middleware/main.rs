@@ -20,7 +20,10 @@ use std::{
 };
 
 use openclaw_benches::Outcome;
-use openclaw_core::{Effect, middleware::breaker::Window};
+use openclaw_core::{
+    Effect,
+    middleware::{Ticks, breaker::Window},
+};
 use tower::Service;
 
 use self::{
@@ -74,7 +77,10 @@ fn run(flags: Flags) -> Outcome<Vec<String>> {
     };
     drop(inside);
 
-    println!("peers: {}\nfastest of {rounds} rounds of {} calls\n", peers::VERSIONS, effort.calls);
+    println!("peers: {}\nfastest of {rounds} rounds of {} calls", peers::VERSIONS, effort.calls);
+    println!(
+        "clock: the runtime's; in breaker_open, limiter_counter and limiter_keyed100k the counter\n"
+    );
     rows.table();
     println!(
         "\ntwo pinned threads on one breaker, by one: {:.2}, the peer {:.2}",
@@ -136,7 +142,8 @@ fn layers(rows: &mut Rows, effort: Effort) -> Outcome<()> {
     row(rows, effort, "breaker_count_100", ours::breaker_of(Window::Count(100)));
     row(rows, effort, "breaker_count_100k", ours::breaker_of(Window::Count(100_000)));
     row(rows, effort, "breaker_time_60s", ours::breaker_of(Window::Time(ours::MINUTE)));
-    row(rows, effort, "breaker_open", ours::open_breaker());
+    row(rows, effort, "breaker_open", ours::open_breaker(Ticks::counter()));
+    row(rows, effort, "breaker_open_runtime", ours::open_breaker(Ticks::runtime()));
     beside(rows, effort, ("retry", ours::retry(false)), ("peer_retry", peers::retry(false)));
     row(rows, effort, "retry_pending", ours::retry(true));
     let inside = Arc::new(0_u64);
@@ -174,38 +181,46 @@ fn growth<S: Service<u64, Response = u64>>(mut service: S) -> f64 {
     cost_behind(10_000) / few
 }
 
+/// governor has a decision and no layer: ours beside it is the decision, too.
 fn limits(rows: &mut Rows, effort: Effort) {
-    // governor has a decision and no layer: ours beside it is the decision, too.
-    let (one, peer) = (ours::decision(), peers::governor());
-    let [cost, peer_cost] = measure_beside(
-        effort,
-        || {
-            black_box(one.check(&()).is_ok());
-        },
-        || {
-            black_box(peer.check().is_ok());
-        },
-    );
-    rows.add("limiter", cost);
-    rows.add("peer_limiter", peer_cost);
-    let (keyed, peer, keys) = (ours::keyed_decision(), peers::governor_keyed(), peers::keys());
+    let peer = peers::governor();
+    for (name, ticks) in [("limiter_counter", Ticks::counter()), ("limiter", Ticks::runtime())] {
+        let one = ours::decision(ticks);
+        let [cost, peer_cost] = measure_beside(
+            effort,
+            || {
+                black_box(one.check(&()).is_ok());
+            },
+            || {
+                black_box(peer.check().is_ok());
+            },
+        );
+        rows.add(name, cost);
+        rows.add("peer_limiter", peer_cost);
+    }
+    let (peer, keys) = (peers::governor_keyed(), peers::keys());
     let key = |n: &mut u64| {
         *n += 1;
         let at = ours::scattered(*n) % ours::KEYS;
         keys.get(usize::try_from(at).unwrap_or_default()).map_or_else(|| "".into(), Arc::clone)
     };
-    let (mut n, mut m) = (0_u64, 0_u64);
-    let [cost, peer_cost] = measure_beside(
-        effort,
-        || {
-            black_box(keyed.check(&key(&mut n)).is_ok());
-        },
-        || {
-            black_box(peer.check_key(&key(&mut m)).is_ok());
-        },
-    );
-    rows.add("limiter_keyed100k", cost);
-    rows.add("peer_limiter_keyed100k", peer_cost);
+    let ways =
+        [("limiter_keyed100k_runtime", Ticks::runtime()), ("limiter_keyed100k", Ticks::counter())];
+    for (name, ticks) in ways {
+        let keyed = ours::keyed_decision(ticks);
+        let (mut n, mut m) = (0_u64, 0_u64);
+        let [cost, peer_cost] = measure_beside(
+            effort,
+            || {
+                black_box(keyed.check(&key(&mut n)).is_ok());
+            },
+            || {
+                black_box(peer.check_key(&key(&mut m)).is_ok());
+            },
+        );
+        rows.add(name, cost);
+        rows.add("peer_limiter_keyed100k", peer_cost);
+    }
     row(rows, effort, "limiter_layer", ours::limiter(false));
     row(rows, effort, "limiter_layer_pending", ours::limiter(true));
     if let Some(peer) = peers::limiter() {

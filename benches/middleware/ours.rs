@@ -5,7 +5,8 @@ use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 use openclaw_core::{
     Effect, ErrorKind,
     middleware::{
-        ConcurrencyLayer, LiftLayer, PerKey, Quota, RateLimitLayer, RetryLayer, TimeoutLayer,
+        ConcurrencyLayer, LiftLayer, PerKey, Quota, RateLimitLayer, RetryLayer, Ticks,
+        TimeoutLayer,
         breaker::{BreakerLayer, State, Window},
     },
     policy::{Assessment, ByHead, Failure, Fault, Head, Policy, policy},
@@ -57,12 +58,13 @@ pub(crate) fn breaker_of(window: Window) -> impl Ours {
 }
 
 /// Open because it failed, as a breaker is: it knows when it will try again.
-pub(crate) fn open_breaker() -> impl Ours {
+pub(crate) fn open_breaker(ticks: Ticks) -> impl Ours {
     let failing = policy(
         |_: &u64| Head::new(Effect::Pure),
         |_: Result<&u64, &Lifted>| Assessment::fault(ErrorKind::Unavailable),
     );
-    let layer = BreakerLayer::new("peer");
+    let layer = BreakerLayer::builder("peer").ticks(ticks).build();
+    let layer = layer.unwrap_or_else(|_| BreakerLayer::new("peer"));
     let mut fails = ServiceBuilder::new().layer(layer.clone().policy(failing)).service(bare(false));
     for n in 0..5 {
         crate::drive::call(&mut fails, n);
@@ -85,16 +87,16 @@ pub(crate) const fn scattered(n: u64) -> u64 {
 }
 
 /// The decision alone, as the peer has no layer.
-pub(crate) fn decision() -> RateLimitLayer {
-    RateLimitLayer::new("peer", plenty())
+pub(crate) fn decision(ticks: Ticks) -> RateLimitLayer {
+    RateLimitLayer::new("peer", plenty()).ticks(ticks)
 }
 
 type ByName = RateLimitLayer<ByHead, PerKey<Arc<str>, fn(&Arc<str>) -> Arc<str>>>;
 
 /// The decision alone, by key.
-pub(crate) fn keyed_decision() -> ByName {
+pub(crate) fn keyed_decision(ticks: Ticks) -> ByName {
     let key: fn(&Arc<str>) -> Arc<str> = Arc::clone;
-    RateLimitLayer::new("peer", plenty()).per_key_of(key, 1_000_000)
+    RateLimitLayer::new("peer", plenty()).ticks(ticks).per_key_of(key, 1_000_000)
 }
 
 pub(crate) fn retry(pending: bool) -> impl Ours {

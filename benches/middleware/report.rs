@@ -31,6 +31,10 @@ const REFERENCE: [(&str, f64); 5] = [
 ];
 
 /// A time that must not be passed, and the peer by whose row it is scaled.
+///
+/// Of an open breaker and of a limit the read of the clock is the most. `breaker_open` and
+/// `limiter_keyed100k` read the processor's counter, as governor does; the rows that end in
+/// `_runtime` read the runtime's clock, the default.
 const GATES: [(&str, f64, &str); 6] = [
     ("breaker", 75.0, "peer_breaker"),
     ("breaker_open", 40.0, "peer_breaker"),
@@ -41,14 +45,17 @@ const GATES: [(&str, f64, &str); 6] = [
 ];
 
 /// Rows that must not allocate.
-const FREE: [&str; 12] = [
+const FREE: [&str; 15] = [
     "breaker",
     "breaker_pending",
     "breaker_open",
+    "breaker_open_runtime",
     "limiter",
+    "limiter_counter",
     "limiter_layer",
     "limiter_layer_pending",
     "limiter_keyed100k",
+    "limiter_keyed100k_runtime",
     "retry",
     "retry_pending",
     "timeout",
