@@ -233,7 +233,6 @@ impl Clerk {
         }
     }
 
-    /// Has it done, and says which effect it was.
     /// Calls a skill. What it commits may hang in the store: a reason to fail, unless it ends.
     async fn call(
         &self,
@@ -248,6 +247,7 @@ impl Clerk {
         answer
     }
 
+    /// Has it done, and says which effect it was.
     async fn effect(
         &self,
         turn: &mut Turn,

@@ -1,6 +1,13 @@
 //! Snapshots: one moment of the store, whole, for as long as it is held.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use openclaw_core::{
     Timestamp,
@@ -122,23 +129,29 @@ pub async fn a_snapshot_shows_no_half_of_a_commit(store: &dyn StateStore) {
 /// The same with writers on threads of their own.
 pub async fn a_snapshot_shows_no_half_of_a_commit_between_threads(store: Arc<dyn StateStore>) {
     pairs(&*store, 0).await;
-    let (writing, here) = (Arc::clone(&store), Handle::current());
+    let (written, here) = (Arc::new(AtomicU64::new(0)), Handle::current());
+    // The writer ends with its reader, however that ends.
+    let (writing, read) = (Arc::clone(&store), Arc::downgrade(&written));
     let writer = tokio::task::spawn_blocking(move || {
         here.block_on(async {
-            for round in 1..200 {
+            while let Some(written) = read.upgrade() {
+                let round = written.load(Ordering::SeqCst) + 1;
                 pairs(&*writing, round).await;
+                written.store(round, Ordering::SeqCst);
             }
         });
     });
-    loop {
-        // Asked first, so that the last look comes behind the last write.
-        let last = writer.is_finished();
-        is_whole(&*freeze(&*store).await).await;
-        if last {
-            break;
+    for _ in 0..20 {
+        let frozen = freeze(&*store).await;
+        let before = is_whole(&*frozen).await;
+        // One commit may be on its way already; the one behind it is surely later.
+        let later = written.load(Ordering::SeqCst) + 2;
+        while written.load(Ordering::SeqCst) < later && !writer.is_finished() {
+            yield_now().await;
         }
-        yield_now().await;
+        assert_eq!(is_whole(&*frozen).await, before, "a snapshot has changed");
     }
+    drop(written);
     writer.await.expect("a thread");
 }
 
@@ -148,7 +161,8 @@ async fn pairs(store: &dyn StateStore, round: u64) {
     apply(store, puts.fold(txn(), |step, op| step.op(op))).await;
 }
 
-async fn is_whole(frozen: &dyn StateStore) {
+/// What all pairs of a snapshot say.
+async fn is_whole(frozen: &dyn StateStore) -> String {
     let mut values = Vec::new();
     let mut after = None;
     loop {
@@ -165,6 +179,7 @@ async fn is_whole(frozen: &dyn StateStore) {
     assert_eq!(values.len(), 12, "a row is missing");
     values.dedup();
     assert_eq!(values.len(), 1, "a snapshot shows halves of commits");
+    values.remove(0)
 }
 
 /// A snapshot takes no operation and no raise, and the store is as it was.
