@@ -94,7 +94,9 @@ pub(super) struct Books {
     pub(super) late: BTreeSet<String>,
     /// Messages whose letters were removed for good.
     pub(super) purged: BTreeSet<MessageId>,
-    /// How often an attempt at a message had a reason to fail, the store apart.
+    /// How often the store was slow, hung or away when it was asked for a commit.
+    pub(super) held_up: u64,
+    /// How often an attempt at a message had a reason to fail.
     pub(super) reasons: BTreeMap<MessageId, u32>,
     /// Which process pulled a message first, and when: by tenant, channel, account and id.
     pub(super) pulled: BTreeMap<(u32, String), u64>,

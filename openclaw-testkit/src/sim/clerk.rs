@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use openclaw_core::{
-    AgentId, Envelope, Error, ErrorKind, InvalidId, Reason, Result, SkillId, Trust,
+    AgentId, Envelope, Error, ErrorKind, InvalidId, MessageId, Reason, Result, SkillId, Trust,
     agent::{Agent, Answer, Turn, Waiting},
     gateway::{Route, Router},
     skill::{SkillAnswer, SkillRequest},
@@ -74,6 +74,31 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.here.scene.books().end_turn(self.here.process, &self.lane);
+    }
+}
+
+/// A call of a skill that may be dropped on its way, when the time of its turn is over.
+struct Asking {
+    here: Here,
+    turn: MessageId,
+    /// How often the store had held anybody up before.
+    before: u64,
+    answered: bool,
+}
+
+impl Asking {
+    fn new(here: &Here, turn: MessageId) -> Self {
+        let before = here.scene.books().held_up;
+        Self { here: here.clone(), turn, before, answered: false }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let mut books = self.here.scene.books();
+        if !self.answered && books.held_up > self.before {
+            books.reason(self.turn);
+        }
     }
 }
 
@@ -233,7 +258,7 @@ impl Clerk {
         }
     }
 
-    /// Calls a skill. What it commits may hang in the store: a reason to fail, unless it ends.
+    /// Calls a skill. That the store holds its commits up is a reason not to come to an end.
     async fn call(
         &self,
         turn: &mut Turn,
@@ -241,9 +266,9 @@ impl Clerk {
         operation: &str,
         input: Value,
     ) -> Result<SkillAnswer> {
-        self.here.scene.books().reason(turn.id());
+        let mut asking = Asking::new(&self.here, turn.id());
         let answer = turn.skill(skill, operation, input).await;
-        self.here.scene.books().no_reason(turn.id());
+        asking.answered = true;
         answer
     }
 

@@ -62,6 +62,7 @@ impl SimStore {
     fn span(&self) -> Duration {
         let dice = &self.0.scene.dice;
         if dice.strikes(Fault::StoreSlow) {
+            self.0.scene.books().held_up += 1;
             return Duration::from_millis(1 + dice.below(Fault::StoreSlow, 2_000));
         }
         Duration::from_millis(self.0.scene.rng.below(4))
@@ -162,6 +163,7 @@ impl SimStore {
         let dice = &self.0.scene.dice;
         let seizing = txn.label == "seize";
         if self.away() || dice.strikes(Fault::StoreRefuses) {
+            self.0.scene.books().held_up += 1;
             return Err(away());
         }
         if dice.strikes(Fault::StoreLosesRequest) {
@@ -169,6 +171,7 @@ impl SimStore {
             return Err(self.unknown(n));
         }
         if dice.strikes(Fault::StoreHangs) {
+            self.0.scene.books().held_up += 1;
             self.doubt(&txn);
             let span = Duration::from_millis(1_000 + dice.below(Fault::StoreHangs, 60_000));
             if dice.below(Fault::StoreHangs, 2) == 0 {

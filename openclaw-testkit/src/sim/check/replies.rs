@@ -242,15 +242,17 @@ impl Over<'_> {
         saying.is_some_and(|saying| lane_of(&saying.envelope()) == lane)
     }
 
-    /// How often a turn may say this of itself: once, and that it waits again behind each replay,
-    /// which may ask people anew.
+    /// How often a turn may say this of itself: once. One that needs a yes of people waits again
+    /// behind each replay, since that asks them anew once their time is over.
     fn times(&self, entry: &str) -> usize {
-        let n: Option<u32> =
-            entry.strip_suffix(" waits").and_then(|said| said.split(' ').nth(1)?.parse().ok());
-        let Some(n) = n else { return 1 };
+        let waits = entry.strip_suffix(" waits").and_then(|said| said.split_once(' '));
+        let Some((_, n)) = waits.filter(|(verb, _)| *verb == Verb::Guarded.word()) else {
+            return 1;
+        };
         let books = self.scene.books();
-        let ids = books.known_as.iter().filter(|(_, known)| **known == n).map(|(id, _)| id);
-        let labels = ids.filter_map(|id| books.courses.get(id)).flat_map(|course| &course.labels);
+        let ids = books.known_as.iter().filter(|(_, known)| n.parse() == Ok(**known));
+        let courses = ids.filter_map(|(id, _)| books.courses.get(id));
+        let labels = courses.flat_map(|course| &course.labels);
         1 + labels.filter(|label| **label == "replay").count()
     }
 
