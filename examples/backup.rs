@@ -3,10 +3,12 @@
 //! ```text
 //! cargo run --example backup -- save redb:data/state monday.backup
 //! cargo run --example backup -- show monday.backup
+//! cargo run --example backup -- show redb:data/state
 //! cargo run --example backup -- restore monday.backup redb:data/new [--resume]
+//! cargo run --example backup -- --selftest
 //! ```
 //!
-//! An embedded engine has its file to itself: a gateway that runs on it saves by `Backup::save`.
+//! redb and fjall have their place to themselves: a gateway that runs on one saves by `Backup::save`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program tells what it found")]
 
 use std::{error::Error, path::Path, process::ExitCode, sync::Arc};

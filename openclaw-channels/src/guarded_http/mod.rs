@@ -57,7 +57,8 @@ use self::{
 /// * Proxies named in the environment are ignored: they would see, and resolve, every address.
 /// * `https` needs the feature `http-client-tls`; without it the answer is `UNSUPPORTED`.
 ///
-/// An error says `No` when no connection was made, otherwise `Maybe`.
+/// An error says `No` where nothing was sent for sure: refused, not resolved, not connected, no
+/// handshake. Otherwise, and when the time is over, it says `Maybe`.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -7,7 +7,7 @@ use openclaw_core::{ErrorKind, OrFail, Result};
 
 /// Finds the addresses of a host name.
 ///
-/// The client asks once for each connection it makes, judges every answer by its
+/// The client asks once for each connection it makes, judges the first 16 answers by its
 /// [`EgressPolicy`](super::EgressPolicy), and connects to one of those that pass.
 ///
 /// ```

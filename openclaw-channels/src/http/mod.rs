@@ -7,6 +7,9 @@
 //! | `POST /hooks/{source}` | 202 once the signed message is durable |
 //! | `GET /healthz`, `GET /readyz` | 200 or 503 |
 //!
+//! `wait` is 0 to 60,000. A message whose fate is not known within 30 s answers 503: it is sent
+//! again under its key. A signature counts for 300 s before and behind the time of its signing.
+//!
 //! What is refused answers `{"error":{"code","message","pointer"?}}`.
 
 mod body;

@@ -65,7 +65,8 @@ impl Gateway {
     ///
     /// # Errors
     /// `NOT_FOUND` when the principal's tenant has no such approval; `PERMISSION_DENIED` when
-    /// the person asked for it, or is not named in its terms; `CONFLICT` when it is decided.
+    /// the person asked for it, or is not named in its terms; `CONFLICT` when it is decided, its
+    /// time is over, or others decide at this moment; `VALIDATION_ERROR` for too long a memo.
     pub async fn decide_approval(
         &self,
         by: &Principal,

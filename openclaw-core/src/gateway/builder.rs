@@ -25,7 +25,7 @@ pub enum AckPolicy {
     Replied,
 }
 
-/// The bounds and times of a gateway. Every default is stated at its field.
+/// The bounds and times of a gateway. Every default is stated at its field, or at the fields of its type.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GatewayConfig {
@@ -213,8 +213,10 @@ impl GatewayBuilder {
     ///
     /// # Errors
     /// A name is used twice, a route names an unknown agent, a skill declares what it does not
-    /// offer, finished messages are kept for a shorter time than a channel may deliver them again,
-    /// or the store can't be read.
+    /// offer or calls others in a circle, or ones that are not here; finished messages are kept for
+    /// a shorter time than a channel may deliver them again; a row is of a newer program; the store
+    /// holds an unfinished copy or restore, can't be read, or another gateway starts on it
+    /// (`CONFLICT`).
     pub async fn start(self) -> Result<Gateway> {
         let parts = self.check()?;
         let fences = Fences::seize(&parts.store, &parts.env).await?;

@@ -1,6 +1,6 @@
 //! What the gateway keeps, written once over any [`StateStore`](crate::store::StateStore).
 //!
-//! Every row starts with a format number; a program that meets a newer one says so instead of
+//! Every record starts with a format number; a program that meets a newer one says so instead of
 //! guessing. Data rows name their tenant first.
 
 pub(crate) mod approvals;

@@ -108,7 +108,7 @@ pub enum RolloutStep {
     RollBack {
         /// Which one.
         version: Arc<str>,
-        /// Why.
+        /// Why; 512 characters of it are kept.
         why: Arc<str>,
     },
     /// The trial is over; its version is a draft again, unless it is retired.

@@ -35,32 +35,32 @@ pub enum Ordering {
     reason = "each is a fact of its own; none excludes another"
 )]
 pub struct Capabilities {
-    /// A delivery that is not settled, or settled with `Retry`, comes again.
+    /// A delivery that is not settled, or settled with `Retry`, comes again. False.
     pub redelivers: bool,
     /// How long a message may come again; 7 days, unless the channel knows better.
     ///
     /// The platform delivers it again, by itself or by hand, or its sender repeats its id.
     /// A gateway knows the ids of finished messages for at least this long, or does not start.
     pub redelivery_horizon: Duration,
-    /// The sender itself is told a refusal, so the gateway keeps no dead letter of it.
+    /// The sender itself is told a refusal, so the gateway keeps no dead letter of it. False.
     pub tells_refusals: bool,
-    /// In which order deliveries come.
+    /// In which order deliveries come. `Conversation`.
     pub ordering: Ordering,
-    /// What a post may do to the world when nobody knows its outcome.
+    /// What a post may do to the world when nobody knows its outcome. `AtMostOnce`.
     pub post: Effect,
-    /// Messages can be edited.
+    /// Messages can be edited. False.
     pub edit: bool,
-    /// Messages can be deleted.
+    /// Messages can be deleted. False.
     pub delete: bool,
-    /// Messages can be reacted to.
+    /// Messages can be reacted to. False.
     pub react: bool,
-    /// "Is typing" can be shown.
+    /// "Is typing" can be shown. False.
     pub typing: bool,
-    /// The longest text of one message, in `unit`; unlimited when `None`.
+    /// The longest text of one message, in `unit`; unlimited when `None`. `None`.
     pub max_text: Option<NonZeroUsize>,
-    /// How the platform counts.
+    /// How the platform counts. By characters.
     pub unit: TextUnit,
-    /// The most messages one reply may be split into.
+    /// The most messages one reply may be split into. 32.
     pub max_parts: usize,
 }
 
@@ -484,7 +484,8 @@ pub trait Reconcile: Send + Sync + fmt::Debug {
 ///   source ended or failed, `receive` gives a new one.
 /// * `send` makes exactly one platform request. An outbound that is not declared answers
 ///   `UNSUPPORTED`. An error says whether the message went out (`happened`).
-/// * `render` is pure: every part fits `max_text`, and nothing of the content is lost.
+/// * `render` is pure: every part of text fits `max_text`, and nothing is lost. What is over
+///   `max_parts` parts ends with a mark that says so.
 /// * `health` answers within a second and never fails.
 /// * `reconcile` is there where posts are `Reconcilable`. It tells the truth and posts nothing.
 ///

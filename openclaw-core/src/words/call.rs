@@ -181,7 +181,8 @@ impl<P> Call<P> {
     ///
     /// Several reports add up, those of earlier tries too. Without a word the call has spent what
     /// it was expected to cost, when it has happened. It counts whatever becomes of the call, and
-    /// is heard up to its end. Without a budget for it nobody listens.
+    /// is heard up to its end. Without a budget for it nobody listens. Whole units: up to 16 of them
+    /// a call, and 2^50 of each; what is beyond is not counted.
     ///
     /// [budgets]: crate::records::Budgets
     pub fn spent(&self, unit: &str, amount: u64) {

@@ -181,7 +181,7 @@ ids! {
     AgentId;
     /// A skill, without its version: `"refund.create"`.
     SkillId;
-    /// A model, with its provider: `"anthropic/claude"`.
+    /// A model, with its provider: `"acme/large"`.
     ModelId;
     /// Someone known to an authenticator.
     Subject;

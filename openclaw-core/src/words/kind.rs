@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The other side asked for fewer requests.
+    /// Fewer requests were asked for: by the other side, a limit of ours, or a budget.
     RateLimited,
     /// The thing that was named does not exist.
     NotFound,

@@ -20,7 +20,7 @@ const MAX_WORDS: usize = 16;
 /// What a word is worth in the id, among the tags, in the description.
 const WORTH: [u32; 3] = [8, 4, 1];
 
-/// A skill as a catalogue shows it: its newest version that everybody meets.
+/// A version of a skill as a catalogue shows it; a search shows the newest that everybody meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CatalogueEntry {

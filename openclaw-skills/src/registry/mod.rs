@@ -87,7 +87,7 @@ use self::{
 /// | deprecated | yes, with an event | – | yes, with an event |
 /// | retired | no: `NOT_FOUND`, with a hint | no | no, but calls that were begun with it end with it |
 ///
-/// The canary's version is met by its routes and by nobody else, whatever its stage. Reading takes
+/// By range the canary's version is met on its routes only, whatever its stage. Reading takes
 /// no lock that is held for longer than a look-up or an insertion.
 #[derive(Clone)]
 pub struct Registry(Arc<Shared>);

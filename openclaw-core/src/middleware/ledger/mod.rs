@@ -236,7 +236,9 @@ impl<P: Payload, R: Stored> LedgerLayer<P, R> {
 
     /// Removes a tenant's records that count no more; how many there were.
     ///
-    /// Approvals that were asked for outside a gateway go 30 days behind their time.
+    /// Approvals that were asked for outside a gateway go 30 days behind their time and are counted,
+    /// too. So do, uncounted, windows of budgets 2 days behind their end. What a call had reserved
+    /// that was dropped unsent is given back.
     /// To be called now and then, by one process. Each commit is small, and a pause of three times
     /// its length follows. A call that claims such a key meanwhile wins.
     ///

@@ -75,8 +75,8 @@ impl SkillStack {
     ///
     /// # Errors
     /// `NOT_FOUND` when the principal's tenant has no such approval; `PERMISSION_DENIED` when
-    /// the person asked for it, or is not named in its terms; `CONFLICT` when it is decided, or
-    /// its time is over.
+    /// the person asked for it, or is not named in its terms; `CONFLICT` when it is decided, its
+    /// time is over, or others decide at this moment; `VALIDATION_ERROR` for too long a memo.
     pub async fn decide_approval(
         &self,
         by: &Principal,

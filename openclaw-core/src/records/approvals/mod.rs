@@ -62,13 +62,13 @@ impl ApprovalState {
 pub struct Asked {
     /// When, by the store's clock.
     pub at: Timestamp,
-    /// The turn that waits.
+    /// The turn that waits; all zeros outside a gateway.
     pub turn: MessageId,
-    /// The operation of that turn.
+    /// The operation of that turn; outside a gateway the idempotency key.
     pub operation: Arc<str>,
-    /// The agent that asks.
+    /// The agent that asks; empty when it is none.
     pub agent: Arc<str>,
-    /// Whose message the agent answers.
+    /// Whose message the agent answers; outside a gateway the principal of the call, or empty.
     pub sender: Arc<str>,
     /// How far that message may be trusted.
     pub trust: Trust,

@@ -53,7 +53,7 @@ impl Vote {
         Self { yes: false, ..Self::yes() }
     }
 
-    /// Says why.
+    /// Says why, in at most 4,096 bytes.
     #[must_use]
     pub fn because(mut self, memo: impl Into<Arc<str>>) -> Self {
         self.memo = memo.into();

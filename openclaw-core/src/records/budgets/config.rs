@@ -73,12 +73,12 @@ pub struct BudgetConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BudgetCost {
-    /// The unit, by a name of the host's.
+    /// The unit, by a name of the host's: 1 to 128 visible ASCII characters.
     pub unit: Arc<str>,
     /// The skill: its id, the beginning of one and `*`, or `*` for all. All.
     #[serde(default = "all")]
     pub skill: Arc<str>,
-    /// How much; 0 says that it is free, and not counted.
+    /// How many of it, at most 2^50; 0 says that it is free, and not counted.
     pub amount: u64,
 }
 
@@ -106,7 +106,7 @@ pub struct BudgetLimit {
     pub skill: Arc<str>,
     /// When it begins anew.
     pub per: Period,
-    /// How much.
+    /// How many of it, at most 2^50.
     pub most: u64,
 }
 

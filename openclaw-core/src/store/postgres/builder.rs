@@ -66,13 +66,13 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Sets how many connections read at once, at least one. One more writes.
+    /// Sets how many connections read at once, 8 and at least one. One more writes.
     pub const fn readers(mut self, connections: usize) -> Self {
         self.readers = if connections == 0 { 1 } else { connections };
         self
     }
 
-    /// Sets how long the writer waits for the callers it has just answered.
+    /// Sets how long the writer waits for the callers it has just answered. 100 µs.
     ///
     /// It waits only when there are several, and stops when they are back.
     pub const fn linger(mut self, linger: Duration) -> Self {
@@ -80,7 +80,7 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Sets how many transactions share a commit of the server, at least one.
+    /// Sets how many transactions share a commit of the server, at least one. 256.
     pub const fn max_batch(mut self, transactions: usize) -> Self {
         self.batches.max = if transactions == 0 { 1 } else { transactions };
         self

@@ -132,7 +132,7 @@ impl SqliteStore {
 }
 
 impl SqliteStoreBuilder {
-    /// Sets how long the writer waits for the callers it has just answered.
+    /// Sets how long the writer waits for the callers it has just answered. 100 µs.
     ///
     /// It waits only when there are several, and stops when they are back. Meanwhile other
     /// processes may write.
@@ -141,13 +141,13 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Sets how many transactions share a sync, at least one.
+    /// Sets how many transactions share a sync, at least one. 256.
     pub const fn max_batch(mut self, transactions: usize) -> Self {
         self.batches.max = if transactions == 0 { 1 } else { transactions };
         self
     }
 
-    /// Sets how many bytes of the file each connection keeps in memory.
+    /// Sets how many bytes of the file each connection keeps in memory. 2 MiB.
     ///
     /// There is one that writes, and one for each reader. What is not in it comes from the
     /// operating system's own cache.
@@ -156,13 +156,13 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Sets about how long a commit, or opening, waits for other processes.
+    /// Sets about how long a commit, or opening, waits for other processes. 5 s.
     pub const fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
     }
 
-    /// Sets how many may read at once, at least one; further ones wait without blocking.
+    /// Sets how many may read at once, 4 and at least one; further ones wait without blocking.
     pub const fn readers(mut self, readers: usize) -> Self {
         self.readers = if readers == 0 { 1 } else { readers };
         self

@@ -72,10 +72,11 @@ pub struct Terms {
     /// Who may decide, by role.
     #[serde(default)]
     pub roles: BTreeSet<Arc<str>>,
-    /// How many different people have to say yes. 1.
+    /// How many different people have to say yes. 1; at most 64 in [`Rules`](super::Rules), and no
+    /// more than are named there.
     #[serde(default = "one")]
     pub quorum: u32,
-    /// How long they have, and how long their yes counts. 24 h.
+    /// How long they have, and how long their yes counts. 24 h; longer than zero.
     #[serde(default = "a_day")]
     pub ttl: Span,
     /// Why they are asked.

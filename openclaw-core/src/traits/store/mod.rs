@@ -347,7 +347,8 @@ pub trait StateStore: Send + Sync + fmt::Debug + 'static {
     /// Gives out only versions over this one from now on; it never lowers them.
     ///
     /// What moves rows here from another store needs it: their keys and fences hold versions.
-    /// A durable store has kept it when it answers. The default does nothing.
+    /// A durable store has kept it when it answers. By default it is `Unsupported`: such a store can't
+    /// be where a copy or a restore goes.
     ///
     /// # Errors
     /// `Unsupported` when the store can't; `TooLarge` over [`Version::HIGHEST`]; else as
