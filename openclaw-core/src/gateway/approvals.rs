@@ -89,7 +89,14 @@ async fn decide(inner: &Arc<Inner>, by: &Principal, id: &str, vote: Vote) -> Res
         let fence = waits.as_ref().map(|waits| inner.fences.guard(waits.partition));
         let fence = fence.unwrap_or_else(|| inner.fences.any());
         let txn = Txn::new("vote").guard(fence).guard(guard).ops(ops);
-        if resumed(inner, &by.tenant, waits, id, &next, txn).await? {
+        let turn = next.turn();
+        let unseen = waits.is_none() && next.state != ApprovalState::Requested;
+        let outcome = resumed(inner, &by.tenant, waits, id, &next, txn).await;
+        if unseen {
+            // Its turn may have been on its way to the store, and waits by now.
+            inner.look_soon(&by.tenant, turn);
+        }
+        if outcome? {
             return Ok(next.state);
         }
     }
@@ -181,6 +188,10 @@ pub(super) async fn look_after(
     else {
         return Ok(None);
     };
+    let partition = partition_of(tenant, &row.envelope.conversation);
+    if !inner.fences.holds(partition) {
+        return Ok(None);
+    }
     let now = inner.env.now();
     let state = found.approval.state_at(found.now);
     if state == ApprovalState::Requested {
@@ -191,7 +202,6 @@ pub(super) async fn look_after(
     if planted(Bug::DecisionUnheard) || lock(&inner.sought).contains(&turn) {
         return Ok(Some(now.after(SOON)));
     }
-    let partition = partition_of(tenant, &row.envelope.conversation);
     let waits = Waits { id: turn, row: row.clone(), version, partition };
     let next = Approval { state, ..found.approval.clone() };
     let mut txn = Txn::new("resolve").guard(inner.fences.guard(partition));
@@ -220,9 +230,14 @@ impl Inner {
     /// It may have been decided before the turn was seen to wait.
     pub(super) fn watch_approval(&self, tenant: &TenantId, turn: MessageId, on: Option<&Waiting>) {
         if matches!(on, Some(Waiting::Approval { .. })) {
-            let entry = (Timestamp::default(), tenant.clone(), turn, Due::Turn);
-            lock(&self.due).insert(entry);
-            self.due_changed.notify_one();
+            self.look_soon(tenant, turn);
         }
+    }
+
+    /// Looks at once whether this turn waits for something that is decided.
+    fn look_soon(&self, tenant: &TenantId, turn: MessageId) {
+        let entry = (Timestamp::default(), tenant.clone(), turn, Due::Turn);
+        lock(&self.due).insert(entry);
+        self.due_changed.notify_one();
     }
 }

@@ -548,3 +548,26 @@ async fn a_reply_that_waits_for_its_place_is_not_sent_when_its_approval_would_ha
     run.ends(second, MessageState::Done).await;
     assert_eq!(bank.texts(), ["hello", "paid"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_word_that_meets_a_turn_on_its_way_to_the_store_is_heard() {
+    let bank = Bank::new(one());
+    let run = bank.start(payer(seven)).await;
+    // The turn that waits is stored behind the word's look at it, and before the word itself.
+    run.plan.delay("turn", Duration::from_millis(20));
+    run.plan.delay("vote", Duration::from_millis(50));
+    let message = bank.world.tell("c1", "m1", "pay").await;
+    let id = loop {
+        let open = bank.approvals().open(None, MANY).await.unwrap().0;
+        match open.into_iter().next() {
+            Some((id, _)) => break id,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    assert_ne!(state(&run, message).await, MessageState::Waiting, "it waits already");
+    let since = tokio::time::Instant::now();
+    run.decide_approval(&person("carol"), &id, Vote::yes()).await.unwrap();
+    run.ends(message, MessageState::Done).await;
+    assert_eq!(bank.texts(), ["paid"]);
+    assert!(since.elapsed() < HOUR / 60, "heard after {:?}", since.elapsed());
+}
