@@ -7,11 +7,10 @@ use std::{
     task::{self, Poll},
 };
 
-use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Inner, effects::TurnSkills, hints::Hints, lock};
+use super::{Inner, effects::TurnSkills, hints::Hints, in_time, lock};
 use crate::{
     Call, Error, ErrorKind, Reason, Refusal, Result,
     agent::{Agent, Answer, SessionWrite, Turn, TurnRequest},
@@ -75,7 +74,7 @@ impl Ask<'_> {
     /// stack's would multiply them.
     async fn one(&self, call: Call<TurnRequest>, left: &Mutex<Left>) -> Result<()> {
         let limit = self.inner.config.turn_timeout;
-        let context = call.context().clone().with_deadline(Instant::now() + limit);
+        let context = call.context().clone().with_deadline(in_time(limit));
         let port: Arc<dyn SkillPort> = Arc::<TurnSkills>::clone(self.skills);
         let (mut turn, write) =
             Turn::open(call.with_context(context), port, self.inner.config.budget);

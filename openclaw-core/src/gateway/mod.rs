@@ -40,7 +40,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use self::{
     builder::Parts,
@@ -324,6 +324,12 @@ impl Gateway {
         let Inner { store, env, budgets, .. } = &*self.inner;
         budgets.accounts(Arc::clone(store), env.clone(), tenant.clone())
     }
+}
+
+/// The end of so much time; thirty years when no clock can tell it.
+fn in_time(span: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(span).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 86_400))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Inner, reply_job::ReplyJob};
+use super::{Inner, in_time, reply_job::ReplyJob};
 use crate::{
     Call, Effect, Error, ErrorKind, Happened, Reason, Refusal, Result,
     channel::{Channel, Outbound, Receipt},
@@ -118,7 +118,7 @@ impl<'a> Tries<'a> {
             course.last = true;
             return Err(Error::new(ErrorKind::Unavailable, "the attempts are spent").exhausted());
         }
-        let deadline = Instant::now() + self.inner.config.send_timeout;
+        let deadline = in_time(self.inner.config.send_timeout);
         let context = call.context().clone().with_deadline(deadline).at_attempt(tries + 1);
         let call = call.with_context(context);
         course.mark(self.inner, self.at, call.effect()).await?;
