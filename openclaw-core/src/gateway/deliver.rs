@@ -6,6 +6,7 @@ use super::{
     Inner, LONGEST_WAIT,
     reply_job::ReplyJob,
     tries::{Came, Tries, pause, tries},
+    verdict::words_of,
 };
 use crate::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
@@ -297,7 +298,7 @@ async fn give_up(inner: &Inner, job: &ReplyJob, shelf: Shelf, error: &Error) -> 
         row: Some(Live::Reply(job.row.clone())),
         refused: None,
         kind: error.kind(),
-        reason: error.message().into(),
+        reason: words_of(error),
         attempts: job.row.parts.iter().map(|part| tries(&part.state)).max().unwrap_or_default(),
         at: inner.env.now(),
     };

@@ -12,6 +12,7 @@ use super::{
     hints::Hints,
     lock,
     reply_job::ReplyJob,
+    verdict::words_of,
 };
 use crate::{
     Call, Content, Context, Error, ErrorKind, MessageId, Payer, Result, TenantId, Trust,
@@ -462,7 +463,7 @@ async fn fail(inner: &Inner, job: &mut TurnJob, error: Error) -> Result<Next> {
     tracing::warn!(message = %job.id, agent = %job.row.agent, error = %error, "a turn failed");
     let before = job.row.clone();
     job.row.failed += 1;
-    job.row.error = Some(error.message().into());
+    job.row.error = Some(words_of(&error));
     let counted = count(inner, job, &error).await;
     if counted.is_err() {
         // What is not stored did not happen: the attempt is made again, not counted twice.
@@ -507,7 +508,7 @@ async fn shelved(inner: &Inner, job: &TurnJob, shelf: Shelf, error: &Error) -> R
         row: Some(Live::Turn(job.row.clone())),
         refused: None,
         kind: error.kind(),
-        reason: error.message().into(),
+        reason: words_of(error),
         attempts: job.row.failed,
         at: inner.env.now(),
     };

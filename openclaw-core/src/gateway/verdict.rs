@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use super::Inner;
 use crate::{
-    Attachment, Content, Envelope, Error, Result,
+    Attachment, Content, Env, Envelope, Error, ErrorKind, Result,
     channel::{Ack, Settle},
     records::{
         audit::{AuditAction, AuditEntry},
+        commit::{self, Known},
         dead_letters::{LetterRow, Shelf},
         inbox,
         partitions::partition_of,
         row::Row,
     },
-    store::{Guard, Op, Txn},
+    store::{Guard, Op, SharedStore, Txn},
     words::caught::caught,
     words::flag::Flag,
 };
@@ -24,6 +25,8 @@ pub(super) const SOON: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A refused message over this size is kept without its content.
 const KEPT: usize = 64 << 10;
+/// What an error says is kept up to this many bytes.
+const SAID: usize = 8 << 10;
 /// A name of a refused message is kept up to this many bytes.
 const NAME: usize = 1024;
 
@@ -89,28 +92,46 @@ pub(super) async fn tell(settle: Settle, ack: Ack) {
 
 /// Keeps a refused message as a dead letter.
 async fn keep(inner: &Inner, envelope: Arc<Envelope>, reason: &Error) -> Result<()> {
+    let fence = inner.fences.guard(partition_of(&envelope.tenant, &envelope.conversation));
+    let txn = refusal(&inner.env, Txn::new("refuse").guard(fence), envelope, reason)?;
+    inner.commit(txn).await.map(drop)
+}
+
+/// The same where its conversation is another replica's: the letter is nobody else's.
+pub(super) async fn keep_apart(
+    env: &Env,
+    store: &SharedStore,
+    envelope: Envelope,
+    reason: &Error,
+) -> Result<()> {
+    let txn = refusal(env, Txn::new("refuse"), Arc::new(envelope), reason)?;
+    match commit::commit(&**store, txn).await? {
+        Known::Applied(_) => Ok(()),
+        Known::Lost { .. } => Err(Error::new(ErrorKind::Conflict, "an id was used twice")),
+    }
+}
+
+/// The commit of a letter for a refused message.
+fn refusal(env: &Env, txn: Txn, envelope: Arc<Envelope>, reason: &Error) -> Result<Txn> {
     let tenant = envelope.tenant.clone();
-    let (id, at) = (inner.env.next_id(), inner.env.now());
-    let fence = inner.fences.guard(partition_of(&tenant, &envelope.conversation));
+    let (id, at) = (env.next_id(), env.now());
     let channel = envelope.conversation.channel.clone();
     let letter = LetterRow {
         row: None,
         refused: Some(cut(envelope)),
         kind: reason.kind(),
-        reason: reason.message().into(),
+        reason: words_of(reason),
         attempts: 0,
         at,
     };
     let entry = AuditEntry::new(at, AuditAction::DeadLettered, id, channel.as_str())
         .because(reason.kind().code());
     let key = Shelf::Dead.key(&tenant, id);
-    let txn = Txn::new("refuse")
-        .guard(fence)
+    Ok(txn
         .guard(Guard::Absent(key.clone()))
         .op(Op::put(key, letter.encode()?))
         .op(inbox::tenant_mark(&tenant))
-        .op(entry.append(&tenant)?);
-    inner.commit(txn).await.map(drop)
+        .op(entry.append(&tenant)?))
 }
 
 /// The envelope, without what made it too large.
@@ -147,7 +168,17 @@ fn cut(envelope: Arc<Envelope>) -> Arc<Envelope> {
 /// At most [`NAME`] bytes of a name.
 fn shorten(name: &mut Arc<str>) {
     if name.len() > NAME {
-        let end = (0..=NAME).rev().find(|at| name.is_char_boundary(*at)).unwrap_or_default();
-        *name = name.get(..end).unwrap_or_default().into();
+        *name = start_of(name, NAME).into();
     }
+}
+
+/// What an error says, as far as a row has room for it: foreign words may be of any length.
+pub(super) fn words_of(error: &Error) -> Arc<str> {
+    start_of(error.message(), SAID).into()
+}
+
+/// At most so many bytes of a text.
+fn start_of(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }

@@ -11,12 +11,12 @@ use super::{
     order::{self, Way},
 };
 use crate::{
-    Error, ErrorKind,
+    Envelope, Error, ErrorKind, Happened,
     channel::{Ack, Channel, Delivery, Settle, Source},
     gateway::{
         intake::troubled,
         refusals::Manners,
-        verdict::{SOON, tell},
+        verdict::{SOON, keep_apart, tell},
     },
     records::{
         partitions::partition_of,
@@ -117,6 +117,7 @@ async fn bring(core: &Arc<Core>, channel: &dyn Channel, delivery: Delivery) {
 async fn leave(core: &Arc<Core>, partition: u16, channel: &dyn Channel, delivery: Delivery) {
     let nonce = delivery.nonce().cloned();
     let (envelope, settle) = delivery.into_parts();
+    let message = envelope.clone();
     if lock(&core.relayed).len() >= core.parts.config.pending {
         let error = Error::new(ErrorKind::Overloaded, "too many messages wait for other replicas");
         return tell(settle, Ack::Retry { after: SOON, error }).await;
@@ -134,8 +135,24 @@ async fn leave(core: &Arc<Core>, partition: u16, channel: &dyn Channel, delivery
             lock(&core.relayed).insert(number, Relayed { ticket, settle, since });
         }
         Err(error) => {
-            let after = error.retry_after().unwrap_or(SOON);
-            tell(settle, Ack::Retry { after, error }).await;
+            let ack = not_left(core, channel, message, error).await;
+            tell(settle, ack).await;
         }
     }
+}
+
+/// The store did not take a message: it comes again, unless it fits into no row, ever.
+async fn not_left(core: &Core, channel: &dyn Channel, message: Envelope, error: Error) -> Ack {
+    let mut error = error;
+    if error.kind() == ErrorKind::ValidationError && error.happened() != Happened::Maybe {
+        if Manners::of(channel.capabilities()).tells {
+            return Ack::DeadLetter { reason: error };
+        }
+        let kept = keep_apart(&core.parts.env, &core.parts.store, message, &error).await;
+        match kept {
+            Ok(()) => return Ack::DeadLetter { reason: error },
+            Err(e) => error = e,
+        }
+    }
+    Ack::Retry { after: error.retry_after().unwrap_or(SOON), error }
 }

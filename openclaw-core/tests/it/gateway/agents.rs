@@ -196,3 +196,30 @@ async fn a_reply_that_can_not_be_rendered_is_a_dead_letter() {
     }
     assert_eq!(ends, [MessageState::Dead, MessageState::Done]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_any_length_comes_to_its_letter() {
+    let world = World::new(1);
+    let agent = agent_fn(AgentId::new("verbose").unwrap(), |_turn| async move {
+        // The body of an answer, put into an error.
+        Err(Error::new(ErrorKind::ServerError, "ä".repeat(5 << 20)))
+    });
+    let run = world.start(|b| b.agent(agent)).await;
+    let message = world.tell("c1", "m1", "hi").await;
+    run.ends(message, MessageState::Dead).await;
+    let letter = letters(&run).await.remove(0);
+    assert!(letter.reason.starts_with("ää"), "the beginning is kept");
+    assert!(letter.reason.len() <= 8 << 10, "{} bytes are kept", letter.reason.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_without_an_end_are_times() {
+    let world = World::new(1);
+    let mut config = GatewayConfig::default();
+    (config.turn_timeout, config.send_timeout) = (Duration::MAX, Duration::MAX);
+    let run = world.start(|b| b.agent(echo()).config(config)).await;
+    let message = world.tell("c1", "m1", "hi").await;
+    run.ends(message, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["hi"]);
+    run.drain(Duration::MAX).await.unwrap();
+}

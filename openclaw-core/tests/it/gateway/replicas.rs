@@ -311,3 +311,24 @@ async fn orders_go_to_the_owner_and_others_name_it() {
     let nobody = a.replica.gateway_of(&tenant(), MessageId::from_u128(1)).await;
     assert_eq!(nobody.unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_too_large_for_any_row_is_refused_at_every_door() {
+    let world = World::new(9);
+    let (a, b) = (site(&world, "a", echo()).await, site(&world, "b", echo()).await);
+    settled(&[&a, &b]).await;
+    let huge = "x".repeat(5 << 20);
+    for place in 0..8 {
+        let (chat, id) = (format!("c{place}"), format!("c{place}-0"));
+        let ticket = a.platform.deliver(envelope(&chat, Some(&id), &huge), None);
+        let verdict = a.platform.verdict(ticket).await;
+        assert_eq!(verdict, Verdict::Refused(ErrorKind::ValidationError), "{chat}");
+        a.tell(place, 1).await;
+    }
+    sleep(SETTLED).await;
+    for place in 0..8 {
+        assert_eq!(shown(&[&a, &b], place), [1], "what came behind it is answered");
+    }
+    let letters = world.rows.scan_all(Key::of(&tenant(), "dl").prefix()).await.unwrap();
+    assert_eq!(letters.len(), 8, "each is kept, without its content");
+}
