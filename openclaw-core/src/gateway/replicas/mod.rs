@@ -34,7 +34,7 @@ use self::{
     order::Order,
     shard::{Door, ShardChannel},
 };
-use super::{Gateway, GatewayBuilder, builder::Parts, tasks::Tasks};
+use super::{Gateway, GatewayBuilder, builder::Parts, in_time, tasks::Tasks};
 use crate::{
     ChannelId, Error, ErrorKind, MessageId, Result, TenantId,
     channel::Channel,
@@ -287,7 +287,7 @@ impl Replica {
     /// `TIMEOUT` when something was left; the replica is stopped all the same.
     pub async fn drain(&self, deadline: Duration) -> Result<()> {
         let core = &self.0;
-        let end = Instant::now() + deadline;
+        let end = in_time(deadline);
         core.stopping.raise();
         while !lock(&core.relayed).is_empty() && Instant::now() < end {
             tokio::time::sleep(core.config.poll).await;
@@ -349,7 +349,7 @@ impl Core {
             }
             Err(e) => {
                 tracing::error!(partition, error = %e, "a partition can't be recovered");
-                lock(&self.shards).remove(&partition);
+                self.forget(partition, fence);
                 // Somebody else may be luckier; an error here says that nobody is.
                 replicas::release(&self.parts.store, partition, &fences).await.ok();
             }
@@ -367,17 +367,25 @@ impl Core {
     async fn give_away(&self, partition: u16, span: Duration) -> Result<()> {
         self.close_doors(partition);
         let shard = lock(&self.shards).get(&partition).cloned();
-        let Some(Shard { fences, gateway, .. }) = shard else { return Ok(()) };
+        let Some(Shard { fences, fence, gateway, .. }) = shard else { return Ok(()) };
         let mut left = Ok(());
         if let Some(gateway) = gateway {
-            let end = Instant::now() + span;
+            let end = in_time(span);
             // What is in the doorway comes in first: nothing may overtake it elsewhere.
             drop(timeout(span, gateway.ended()).await);
             left = gateway.drain(end.saturating_duration_since(Instant::now())).await;
         }
         let released = replicas::release(&self.parts.store, partition, &fences).await;
-        lock(&self.shards).remove(&partition);
+        self.forget(partition, fence);
         left.and(released)
+    }
+
+    /// Forgets the gateway of a partition, unless that was taken anew meanwhile.
+    fn forget(&self, partition: u16, fence: Version) {
+        let mut shards = lock(&self.shards);
+        if shards.get(&partition).is_some_and(|shard| shard.fence == fence) {
+            shards.remove(&partition);
+        }
     }
 
     /// Drops a partition that is somebody else's by now.

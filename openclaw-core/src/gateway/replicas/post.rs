@@ -157,13 +157,15 @@ struct Answer {
 impl Acker for Answer {
     async fn settle(self: Box<Self>, ack: Ack) -> Result<()> {
         // What has to come again stays where it is, before what was left behind it.
-        let answer = relay::answer(&self.store, &self.ticket, &ack).await;
-        // Unheard, it is taken again, and the dedupe row answers.
-        lock(&self.taken).remove(&self.ticket.key);
-        answer
+        relay::answer(&self.store, &self.ticket, &ack).await
     }
 
-    fn abandon(self: Box<Self>) {
+    fn abandon(self: Box<Self>) {}
+}
+
+impl Drop for Answer {
+    /// Told, cut off in the middle or given up. Unheard, it is taken again: the dedupe row answers.
+    fn drop(&mut self) {
         lock(&self.taken).remove(&self.ticket.key);
     }
 }
