@@ -29,12 +29,17 @@ const OFF: u64 = u64::MAX;
 /// | | [`total`](Self::total) | [`attempt`](Self::attempt) |
 /// |---|---|---|
 /// | stands | outside the retry | innermost, inside the breaker |
-/// | deadline of the request | narrowed | left as it is |
+/// | deadline of the request | narrowed, where the policy can write it | left as it is |
 /// | refusal | [`Reason::Timeout`] with [`Scope::Total`] | [`Reason::Timeout`] with [`Scope::Attempt`] |
 ///
 /// Both end at the nearer of their limit and the request's own deadline. Behind that deadline
 /// nothing is sent: [`Reason::DeadlineTooNear`]. A timer is made only for an answer that is not
 /// there at once; an attempt without a deadline is timed from the first look at its answer. The effect may have happened all the same: `Maybe`.
+///
+/// What is inside a total timeout keeps to the deadline that [`Policy::stamp`] wrote: no pause
+/// begins that would end behind it, and every wait ends with it. [`ByHead`] writes it into our calls,
+/// [`ByStatus`](crate::policy::ByStatus) into HTTP requests, a policy of closures by its
+/// [`with_stamp`](crate::policy::Closures::with_stamp) alone. Give every layer the same policy.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};

@@ -1,8 +1,9 @@
 //! The policy of HTTP services: method and status say everything.
 
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use tokio::time::Instant;
 
-use super::{Advice, Assessment, Fault, Head, Policy, advice::retry_after};
+use super::{Advice, Assessment, Fault, Head, Policy, advice::retry_after, nearer};
 use crate::{
     ErrorKind, SystemClock,
     traits::http::{IDEMPOTENCY_KEY, effect_of},
@@ -13,6 +14,10 @@ use crate::{
 /// Safe methods are `Pure`, idempotent ones `AtLeastOnce` (RFC 9110, 9.2), others `Keyed` for
 /// a day when they carry an `Idempotency-Key`, else `AtMostOnce`. gRPC answers that come
 /// without a body are judged by their `grpc-status`.
+///
+/// Deadline and attempt travel among the extensions of the request, which never leave this
+/// process: a retry and every wait inside a total timeout keep to its deadline. They cost
+/// allocations, on calls that have a deadline and on later tries.
 ///
 /// | status | means | happened |
 /// |---|---|---|
@@ -58,11 +63,25 @@ pub struct Exhausted;
 #[non_exhaustive]
 pub struct InDoubt;
 
+/// Deadline and attempt of a request, among its extensions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    deadline: Option<Instant>,
+    attempt: u32,
+}
+
+impl Stamp {
+    /// What was stamped last; else a first attempt without a deadline.
+    fn of<B>(request: &Request<B>) -> Self {
+        request.extensions().get().copied().unwrap_or(Self { deadline: None, attempt: 1 })
+    }
+}
+
 impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
     fn head(&self, request: &Request<B>) -> Head {
         let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
-        let head = Head::new(effect_of(request.method(), keyed));
-        if keyed { head.with_key() } else { head }
+        let Stamp { deadline, attempt } = Stamp::of(request);
+        Head { effect: effect_of(request.method(), keyed), keyed, deadline, attempt }
     }
 
     fn assess(&self, outcome: Result<&Response<R>, &Err>) -> Assessment {
@@ -74,6 +93,20 @@ impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
 
     fn advice(&self, outcome: Result<&Response<R>, &Err>) -> Option<Advice> {
         Advice::read(outcome.ok()?.headers(), &SystemClock)
+    }
+
+    fn stamp(
+        &self,
+        mut request: Request<B>,
+        deadline: Option<Instant>,
+        attempt: u32,
+    ) -> Request<B> {
+        let old = Stamp::of(&request);
+        let new = Stamp { deadline: nearer(old.deadline, deadline), attempt };
+        if new != old {
+            request.extensions_mut().insert(new);
+        }
+        request
     }
 
     fn exhausted(&self, outcome: Result<Response<R>, Err>) -> Result<Response<R>, Err> {

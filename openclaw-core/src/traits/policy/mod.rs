@@ -32,7 +32,7 @@ use crate::Effect;
 /// call, so it is cheap, takes no lock and reads no payload.
 ///
 /// * `head` and `assess` are pure: the same request, the same answer.
-/// * `stamp` never widens a deadline.
+/// * `stamp` never widens a deadline, and `head` reads what it wrote.
 /// * What `exhausted` returns is assessed as exhausted, where the type can hold that.
 pub trait Policy<Req, Res, Err>: Clone + Send + Sync + 'static {
     /// What the request says of itself.
@@ -48,6 +48,8 @@ pub trait Policy<Req, Res, Err>: Clone + Send + Sync + 'static {
     }
 
     /// Writes deadline and attempt into the request, where it has room for them.
+    ///
+    /// Where it has none, a total timeout still cuts the call off, but no layer inside knows.
     fn stamp(&self, request: Req, deadline: Option<Instant>, attempt: u32) -> Req {
         let _ = (deadline, attempt);
         request
@@ -70,6 +72,11 @@ pub trait Policy<Req, Res, Err>: Clone + Send + Sync + 'static {
     fn in_doubt(&self, outcome: Result<Res, Err>) -> Result<Res, Err> {
         outcome
     }
+}
+
+/// The one that comes first, of two deadlines that need not be there.
+fn nearer(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    [a, b].into_iter().flatten().min()
 }
 
 /// What a request says of itself, without its payload.

@@ -131,6 +131,27 @@ async fn a_stamp_never_widens_the_deadline() {
     assert_eq!((head.deadline, head.attempt), (Some(near), 3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stamp_of_an_http_request_never_widens_the_deadline() {
+    let (near, far) = (Instant::now(), Instant::now() + Duration::from_secs(9));
+    let stamp = |request, deadline, attempt| {
+        Policy::<_, Response<()>, Foreign>::stamp(&ByStatus, request, deadline, attempt)
+    };
+    let head = |request: &Request<()>| {
+        let head = Policy::<_, Response<()>, Foreign>::head(&ByStatus, request);
+        (head.deadline, head.attempt)
+    };
+    let request = stamp(Request::new(()), None, 1);
+    assert!(request.extensions().is_empty(), "there is nothing to say");
+    let request = stamp(request, Some(far), 1);
+    assert_eq!(head(&request), (Some(far), 1));
+    let request = stamp(request, Some(near), 2);
+    let spare = request.clone();
+    assert_eq!(head(&spare), (Some(near), 2), "a clone knows it, too");
+    assert_eq!(head(&stamp(spare, Some(far), 3)), (Some(near), 3));
+    assert_eq!(head(&stamp(request, None, 1)), (Some(near), 1));
+}
+
 #[test]
 fn what_refused_here_is_told_from_what_the_remote_refused() {
     let ours = Error::from(Refusal::new(Reason::RateLimited, "crm"));

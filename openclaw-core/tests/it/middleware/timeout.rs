@@ -1,19 +1,29 @@
 //! Calls and attempts that take too long.
 
-use std::{future::pending, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use http::{Request, Response};
 use openclaw_core::{
-    Call, Context, Error, Happened, Reason, Scope, TenantId,
-    middleware::TimeoutLayer,
-    policy::{ByStatus, Failure},
+    Call, Context, Effect, Error, ErrorKind, Happened, Reason, Scope, TenantId,
+    middleware::{
+        ConcurrencyLayer, Delays, Quota, RateLimitLayer, RetryLayer, TimeoutLayer,
+        breaker::{BreakerLayer, State},
+    },
+    policy::{Assessment, ByStatus, Failure, Head, Policy, policy},
     skill::SkillManifest,
 };
 use tokio::time::{Instant, sleep};
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 fn call(context: Context) -> Call<Duration> {
     let manifest = SkillManifest::new("crm.find".parse().unwrap(), "1.0.0");
-    Call::skill(context, &manifest, std::sync::Arc::default()).map(|_| Duration::ZERO)
+    Call::skill(context, &manifest, Arc::default()).map(|_| Duration::ZERO)
 }
 
 fn context() -> Context {
@@ -104,12 +114,160 @@ async fn the_limit_changes_at_run_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_foreign_service_is_cut_off_too() {
-    type Answer = Result<http::Response<()>, Failure<std::convert::Infallible>>;
-    let hangs = service_fn(|_: http::Request<()>| pending::<Answer>());
+    let hangs = service_fn(|_: Request<()>| pending::<Answer>());
     let layer = TimeoutLayer::attempt("shop", S).policy(ByStatus);
     let service = ServiceBuilder::new().layer(layer).service(hangs);
-    let e = service.oneshot(http::Request::new(())).await.expect_err("too late");
+    let e = service.oneshot(Request::new(())).await.expect_err("too late");
     assert!(matches!(e, Failure::Refused(_)));
+}
+
+type Answer = Result<Response<()>, Failure<Infallible>>;
+
+fn answer(status: u16, retry_after: &str) -> Answer {
+    let response = Response::builder().status(status).header("retry-after", retry_after);
+    Ok(response.body(()).unwrap())
+}
+
+/// How long an HTTP call took behind a total timeout of 5 s.
+async fn shopping<L>(layers: L, request: Request<()>, status: u16) -> (Answer, Duration)
+where
+    L: Layer<BoxCloneSyncService<Request<()>, Response<()>, Failure<Infallible>>>,
+    L::Service: Service<Request<()>, Response = Response<()>, Error = Failure<Infallible>>,
+{
+    let shop = service_fn(move |_: Request<()>| ready(answer(status, "60")));
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::total("shop", 5 * S).policy(ByStatus))
+        .layer(layers)
+        .service(BoxCloneSyncService::new(shop));
+    let began = Instant::now();
+    (service.oneshot(request).await, began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_answer_that_leaves_no_time_for_a_retry_comes_at_once() {
+    let retry = RetryLayer::new(Delays::none()).policy(ByStatus);
+    let post = Request::post("/orders").body(()).unwrap();
+    let (answer, took) = shopping(retry.clone(), post, 429).await;
+    let answer = answer.expect("what the shop said, not a timeout");
+    assert_eq!((answer.status().as_u16(), took), (429, Duration::ZERO));
+    assert_eq!(answer.headers()["retry-after"], "60");
+    assert_eq!((retry.snapshot().retries, retry.snapshot().given_up.time), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_call_waits_for_no_place_behind_its_deadline() {
+    let limit = RateLimitLayer::new("shop", Quota::per_hour(NonZeroU32::MIN)).wait(7_200 * S);
+    limit.check(&()).expect("the only place of this hour");
+    let (answer, took) = shopping(limit.clone().policy(ByStatus), Request::new(()), 200).await;
+    let Err(Failure::Refused(refusal)) = answer else { panic!("{answer:?}") };
+    assert_eq!((refusal.reason(), refusal.happened()), (Reason::RateLimited, Happened::No));
+    assert_eq!((refusal.retry_after(), took), (Some(3_600 * S), Duration::ZERO));
+    assert_eq!(limit.peek(&()), 3_600 * S, "it took no place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_call_waits_for_no_permit_behind_its_deadline() {
+    let hangs = service_fn(|_: Request<()>| pending::<Answer>());
+    let limit = ConcurrencyLayer::new("shop", 1).wait(60 * S).policy(ByStatus);
+    let held = tokio::spawn(limit.layer(hangs).oneshot(Request::new(())));
+    tokio::task::yield_now().await;
+    let (answer, took) = shopping(limit, Request::new(()), 200).await;
+    let Err(Failure::Refused(refusal)) = answer else { panic!("{answer:?}") };
+    assert_eq!((refusal.happened(), took), (Happened::No, 5 * S), "it surely was not sent");
+    held.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn foreign_calls_that_hang_behind_a_total_timeout_open_the_breaker() {
+    let breaker = BreakerLayer::new("shop").policy(ByStatus);
+    let handle = breaker.handle();
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::total("shop", S).policy(ByStatus))
+        .layer(breaker)
+        .service(service_fn(|_: Request<()>| pending::<Answer>()));
+    for _ in 0..5 {
+        assert_eq!(handle.state(), State::Closed);
+        service.clone().oneshot(Request::new(())).await.expect_err("it hangs");
+    }
+    assert_eq!(handle.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_try_of_a_foreign_call_knows_its_number_and_the_deadline() {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    let busy = service_fn(move |request: Request<()>| {
+        let head = Policy::<_, Response<()>, Failure<Infallible>>::head(&ByStatus, &request);
+        seen.lock().unwrap().push((head.attempt, head.deadline));
+        ready(answer(503, "1"))
+    });
+    let began = Instant::now();
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::total("shop", 5 * S).policy(ByStatus))
+        .layer(TimeoutLayer::total("shop", 9 * S).policy(ByStatus))
+        .layer(RetryLayer::new(Delays::none()).policy(ByStatus))
+        .service(busy);
+    service.oneshot(Request::new(())).await.expect("an answer, if a bad one");
+    let deadline = Some(began + 5 * S);
+    assert_eq!(*heads.lock().unwrap(), [(1, deadline), (2, deadline), (3, deadline)]);
+}
+
+/// A request of nobody's here, with room for a deadline.
+#[derive(Clone, Default)]
+struct Ask {
+    until: Option<Instant>,
+    attempt: u32,
+}
+
+type Told = Result<u32, Failure<Duration>>;
+
+fn by_closures() -> impl Policy<Ask, u32, Failure<Duration>> {
+    let head = |ask: &Ask| {
+        let head = Head::new(Effect::Pure);
+        ask.until.map_or(head, |until| head.with_deadline(until))
+    };
+    let assess = |outcome: Result<&u32, &Failure<Duration>>| match outcome {
+        Err(Failure::Inner { error, .. }) => {
+            Assessment::fault(ErrorKind::RateLimited).with_retry_after(Some(*error))
+        }
+        Err(Failure::Refused(refusal)) => {
+            Assessment::fault(refusal.reason().kind()).refused_here(refusal.is_local())
+        }
+        Ok(_) => Assessment::SUCCESS,
+    };
+    policy(head, assess).with_stamp(|_: Ask, until, attempt| Ask { until, attempt })
+}
+
+#[tokio::test(start_paused = true)]
+async fn closures_that_stamp_begin_no_pause_behind_the_deadline() {
+    let attempts = Mutex::new(Vec::new());
+    let busy = service_fn(|ask: Ask| {
+        attempts.lock().unwrap().push(ask.attempt);
+        let means = Assessment::fault(ErrorKind::RateLimited);
+        ready(Told::Err(Failure::Inner { error: 4 * S, means }))
+    });
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::total("remote", 5 * S).policy(by_closures()))
+        .layer(RetryLayer::new(Delays::none()).policy(by_closures()))
+        .service(busy);
+    let began = Instant::now();
+    let told = service.oneshot(Ask::default()).await;
+    assert!(matches!(told, Err(Failure::Inner { .. })), "what the remote said: {told:?}");
+    assert_eq!((began.elapsed(), &*attempts.lock().unwrap()), (4 * S, &vec![1, 2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closures_that_stamp_wait_for_no_place_behind_the_deadline() {
+    let limit = RateLimitLayer::new("remote", Quota::per_hour(NonZeroU32::MIN)).wait(7_200 * S);
+    limit.check(&()).expect("the only place of this hour");
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::total("remote", 5 * S).policy(by_closures()))
+        .layer(limit.policy(by_closures()))
+        .service(service_fn(|_: Ask| ready(Told::Ok(1))));
+    let began = Instant::now();
+    let told = service.oneshot(Ask::default()).await;
+    let Err(Failure::Refused(refusal)) = told else { panic!("{told:?}") };
+    assert_eq!((refusal.reason(), began.elapsed()), (Reason::RateLimited, Duration::ZERO));
 }
 
 mod laws {
