@@ -26,6 +26,11 @@ pub enum OnCancel {
     /// A failure.
     Failure,
     /// A failure when it was already slow, or past its deadline; else nothing. The default.
+    ///
+    /// Slow is what `slow_call_duration` says: nothing, unless it is set. The deadline is the
+    /// request's own; our total timeout writes it where the policy can. A foreign timeout writes
+    /// none, so behind it alone calls that hang are never counted: set one of the two, choose
+    /// `Failure`, or put an attempt timeout inside.
     #[default]
     FailureIfSlow,
 }

@@ -40,8 +40,10 @@ use crate::{Env, Result, Rng, SystemRng, middleware::Ticks, policy::ByHead};
 /// | `on_cancel` | | failure if slow | – |
 ///
 /// What counts as a failure is the policy's to say: [`Assessment::is_failure`]. A call that is
-/// dropped is counted as [`OnCancel`] says. An outcome counts only in the generation that let
-/// the call in: what was called before a change of state moves nothing behind it.
+/// dropped is counted as [`OnCancel`] says: by default when it was slow, which nothing is unless
+/// `slow_call_duration` is set, or when the deadline of its request was over. An outcome counts
+/// only in the generation that let the call in: what was called before a change of state moves
+/// nothing behind it.
 ///
 /// The pattern is Michael Nygard's ("Release It!", 2007).
 ///
