@@ -18,9 +18,10 @@ use crate::{
 /// Answers instead of a failure: from a cache, by a second remote, with an apology.
 ///
 /// `when` says which outcomes are replaced, by what they mean; `answer` gets the request and the
-/// outcome. An outcome behind which the effect *may* have happened is never replaced, unless the
-/// call is `Pure` or [`even_in_doubt`](Self::even_in_doubt) is set: nobody must take a refund
-/// that may be out for one that failed. It stands outside the ledger.
+/// outcome. An outcome is replaced only where the effect surely did not happen: nobody must take
+/// a refund that may be out for one that failed. A doubt is replaced, too, where
+/// [`even_in_doubt`](Self::even_in_doubt) is set; an effect that did happen never is. A call that
+/// is `Pure` has no effect to hide, whatever its outcome says. It stands outside the ledger.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -71,7 +72,7 @@ impl<W, F, P> FallbackLayer<W, F, P> {
         FallbackLayer { when, answer, policy, even_in_doubt }
     }
 
-    /// Replaces outcomes, too, behind which the effect may have happened.
+    /// Replaces outcomes, too, of which nobody knows whether the effect happened.
     #[must_use]
     pub fn even_in_doubt(mut self) -> Self {
         self.even_in_doubt = true;
@@ -170,9 +171,13 @@ where
                     let Some(request) = this.spare.take() else { return Poll::Ready(outcome) };
                     let means = this.layer.policy.assess(outcome.as_ref());
                     let pure = this.layer.policy.head(&request).effect == crate::Effect::Pure;
-                    let known =
-                        pure || this.layer.even_in_doubt || means.happened != Happened::Maybe;
-                    if means.is_success() || !known || !(this.layer.when)(&means) {
+                    let hides_nothing = pure
+                        || match means.happened {
+                            Happened::No => true,
+                            Happened::Maybe => this.layer.even_in_doubt,
+                            Happened::Yes => false,
+                        };
+                    if means.is_success() || !hides_nothing || !(this.layer.when)(&means) {
                         return Poll::Ready(outcome);
                     }
                     let future = (this.layer.answer)(request, outcome);

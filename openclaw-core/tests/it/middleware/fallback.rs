@@ -51,6 +51,17 @@ async fn a_doubt_is_not_hidden_unless_asked_for() {
 }
 
 #[tokio::test]
+async fn an_effect_that_happened_is_never_hidden() {
+    let down = ErrorKind::Unavailable;
+    for effect in [Effect::AtMostOnce, Effect::AtLeastOnce, Effect::Reconcilable] {
+        for doubt in [false, true] {
+            assert_eq!(ask(doubt, effect, down, Happened::Yes).await, Err(down), "{effect:?}");
+        }
+    }
+    assert_eq!(ask(false, Effect::Pure, down, Happened::Yes).await, Ok(7), "nothing to hide");
+}
+
+#[tokio::test]
 async fn a_success_is_left_alone() {
     let layer = FallbackLayer::new(
         |_: &Assessment| true,
