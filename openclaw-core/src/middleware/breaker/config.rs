@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::{Error, ErrorKind, Result};
 
+/// The field that is out of bounds, and why.
+type Wrong = (&'static str, &'static str);
+
 /// The longest duration that may be set: a year.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -101,44 +104,51 @@ impl BreakerConfig {
     /// # Errors
     /// `VALIDATION_ERROR` that names the first field that is not, also as the context `at`.
     pub fn check(&self) -> Result<()> {
+        self.bounds().map_err(|(at, why)| {
+            Error::new(ErrorKind::ValidationError, format!("{at}: {why}")).with("at", at)
+        })
+    }
+
+    /// The first field that is out of bounds.
+    pub(crate) fn bounds(&self) -> Result<(), Wrong> {
         self.check_window()?;
         self.check_rates()?;
         self.check_waits()?;
         if self.consecutive_failures.is_none() && self.window.is_none() {
-            return wrong("consecutive_failures", "without a window nothing would open it");
+            return Err(("consecutive_failures", "without a window nothing would open it"));
         }
         Ok(())
     }
 
-    fn check_window(&self) -> Result<()> {
+    fn check_window(&self) -> Result<(), Wrong> {
         match self.window {
             Some(Window::Count(n)) if !(1..=1_000_000).contains(&n) => {
-                wrong("window", "it has 1 to 1,000,000 calls")
+                Err(("window", "it has 1 to 1,000,000 calls"))
             }
             Some(Window::Time(span)) if span < Duration::from_millis(10) => {
-                wrong("window", "it is at least 10 ms")
+                Err(("window", "it is at least 10 ms"))
             }
             Some(Window::Time(span)) => at_most_a_year("window", span),
             Some(Window::Count(_)) | None => Ok(()),
         }
     }
 
-    fn check_rates(&self) -> Result<()> {
+    fn check_rates(&self) -> Result<(), Wrong> {
         let rates = [("failure_rate", self.failure_rate), ("slow_call_rate", self.slow_call_rate)];
         for (at, rate) in rates {
             if !(rate > 0.0 && rate <= 1.0) {
-                return wrong(at, "it is above 0 and at most 1");
+                return Err((at, "it is above 0 and at most 1"));
             }
         }
         if !(0.0..=1.0).contains(&self.open_jitter) {
-            return wrong("open_jitter", "it is between 0 and 1");
+            return Err(("open_jitter", "it is between 0 and 1"));
         }
         at_least_one("consecutive_failures", self.consecutive_failures.unwrap_or(1))?;
         at_least_one("minimum_calls", self.minimum_calls)?;
         at_least_one("half_open_permits", self.half_open_permits)
     }
 
-    fn check_waits(&self) -> Result<()> {
+    fn check_waits(&self) -> Result<(), Wrong> {
         let waits = [
             ("slow_call_duration", self.slow_call_duration),
             ("open_wait", Some(self.open_wait)),
@@ -147,12 +157,12 @@ impl BreakerConfig {
         ];
         for (at, wait) in waits {
             if wait.is_some_and(|wait| wait.is_zero()) {
-                return wrong(at, "it is longer than zero");
+                return Err((at, "it is longer than zero"));
             }
             at_most_a_year(at, wait.unwrap_or_default())?;
         }
         if self.open_wait > self.max_open_wait {
-            return wrong("open_wait", "it is at most max_open_wait");
+            return Err(("open_wait", "it is at most max_open_wait"));
         }
         Ok(())
     }
@@ -173,14 +183,10 @@ impl BreakerConfig {
     }
 }
 
-fn at_least_one(at: &'static str, n: u32) -> Result<()> {
-    if n == 0 { wrong(at, "it is at least 1") } else { Ok(()) }
+fn at_least_one(at: &'static str, n: u32) -> Result<(), Wrong> {
+    if n == 0 { Err((at, "it is at least 1")) } else { Ok(()) }
 }
 
-fn at_most_a_year(at: &'static str, span: Duration) -> Result<()> {
-    if span > LONGEST { wrong(at, "it is at most a year") } else { Ok(()) }
-}
-
-fn wrong(at: &'static str, why: &str) -> Result<()> {
-    Err(Error::new(ErrorKind::ValidationError, format!("{at}: {why}")).with("at", at))
+fn at_most_a_year(at: &'static str, span: Duration) -> Result<(), Wrong> {
+    if span > LONGEST { Err((at, "it is at most a year")) } else { Ok(()) }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Span,
+    layer::breaker_config,
     settings::{BreakerSettings, ConcurrencySettings, RateSettings, RetrySettings, Settings},
 };
 
@@ -84,7 +85,25 @@ fn breaker(breaker: &BreakerSettings) -> Result<(), Wrong> {
     if breaker.consecutive_failures == Some(0) && !rates {
         return Err(("breaker.consecutive_failures", "without a window nothing would open it"));
     }
-    Ok(())
+    // Whatever the breaker itself refuses: it would go on with its old settings.
+    breaker_config(breaker).bounds().map_err(|(at, why)| (setting(breaker, at), why))
+}
+
+/// The setting that a field of the breaker's own configuration comes from.
+fn setting(breaker: &BreakerSettings, field: &str) -> &'static str {
+    match field {
+        "window" if breaker.window_calls.is_some() => "breaker.window_calls",
+        "window" => "breaker.window_time",
+        "failure_rate" => "breaker.failure_rate",
+        "slow_call_duration" => "breaker.slow_call",
+        "slow_call_rate" => "breaker.slow_call_rate",
+        "consecutive_failures" => "breaker.consecutive_failures",
+        "minimum_calls" => "breaker.minimum_calls",
+        "open_wait" => "breaker.open_wait",
+        "max_open_wait" => "breaker.max_open_wait",
+        "half_open_permits" => "breaker.half_open_calls",
+        _ => "breaker",
+    }
 }
 
 fn positive(at: &'static str, span: Option<Span>) -> Result<(), Wrong> {

@@ -106,9 +106,9 @@ settings! {
         consecutive_failures: u32,
         /// The part of failed calls in the window that opens it: above 0, at most 1.
         failure_rate: f64,
-        /// The last calls that rates are taken over.
+        /// The last calls that rates are taken over: 1 to 1,000,000.
         window_calls: u32,
-        /// The last time that rates are taken over; instead of `window_calls`.
+        /// The last time that rates are taken over, at least 10 ms; instead of `window_calls`.
         window_time: Span,
         /// Calls in the window below which no rate counts.
         minimum_calls: u32,

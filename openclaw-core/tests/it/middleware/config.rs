@@ -91,6 +91,12 @@ fn a_value_out_of_bounds_is_named_by_its_path() {
         (r#"{"breaker": {"consecutive_failures": 0}}"#, "breaker.consecutive_failures"),
         (r#"{"breaker": {"window_calls": 100, "window_time": "60s"}}"#, "breaker.window_time"),
         (r#"{"breaker": {"open_wait": "0s"}}"#, "breaker.open_wait"),
+        (r#"{"breaker": {"window_calls": 1000001}}"#, "breaker.window_calls"),
+        (
+            r#"{"breaker": {"window_calls": 2000000, "consecutive_failures": 0}}"#,
+            "breaker.window_calls",
+        ),
+        (r#"{"breaker": {"window_time": "5ms"}}"#, "breaker.window_time"),
         (r#"{"rate_limit": {"calls": 0, "per": "1s"}}"#, "rate_limit.calls"),
         (r#"{"rate_limit": {"calls": 5}}"#, "rate_limit.per"),
         (r#"{"rate_limit": {"per": "1s"}}"#, "rate_limit.calls"),

@@ -142,6 +142,23 @@ async fn an_invalid_reload_changes_nothing_and_says_why() {
     assert_eq!(ask_down(&stack, "acme").await.1, 4);
 }
 
+/// What a breaker would not take is refused before any stack is asked.
+#[tokio::test(start_paused = true)]
+async fn a_window_that_no_breaker_takes_is_refused_by_its_path() {
+    for (setting, value) in [("window_calls", "2000000"), ("window_time", r#""5ms""#)] {
+        let breaker = format!(r#"{{ "{setting}": {value}, "consecutive_failures": 0 }}"#);
+        let mut wrong = ResilienceConfig::default();
+        let mut settings = Kind::Skill.settings();
+        settings.breaker = Some(serde_json::from_str(&breaker).unwrap());
+        wrong.skill.insert("crm".into(), settings);
+        let path = format!("skill.crm.breaker.{setting}: ");
+        let e = Resilience::new(wrong.clone()).expect_err("no such window");
+        assert!(e.message().starts_with(&path), "{e}");
+        let e = Resilience::default().reload(wrong).expect_err("no such window");
+        assert!(e.message().starts_with(&path), "{e}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_family_has_its_stacks_and_tells_of_them() {
     let resilience = Resilience::default();
