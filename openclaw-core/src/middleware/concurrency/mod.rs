@@ -101,6 +101,9 @@ impl<P> ConcurrencyLayer<P> {
     }
 
     /// Changes the bounds; equal ones are a fixed limit. Calls in flight go on.
+    ///
+    /// An adaptive limit keeps what it has found, within the new bounds; a limit that was fixed
+    /// has found nothing, and starts at the upper one.
     pub fn set_limit(&self, bounds: RangeInclusive<usize>) {
         self.permits.resize(bounds);
     }

@@ -73,6 +73,12 @@ struct Size {
     exact: f64,
 }
 
+impl Size {
+    fn is_fixed(&self) -> bool {
+        self.bounds.start() == self.bounds.end()
+    }
+}
+
 /// How a limit is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,13 +97,14 @@ impl Permits {
     pub(super) fn new(name: Arc<str>, bounds: RangeInclusive<usize>) -> Self {
         let limit = fit(*bounds.end());
         let bounds = fit(*bounds.start()).min(limit)..=limit;
+        let size = Size { bounds, exact: as_f64(limit) };
         Self {
             name,
             semaphore: Semaphore::new(limit),
-            size: Mutex::new(Size { bounds: bounds.clone(), exact: as_f64(limit) }),
+            adapts: AtomicBool::new(!size.is_fixed()),
+            size: Mutex::new(size),
             owed: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
-            adapts: AtomicBool::new(bounds.start() != bounds.end()),
             max_wait: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
@@ -135,13 +142,17 @@ impl Permits {
     }
 
     /// Changes the bounds; the permits that are out stay out until they come back.
+    ///
+    /// What an adaptive limit has found stays, within the new bounds.
     pub(super) fn resize(&self, bounds: RangeInclusive<usize>) {
         let end = fit(*bounds.end());
+        let bounds = fit(*bounds.start()).min(end)..=end;
         let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
-        size.bounds = fit(*bounds.start()).min(end)..=end;
-        size.exact = as_f64(end);
-        self.adapts.store(size.bounds.start() != &end, Ordering::Relaxed);
-        self.grow_to(end);
+        let (least, most) = (as_f64(*bounds.start()), as_f64(end));
+        size.exact = if size.is_fixed() { most } else { size.exact.clamp(least, most) };
+        size.bounds = bounds;
+        self.adapts.store(!size.is_fixed(), Ordering::Relaxed);
+        self.grow_to(if size.exact < most { as_size(size.exact) } else { end });
     }
 
     /// Learns from an outcome, when the limit adapts.

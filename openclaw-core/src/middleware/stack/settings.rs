@@ -92,7 +92,8 @@ settings! {
     ConcurrencySettings {
         /// The most calls in flight. At least 1.
         limit: usize,
-        /// The fewest, when the limit adapts to the other side. Fixed unless set.
+        /// The fewest, when the limit adapts to the other side. Fixed unless set. A reload keeps
+        /// what it has found, within the new bounds.
         adaptive_from: usize,
         /// The longest wait for a permit. Zero refuses at once.
         max_wait: Span,

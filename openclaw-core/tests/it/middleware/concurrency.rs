@@ -172,6 +172,32 @@ async fn an_adaptive_limit_follows_what_the_other_side_can_take() {
     assert!((4..=12).contains(&limit), "{limit}");
 }
 
+/// Lets a limit learn that the other side has too much, so many times.
+async fn throttled(layer: &ConcurrencyLayer, times: u32) {
+    let busy = async |_: Call<u32>| Err::<(), _>(Error::new(ErrorKind::RateLimited, "too much"));
+    for id in 0..times {
+        layer.layer(service_fn(busy)).oneshot(call(id)).await.expect_err("throttled");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_bounds_keep_what_an_adaptive_limit_has_found() {
+    let layer = ConcurrencyLayer::adaptive("crm", 4..=64);
+    throttled(&layer, 15).await;
+    let found = layer.snapshot().limit;
+    assert!((5..32).contains(&found), "{found}");
+    for (bounds, limit) in [(4..=64, found), (2..=1_000, found), (2..=5, 5), (30..=64, 30)] {
+        layer.set_limit(bounds.clone());
+        assert_eq!(layer.snapshot().limit, limit, "{bounds:?}");
+    }
+    layer.set_limit(7..=7);
+    assert_eq!(layer.snapshot().limit, 7, "it is fixed now");
+    layer.set_limit(4..=64);
+    assert_eq!(layer.snapshot().limit, 64, "a fixed limit has found nothing");
+    throttled(&layer, 1).await;
+    assert_eq!(layer.snapshot().limit, 57, "and it goes on from there");
+}
+
 mod laws {
     use openclaw_core::Call;
     use openclaw_testkit::{conformance::layer, layer_laws};

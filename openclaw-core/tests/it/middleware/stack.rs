@@ -127,6 +127,24 @@ async fn a_reload_changes_settings_and_keeps_state() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_keeps_what_an_adaptive_limit_has_found() {
+    let json = r#"{ "skill": { "crm": { "retry": "off", "breaker": "off",
+        "concurrency": { "limit": 64, "adaptive_from": 4 } } } }"#;
+    let resilience = Resilience::new(config(json)).unwrap();
+    let stack = resilience.skill("crm");
+    let busy = async |_: Call<Arc<Value>>| {
+        Err::<SkillAnswer, _>(Error::new(ErrorKind::Overloaded, "too much"))
+    };
+    for _ in 0..10 {
+        stack.layer(service_fn(busy)).oneshot(call("acme")).await.expect_err("too much");
+    }
+    let found = stack.snapshot().concurrency.limit;
+    assert!(found < 32, "{found}");
+    resilience.reload(config(json)).unwrap();
+    assert_eq!(stack.snapshot().concurrency.limit, found);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_invalid_reload_changes_nothing_and_says_why() {
     let resilience = Resilience::default();
     let stack = resilience.skill("crm");
