@@ -79,6 +79,10 @@ impl Quota {
     pub(super) const fn ahead(&self) -> u64 {
         self.interval.saturating_mul(self.burst.saturating_sub(1) as u64)
     }
+
+    pub(super) const fn rule(&self) -> Rule {
+        Rule { cost: self.interval, ahead: self.ahead() }
+    }
 }
 
 /// What a call costs, and how far ahead of its time it may come; in nanoseconds.
@@ -111,6 +115,30 @@ impl Rule {
         let from = number.max(now);
         let wait = from.saturating_sub(now.saturating_add(self.ahead));
         Slot { wait, from, next: from.saturating_add(self.cost) }
+    }
+
+    /// The number under the next rule: as many calls are missing, not as much time.
+    ///
+    /// No more are missing than the next rule has at once. Places that were given ahead of time
+    /// count as calls, too, but never for longer than they would have. While the other side's
+    /// word holds, the next call comes no earlier than it would have, and no later for it.
+    pub(super) fn carried(self, next: Self, pace: Pace, number: u64, now: u64) -> u64 {
+        let number = number.max(now);
+        let calls = |span: u64| {
+            let span = u128::from(span) * u128::from(next.cost);
+            // Without a limit nothing was used up.
+            let span = if self.cost == 0 { 0 } else { span.div_ceil(u128::from(self.cost)) };
+            u64::try_from(span).unwrap_or(u64::MAX)
+        };
+        let made = (number - now).min(self.ahead.saturating_add(self.cost));
+        let behind = number - now - made;
+        let made = calls(made).min(next.ahead.saturating_add(next.cost));
+        if pace.is_over(now) {
+            return now.saturating_add(made).saturating_add(behind.min(calls(behind)));
+        }
+        let told = number.saturating_add(next.ahead).saturating_sub(self.ahead);
+        let told = told.min(pace.end().saturating_add(next.ahead));
+        told.max(now.saturating_add(made.min(next.ahead)))
     }
 
     /// The number at which `calls` may come at once, and no more; none of them before `then`.
@@ -157,9 +185,14 @@ impl Pace {
         self.0 & Self::SILENT
     }
 
+    /// When it is over.
+    const fn end(self) -> u64 {
+        (self.0 >> 32) * Self::TENTH
+    }
+
     /// Is it over?
     pub(super) const fn is_over(self, now: u64) -> bool {
-        now >= (self.0 >> 32) * Self::TENTH
+        now >= self.end()
     }
 
     pub(super) const fn is_silent(self, now: u64) -> bool {
@@ -249,6 +282,35 @@ mod tests {
         }
 
         #[test]
+        fn as_many_calls_are_missing_under_another_rule(
+            interval in 1_u64..1_000, burst in 1_u32..20, made in 0_u64..40,
+            next_interval in 1_u64..1_000, next_burst in 1_u32..20,
+        ) {
+            let (old, next) = (rule(interval, burst), rule(next_interval, next_burst));
+            let made = made.min(u64::from(burst));
+            let mut number = old.carried(next, Pace::default(), START + made * interval, START);
+            let mut at_once = 0;
+            while next.slot(number, START).wait == 0 {
+                number = next.slot(number, START).next;
+                at_once += 1;
+            }
+            prop_assert_eq!(at_once, u64::from(next_burst).saturating_sub(made));
+            prop_assert_eq!(next.slot(number, START).wait, next_interval);
+        }
+
+        #[test]
+        fn another_rule_keeps_silence_as_it_is(
+            interval in 1_u64..1_000, burst in 1_u32..20, until in 0_u64..1 << 40,
+            next_interval in 1_u64..1_000, next_burst in 1_u32..20,
+        ) {
+            let (old, next) = (rule(interval, burst), rule(next_interval, next_burst));
+            let until = START + 2 * Pace::TENTH + until;
+            let number = old.leaving(0, until);
+            let carried = old.carried(next, Pace::silent(until), number, START);
+            prop_assert_eq!(next.slot(carried, START).wait, until - START);
+        }
+
+        #[test]
         fn a_pace_holds_until_its_end_and_makes_nothing_faster(
             interval in 1_u64..1 << 40, cost in 1_u64..1 << 40, until in 0_u64..1 << 50,
             now in 0_u64..1 << 51,
@@ -277,6 +339,12 @@ mod tests {
         let rule = Rule { cost: quota.interval, ahead: quota.ahead() };
         assert_eq!(rule.slot(u64::MAX, u64::MAX / 4).next, u64::MAX);
         assert_eq!(rule.leaving(u64::MAX, u64::MAX), u64::MAX);
+        let one = Rule { cost: 1, ahead: 0 };
+        assert!(one.carried(rule, Pace::default(), u64::MAX, 1) > u64::MAX / 2);
+        assert_eq!(
+            rule.carried(one, Pace::default(), u64::MAX / 8, u64::MAX / 8 - 1),
+            u64::MAX / 8
+        );
         assert_eq!(Quota::new(most, Duration::ZERO).interval, 1);
         assert!(Pace::slow(u64::MAX, u64::MAX).cost(0) > 0);
         assert!(Pace::silent(u64::MAX).is_silent(u64::MAX / 64));

@@ -61,8 +61,11 @@ impl RateLimitHandle {
         Self(shared)
     }
 
-    /// Changes the quota from now on; `None` is no limit, and forgets what was used up; else
-    /// that stays used up.
+    /// Changes the quota from now on; `None` is no limit, and forgets what was used up.
+    ///
+    /// Calls that were made count under the next quota, too, and come back at its pace; no more
+    /// are missing than it allows at once. Calls that wait keep their places, and silence that
+    /// the other side has asked for ends when it would have.
     pub fn set_quota(&self, quota: Option<Quota>) {
         self.0.set_quota(quota);
     }

@@ -37,10 +37,10 @@ pub trait Numbers: Send + Sync + 'static {
     /// Replaces the pace by what `change` makes of it, unless that is nothing.
     fn repace(&self, key: &Self::Key, now: u64, change: impl FnMut(u64) -> Option<u64>);
 
-    /// Replaces every number and every pace there is.
+    /// Replaces every number and every pace there is; a number by what is made of both.
     fn update_all(
         &self,
-        number: impl FnMut(u64) -> Option<u64>,
+        number: impl FnMut(u64, u64) -> Option<u64>,
         pace: impl FnMut(u64) -> Option<u64>,
     );
 
@@ -82,10 +82,10 @@ impl Numbers for Direct {
 
     fn update_all(
         &self,
-        number: impl FnMut(u64) -> Option<u64>,
+        number: impl FnMut(u64, u64) -> Option<u64>,
         pace: impl FnMut(u64) -> Option<u64>,
     ) {
-        self.0.number.change(number);
+        self.0.update(number);
         self.0.pace.change(pace);
     }
 }
@@ -266,15 +266,15 @@ where
 
     fn update_all(
         &self,
-        mut number: impl FnMut(u64) -> Option<u64>,
+        mut number: impl FnMut(u64, u64) -> Option<u64>,
         mut pace: impl FnMut(u64) -> Option<u64>,
     ) {
-        self.rest.number.change(&mut number);
+        self.rest.update(&mut number);
         self.rest.pace.change(&mut pace);
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for place in shard.places.values_mut() {
-                place.number = number(place.number).unwrap_or(place.number);
+                place.number = number(place.number, place.pace).unwrap_or(place.number);
                 place.pace = pace(place.pace).unwrap_or(place.pace);
             }
         }

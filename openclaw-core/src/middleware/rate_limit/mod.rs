@@ -54,7 +54,7 @@ const KEYS: usize = 100_000;
 /// A place is taken when the service is called. A wait ends at the deadline of the request at
 /// the latest: a call whose place lies behind it is refused at once, with the time until its
 /// place as `retry_after`. A call that is dropped while it waits gives its place back, when
-/// nobody has taken a later one.
+/// nobody has taken a later one and the quota is the same.
 ///
 /// What the other side says of its own limit
 /// ([`Policy::advice`](crate::policy::Policy::advice), or a Retry-After of a throttled or
@@ -176,12 +176,6 @@ impl<P, M> RateLimitLayer<P, M> {
         self
     }
 
-    /// Changes the quota from now on; `None` is no limit, and forgets what was used up; else
-    /// that stays used up.
-    pub fn set_quota(&self, quota: Option<Quota>) {
-        self.shared.set_quota(quota);
-    }
-
     /// Changes the longest wait of calls that come from now on.
     pub fn set_max_wait(&self, max: Duration) {
         self.shared.set_max_wait(max);
@@ -194,6 +188,15 @@ impl<P, M> RateLimitLayer<P, M> {
 }
 
 impl<P, M: Numbers> RateLimitLayer<P, M> {
+    /// Changes the quota from now on; `None` is no limit, and forgets what was used up.
+    ///
+    /// Calls that were made count under the next quota, too, and come back at its pace; no more
+    /// are missing than it allows at once. Calls that wait keep their places, and silence that
+    /// the other side has asked for ends when it would have.
+    pub fn set_quota(&self, quota: Option<Quota>) {
+        self.shared.set_quota(quota);
+    }
+
     /// Lets nothing pass for this long, as far as the longest block goes.
     ///
     /// With keys: those that are on hand, and those that find no room.

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -33,6 +33,8 @@ pub(crate) struct Shared<M> {
     /// Nanoseconds a call; 0 is no limit.
     interval: AtomicU64,
     ahead: AtomicU64,
+    /// Held while the quota changes: the numbers go from one rule to the next.
+    changing: Mutex<()>,
     max_wait: AtomicU64,
     learns: AtomicBool,
     longest_block: AtomicU64,
@@ -75,12 +77,13 @@ const fn at(elapsed: Duration) -> u64 {
 
 impl<M> Shared<M> {
     pub(super) fn new(name: Arc<str>, quota: Quota, meter: M) -> Self {
-        let shared = Self {
+        Self {
             name,
             ticks: Ticks::runtime(),
             meter,
-            interval: AtomicU64::new(0),
-            ahead: AtomicU64::new(0),
+            interval: AtomicU64::new(quota.interval),
+            ahead: AtomicU64::new(quota.ahead()),
+            changing: Mutex::default(),
             max_wait: AtomicU64::new(0),
             learns: AtomicBool::new(true),
             longest_block: AtomicU64::new(nanos(Duration::from_secs(300))),
@@ -89,9 +92,7 @@ impl<M> Shared<M> {
             waiting: AtomicU64::new(0),
             tightened: AtomicU64::new(0),
             refusing: AtomicBool::new(false),
-        };
-        shared.set_quota(Some(quota));
-        shared
+        }
     }
 
     /// A new limit of the same settings around another meter.
@@ -107,6 +108,7 @@ impl<M> Shared<M> {
             meter,
             interval: copy(&self.interval),
             ahead: copy(&self.ahead),
+            changing: Mutex::default(),
             max_wait: copy(&self.max_wait),
             learns: AtomicBool::new(self.learns.load(Ordering::Relaxed)),
             longest_block: copy(&self.longest_block),
@@ -127,9 +129,26 @@ impl<M> Shared<M> {
         self.gate.get().is_some_and(|refused| refused())
     }
 
-    pub(super) fn set_quota(&self, quota: Option<Quota>) {
-        self.ahead.store(quota.map_or(0, |quota| quota.ahead()), Ordering::Relaxed);
-        self.interval.store(quota.map_or(0, |quota| quota.interval), Ordering::Relaxed);
+    /// Changes the quota: the calls that are missing stay so many, at the pace of the new one.
+    pub(super) fn set_quota(&self, quota: Option<Quota>)
+    where
+        M: Numbers,
+    {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.rule();
+        let next = quota.map_or(Rule { cost: 0, ahead: 0 }, |quota| quota.rule());
+        if next == old {
+            return;
+        }
+        self.ahead.store(next.ahead, Ordering::Relaxed);
+        self.interval.store(next.cost, Ordering::Relaxed);
+        let now = self.now();
+        let carried = |number, pace| {
+            let carried = old.carried(next, Pace(pace), number, now);
+            // A number before `now` says no more than `now`.
+            (carried != number.max(now)).then_some(carried)
+        };
+        self.meter.update_all(carried, |_| None);
     }
 
     pub(super) fn set_max_wait(&self, max: Duration) {
@@ -262,7 +281,7 @@ impl<M> Shared<M> {
         M: Numbers,
     {
         let lesson = self.lesson(advice, self.now());
-        self.meter.update_all(|number| lesson.number(number), |pace| lesson.pace(pace));
+        self.meter.update_all(|number, _| lesson.number(number), |pace| lesson.pace(pace));
     }
 
     /// What advice says: silence, or so many calls spread over the time to the reset.

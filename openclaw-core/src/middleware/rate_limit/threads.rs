@@ -45,10 +45,10 @@ impl Numbers for Checked {
 
     fn update_all(
         &self,
-        number: impl FnMut(u64) -> Option<u64>,
+        number: impl FnMut(u64, u64) -> Option<u64>,
         pace: impl FnMut(u64) -> Option<u64>,
     ) {
-        self.0.number.change(number);
+        self.0.update(number);
         self.0.pace.change(pace);
     }
 }

@@ -22,7 +22,8 @@ const NAMES: usize = 10_000;
 ///
 /// A stack is made when its name is first asked for; the same name is the same stack, with one
 /// state, wherever it is layered. [`reload`](Self::reload) changes the settings of every stack
-/// and keeps windows, tokens, permits and open breakers; a configuration that is refused changes
+/// and keeps windows, tokens, permits and open breakers: calls that were made count under another
+/// quota, and an adaptive limit keeps what it has found. A configuration that is refused changes
 /// nothing. Cheap to clone.
 ///
 /// ```

@@ -186,6 +186,80 @@ async fn the_quota_changes_and_what_was_used_stays_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_used_up_comes_back_at_the_pace_of_the_new_quota() {
+    let layer = RateLimitLayer::new("crm", Quota::per_hour(n(1_000)));
+    while layer.check(&()).is_ok() {}
+    layer.set_quota(Some(Quota::per_second(n(100))));
+    assert_eq!(layer.peek(&()), S / 100, "a hundred a second");
+    sleep(S).await;
+    assert_eq!((0..200).filter(|_| layer.check(&()).is_ok()).count(), 100, "and all of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_were_made_are_as_many_under_another_quota() {
+    let cases = [
+        (4, Quota::per_hour(n(10)), Quota::per_hour(n(1_000)), 996),
+        (4, Quota::per_hour(n(10)), Quota::per_second(n(10)), 6),
+        (4, Quota::per_second(n(10)), Quota::per_hour(n(10)), 6),
+        (4, Quota::per_hour(n(10)), Quota::per_hour(n(10)), 6),
+        (4, Quota::per_hour(n(10)), Quota::per_hour(n(3)), 0),
+        (10, Quota::per_second(n(10)), Quota::per_hour(n(4)), 0),
+        (0, Quota::per_second(n(10)), Quota::per_hour(n(4)), 4),
+        (4, Quota::per_hour(n(10)), Quota::per_hour(n(10)).burst(n(5)), 1),
+    ];
+    for (made, before, after, left) in cases {
+        // Of two keys the second finds no room.
+        let layer = RateLimitLayer::new("crm", before).per_key_of(|key: &u8| *key, 1);
+        for key in [1, 2] {
+            (0..made).for_each(|_| layer.check(&key).expect("within the quota"));
+        }
+        layer.set_quota(Some(after));
+        for key in [1, 2] {
+            let more = (0..2_000).filter(|_| layer.check(&key).is_ok()).count();
+            assert_eq!(more, left, "{made} of {before:?}, then {after:?}");
+            let interval = after.interval();
+            assert_eq!(layer.peek(&key), interval, "{made} of {before:?}, then {after:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_quota_moves_no_silence() {
+    let quotas = [Quota::per_second(n(100)), Quota::per_hour(n(10)), Quota::per_hour(n(1))];
+    for (before, after) in [(0, 1), (1, 0), (2, 0), (0, 2)].map(|(b, a)| (quotas[b], quotas[a])) {
+        let layer = RateLimitLayer::new("crm", before);
+        layer.check(&()).expect("the first");
+        layer.block(10 * S);
+        layer.set_quota(Some(after));
+        let silent = layer.peek(&());
+        // Where more was used up than the silence takes, its end is known to a tenth of a second.
+        let known = if before == quotas[2] { 10 * S + S / 10 } else { 10 * S };
+        assert!((10 * S..=known).contains(&silent), "{silent:?}: {before:?}, then {after:?}");
+        layer.set_quota(None);
+        assert_eq!(layer.peek(&()), silent, "{before:?}, then none");
+        layer.set_quota(Some(after));
+        tokio::time::advance(silent).await;
+        layer.check(&()).expect("it is over");
+        assert_eq!(layer.peek(&()), after.interval(), "and nothing was saved up in it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn advice_holds_under_another_quota() {
+    let layer = RateLimitLayer::new("shop", Quota::per_second(n(1)).burst(n(50))).policy(ByStatus);
+    let leaf = service_fn(|_: http::Request<()>| {
+        let answer: Answer =
+            Ok(Response::builder().header("ratelimit", r#""a";r=2;t=5"#).body(()).unwrap());
+        std::future::ready(answer)
+    });
+    layer.layer(leaf).oneshot(http::Request::new(())).await.unwrap();
+    layer.set_quota(Some(Quota::per_second(n(100)).burst(n(1_000))));
+    let calls = (0..200).filter(|_| layer.check(&()).is_ok()).count();
+    assert_eq!(calls, 2, "as many as the other side has left");
+    assert_eq!(layer.peek(&()), S * 5 / 2, "and then as it spreads them");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_limit_nothing_that_was_used_up_counts_but_a_silence_does() {
     let layer = RateLimitLayer::new("crm", Quota::per_hour(n(1)));
     ask(&layer, call("acme")).await.expect("the first");

@@ -15,7 +15,7 @@ const MS: i128 = 1_000_000;
 const LONGEST: i128 = 300_000 * MS;
 
 /// Milliseconds a call, and how many at once: reference and limit start from the same.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Plan {
     interval: u32,
     burst: u32,
@@ -101,6 +101,24 @@ impl Bucket {
         wait
     }
 
+    /// Another plan: as many calls are missing, none that it can't hold, and advice holds on.
+    fn plan(&mut self, old: Plan, new: Plan, now: i128) {
+        if old == new {
+            return;
+        }
+        self.pass(now);
+        let calls = |time: i128| (time * new.interval() + old.interval() - 1) / old.interval();
+        let made = self.missing.min(old.full());
+        let (behind, made) = (self.missing - made, calls(made).min(new.full()));
+        let (spare, room) = (old.full() - old.interval(), new.full() - new.interval());
+        let advised = if now < self.silent { self.silent } else { self.paced.1 };
+        self.missing = if now < advised {
+            ((self.missing - spare).min(advised - now) + room).max(made.min(room))
+        } else {
+            made + behind.min(calls(behind))
+        };
+    }
+
     fn learn(&mut self, plan: Plan, says: Says, now: i128) {
         // The end of a pace is kept in tenths of a second.
         let tenth = |t: i128| (t + 1 + 100 * MS - 1) / (100 * MS) * (100 * MS) - 1;
@@ -167,6 +185,7 @@ async fn check(mut plan: Plan, steps: Vec<Step>) {
                 now += i128::from(ms) * MS;
             }
             Step::Plan(next) => {
+                buckets.values_mut().for_each(|bucket: &mut Bucket| bucket.plan(plan, next, now));
                 plan = next;
                 layer.set_quota(Some(plan.quota()));
             }

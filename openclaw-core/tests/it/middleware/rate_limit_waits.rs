@@ -171,7 +171,46 @@ async fn a_place_is_given_back_as_it_was_taken() {
     let waits = service.ready().await.unwrap().call(call());
     layer.set_quota(Some(Quota::per_hour(NonZeroU32::MIN)));
     drop(waits);
-    assert_eq!(layer.peek(&()), S, "the first place is still spent");
+    let spent = 3_600 * S;
+    assert_eq!(layer.peek(&()), spent + S, "the first place is still spent, and the second waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_at_a_slower_pace_is_given_back_whole() {
+    let layer = RateLimitLayer::new("shop", one_a_second()).wait(60 * S).policy(ByStatus);
+    let leaf = service_fn(|_: http::Request<()>| {
+        let response = http::Response::builder().header("ratelimit", r#""a";r=2;t=20"#);
+        let answer: Result<_, openclaw_core::policy::Failure<std::convert::Infallible>> =
+            Ok(response.body(()).unwrap());
+        std::future::ready(answer)
+    });
+    let mut service = layer.layer(leaf);
+    service.ready().await.unwrap().call(http::Request::new(())).await.unwrap();
+    let before = layer.peek(&());
+    let waits = service.ready().await.unwrap().call(http::Request::new(()));
+    assert_eq!(layer.peek(&()), before + 10 * S);
+    drop(waits);
+    assert_eq!(layer.peek(&()), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_count_under_a_wider_quota() {
+    let layer = RateLimitLayer::new("crm", one_a_second()).wait(60 * S);
+    layer.check(&()).expect("the first");
+    let mut service = layer.layer(service_fn(async |_: Call<u32>| Ok::<_, Error>(())));
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        waits.push(service.ready().await.unwrap().call(call()));
+    }
+    layer.set_quota(Some(Quota::per_second(NonZeroU32::new(10).unwrap())));
+    layer.set_max_wait(Duration::ZERO);
+    let at_once = (0..20).filter(|_| layer.check(&()).is_ok()).count();
+    assert_eq!(at_once, 4, "one was made, and five are on their way");
+    let began = Instant::now();
+    for (second, wait) in waits.into_iter().enumerate() {
+        wait.await.expect("it keeps its place");
+        assert_eq!(began.elapsed().as_secs(), second as u64 + 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

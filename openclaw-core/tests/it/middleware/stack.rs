@@ -126,6 +126,27 @@ async fn a_reload_changes_settings_and_keeps_state() {
     assert_eq!(resilience.config(), config(second));
 }
 
+fn limited(rate: &str) -> ResilienceConfig {
+    config(&format!(r#"{{ "skill": {{ "crm": {{ "retry": "off", "rate_limit": {rate} }} }} }}"#))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_to_a_wider_quota_is_felt_at_once() {
+    let resilience = Resilience::new(limited(r#"{ "calls": 1000, "per": "1h" }"#)).unwrap();
+    let stack = resilience.skill("crm");
+    for _ in 0..1_000 {
+        ask_well(&stack, "acme").await.expect("within the quota");
+    }
+    resilience.reload(limited(r#"{ "calls": 100, "per": "1s" }"#)).unwrap();
+    let e = ask_well(&stack, "acme").await.expect_err("all are used up");
+    assert_eq!(e.retry_after(), Some(S / 100));
+    resilience.reload(limited(r#"{ "calls": 2000, "per": "1h" }"#)).unwrap();
+    for _ in 0..1_900 {
+        ask_well(&stack, "acme").await.expect("the quota grew by so many");
+    }
+    ask_well(&stack, "acme").await.expect_err("and is used up");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reload_keeps_what_an_adaptive_limit_has_found() {
     let json = r#"{ "skill": { "crm": { "retry": "off", "breaker": "off",
