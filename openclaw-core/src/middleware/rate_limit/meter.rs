@@ -203,6 +203,16 @@ impl<K: Hash + Eq + Clone, F> PerKey<K, F> {
     }
 }
 
+impl<K, F> PerKey<K, F> {
+    /// Changes how many keys are told apart. Those on hand stay until their time is over.
+    pub(super) fn set_keys(&self, keys: usize) {
+        let room = keys.max(1).div_ceil(self.shards.len().max(1));
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).room = room;
+        }
+    }
+}
+
 impl<K: Eq + Clone, F> PerKey<K, F> {
     fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard<K>>> {
         let shard = self.shards.get(part(hash, self.shards.len()))?;
@@ -315,13 +325,19 @@ impl<K: Eq + Clone> Shard<K> {
     /// Room for a new key: that of one of the next two, if it can be forgotten, or more.
     fn make_room(&mut self, hash: u64, now: u64, forgotten: &AtomicU64) -> Option<()> {
         for _ in 0..2.min(self.round.len()) {
-            let at = self.hand;
-            self.hand = (self.hand + 1) % self.round.len();
+            let len = self.round.len();
+            let at = self.hand % len;
+            self.hand = (at + 1) % len;
             let Some(old) = self.round.get_mut(at) else { continue };
             if self.places.get(old).is_none_or(|place| place.is_over(now)) {
                 self.places.remove(old);
-                *old = hash;
                 forgotten.fetch_add(1, Ordering::Relaxed);
+                if len > self.room {
+                    // There was more room once.
+                    self.round.swap_remove(at);
+                    continue;
+                }
+                *old = hash;
                 return Some(());
             }
         }

@@ -238,6 +238,15 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
     }
 }
 
+impl<P, K, F> RateLimitLayer<P, PerKey<K, F>> {
+    /// Changes how many keys are told apart, in whole shards: each of the up to 64 has one.
+    ///
+    /// Keys that are on hand stay until their time is over, also where there is room for fewer.
+    pub fn set_keys(&self, keys: usize) {
+        self.shared.meter.set_keys(keys);
+    }
+}
+
 impl<S, P: Clone, M> Layer<S> for RateLimitLayer<P, M> {
     type Service = RateLimit<S, P, M>;
 

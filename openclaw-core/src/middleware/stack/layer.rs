@@ -187,6 +187,7 @@ impl<P: 'static> Parts<P> {
             Some(rate.burst.and_then(NonZeroU32::new).map_or(quota, |burst| quota.burst(burst)))
         });
         self.rate_limit.set_quota(quota);
+        self.rate_limit.set_keys(rate.and_then(|rate| rate.keys).unwrap_or(TENANTS));
         let max_wait = rate.and_then(|rate| rate.max_wait).map(Duration::from);
         self.rate_limit.set_max_wait(max_wait.unwrap_or_default());
         let learns = rate.and_then(|rate| rate.learn).unwrap_or(true);

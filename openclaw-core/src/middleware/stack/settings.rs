@@ -80,7 +80,8 @@ settings! {
         burst: u32,
         /// The longest wait for a place; what would wait longer is refused. Zero refuses at once.
         max_wait: Span,
-        /// Keys that are told apart; the rest share one limit.
+        /// Tenants that are told apart; the rest share one limit. A reload that lowers it leaves
+        /// those on hand until their time is over.
         keys: usize,
         /// Does the other side's advice tighten the limit?
         learn: bool,

@@ -148,6 +148,27 @@ async fn a_reload_to_a_wider_quota_is_felt_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_changes_how_many_keys_are_told_apart() {
+    let keys = |n| limited(&format!(r#"{{ "calls": 1, "per": "1h", "keys": {n} }}"#));
+    let resilience = Resilience::new(keys(1)).unwrap();
+    let stack = resilience.skill("crm");
+    ask_well(&stack, "a").await.expect("it has a limit of its own");
+    ask_well(&stack, "b").await.expect("it has that of all others");
+    ask_well(&stack, "c").await.expect_err("that is used up");
+    resilience.reload(keys(3)).unwrap();
+    ask_well(&stack, "c").await.expect("there is room for it now");
+    ask_well(&stack, "d").await.expect("and for it");
+    ask_well(&stack, "e").await.expect_err("and no more");
+    ask_well(&stack, "a").await.expect_err("who was told apart is so still");
+    resilience.reload(keys(1)).unwrap();
+    ask_well(&stack, "c").await.expect_err("who is on hand stays");
+    tokio::time::sleep(3_600 * S).await;
+    ask_well(&stack, "f").await.expect("it has that of all others");
+    ask_well(&stack, "g").await.expect("it has the place of those whose time was over");
+    assert_eq!(stack.snapshot().rate_limit.keys, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reload_keeps_what_an_adaptive_limit_has_found() {
     let json = r#"{ "skill": { "crm": { "retry": "off", "breaker": "off",
         "concurrency": { "limit": 64, "adaptive_from": 4 } } } }"#;
