@@ -20,6 +20,11 @@ use super::{
 /// | breaker | 5 in a row, 60 s | 5 in a row, 60 s | 5 in a row, 60 s | off | off |
 /// | attempt timeout | 10 s | 10 s | 10 s | off | off |
 ///
+/// Rate limits and breakers count by tenant, in every family: admission, too, and not by sender
+/// or address. [`Resilience::admission`](super::Resilience::admission) shows how a host limits
+/// those. A rate limit that is off has no quota; what the other side says of its own limit, it
+/// heeds all the same: see [`Settings::rate_limit`].
+///
 /// An agent's attempts and a reply's later ones are the gateway's: they outlive the process. In a
 /// gateway the retry of an agent's stack repeats nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -45,8 +45,9 @@ pub type Stacked<S, P> = Timeout<
 /// order.
 ///
 /// Made by [`Resilience`](super::Resilience). Every layer is there, and one that is off lets
-/// everything pass: so settings change at run time. Rate limit and breaker are kept by tenant;
-/// the concurrency limit and the retry budget belong to the integration.
+/// everything pass: so settings change at run time. Only a rate limit that is off still heeds
+/// what the other side says of its own limit. Rate limit and breaker are kept by tenant; the
+/// concurrency limit and the retry budget belong to the integration.
 #[derive(Debug)]
 pub struct StackLayer<P: 'static>(Arc<Parts<P>>);
 

@@ -160,6 +160,33 @@ impl Resilience {
     }
 
     /// The stack of what comes in by a channel.
+    ///
+    /// It counts by tenant, so that no tenant takes the room of another; a loud sender takes that
+    /// of its own tenant. A host that limits senders, too, puts a limit of its own in front:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use openclaw_core::{
+    ///     Call, Envelope, TenantId, middleware::{Quota, RateLimitLayer, stack::Resilience},
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), openclaw_core::InvalidId> {
+    /// let senders = RateLimitLayer::new("web senders", Quota::PER_IP).per_key(
+    ///     |call: &Call<Arc<Envelope>>| {
+    ///         (call.context().tenant().clone(), Arc::clone(&call.payload().sender.id))
+    ///     },
+    /// );
+    /// let admission = (senders.clone(), Resilience::default().admission("web"));
+    /// # drop(admission);
+    /// let acme = TenantId::new("acme")?;
+    /// for _ in 0..100 {
+    ///     assert!(senders.check(&(acme.clone(), "ann".into())).is_ok());
+    /// }
+    /// assert!(senders.check(&(acme.clone(), "ann".into())).is_err());
+    /// assert!(senders.check(&(acme, "bob".into())).is_ok());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn admission(&self, name: &str) -> StackLayer<Arc<Envelope>> {
         self.0.admission.get(&lock(&self.0.config), self.0.seed, name)

@@ -41,6 +41,10 @@ settings! {
         /// How failed calls are repeated.
         retry: Switch<RetrySettings>,
         /// How many calls are made in a time.
+        ///
+        /// `"off"` is no quota. A Retry-After, or what the other side says is left, is heeded all
+        /// the same, for 5 min at most. Who wants neither sets more calls than anybody makes,
+        /// and no `learn`: `{ "calls": 4294967295, "per": "1s", "learn": false }`.
         rate_limit: Switch<RateSettings>,
         /// How many calls are in flight at once.
         concurrency: Switch<ConcurrencySettings>,
