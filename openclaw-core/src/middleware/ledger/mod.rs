@@ -70,8 +70,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// record: there is no way around a store that fails.
 ///
 /// A claim has a lease: until the call's deadline and 5 s more, 30 s without a deadline, renewed
-/// at a third. It is dated by the store's clock, whatever that of the process shows. A caller that is dropped leaves its record; the lease covers it against other
-/// processes. Who takes an expired lease over fences the former holder: its late commit loses.
+/// at a third. It is dated by the store's clock, whatever that of the process shows, and so is the
+/// first try, from which the retention of a `Keyed` call counts. A caller that is dropped leaves its
+/// record; the lease covers it against other processes. Who takes an expired lease over fences the former holder: its late commit loses.
 ///
 /// A finished record counts for the retention, 24 h; then it is as absent. The row itself goes at
 /// a [sweep](LedgerLayer::sweep), or at that of a gateway with messages of the same tenant. A

@@ -180,6 +180,7 @@ impl Claims {
             keys.extend(beside.cloned());
             let read = self.noted((*self.store).get_many(&keys).await.map_err(Error::from))?;
             let as_of = read.as_of;
+            self.told(as_of);
             if wishes.iter().any(|wish| wish.held(tenant, as_of) != wish.held(tenant, now)) {
                 now = as_of;
                 continue;

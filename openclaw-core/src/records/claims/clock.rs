@@ -1,4 +1,4 @@
-//! The store's time: leases are dated by it, because whoever judges them reads it.
+//! The store's time: leases and first tries are dated by it, because whoever judges them reads it.
 
 use std::sync::atomic::Ordering;
 

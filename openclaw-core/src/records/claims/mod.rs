@@ -121,6 +121,9 @@ impl Claims {
         self.in_store.store(true, Ordering::Relaxed);
         let known = commit::commit(&*self.store, txn).await;
         self.in_store.store(false, Ordering::Relaxed);
+        if let Ok(Known::Applied(applied)) = &known {
+            self.told(applied.as_of);
+        }
         self.noted(known)
     }
 
@@ -151,6 +154,7 @@ impl Claims {
         let mut keys = vec![claim.key.clone()];
         keys.extend(claim.fence.lease().map(|lease| lease.key.clone()));
         let read = self.noted(self.store.get_many(&keys).await.map_err(Error::from))?;
+        self.told(read.as_of);
         let mut rows = read.value.into_iter();
         let gone = || self.lost(Known::Lost { guard: 0, current: None });
         let record = rows.next().flatten().ok_or_else(gone)?;
@@ -213,9 +217,8 @@ impl Claims {
         let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
         let put = Op::put(lease.key.clone(), super::row::Row::encode(&row)?);
         let txn = Txn::new(label).guard(claim.fence.guard()).op(put);
-        let applied = self.apply(claim, txn).await?;
-        self.told(applied.as_of);
-        claim.fence.leased_at(row, applied.version);
+        let version = self.apply(claim, txn).await?.version;
+        claim.fence.leased_at(row, version);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::{
     guard_of,
 };
 use crate::{
-    Error, ErrorKind, MessageId, Payer, Result, TenantId, Timestamp,
+    Error, ErrorKind, MessageId, Payer, Result, TenantId,
     records::{
         approvals::{Approvals, Slot},
         audit::{AuditAction, AuditEntry},
@@ -113,6 +113,11 @@ impl Claims {
     /// The claim of an earlier attempt. It has a reservation, unless it was given back.
     async fn known(&self, place: Place, asked: &EffectRecord, row: &Entry) -> Result<Claim> {
         let mut claim = claimed(place, EffectRecord::decode(&row.value)?, None, row.version);
+        if !claim.record.state.is_final() {
+            // It is judged and dated by the store's time, which a lost commit does not tell.
+            let read = self.store.get_many(std::slice::from_ref(&claim.key)).await;
+            self.told(self.noted(read.map_err(Error::from))?.as_of);
+        }
         if claim.record.fingerprint == asked.fingerprint {
             self.reserve_again(&mut claim).await?;
         }
@@ -140,7 +145,7 @@ impl Claims {
                 match self.commit(txn).await? {
                     Known::Applied(applied) => {
                         let claim = claimed(place, record, Some(head), applied.version);
-                        return self.begun(claim, applied.as_of).await;
+                        return self.begun(claim).await;
                     }
                     Known::Lost { guard, .. } if guard < guards && guard >= 2 => {
                         return Err(used());
@@ -161,8 +166,7 @@ impl Claims {
     }
 
     /// A new claim, whose lease is as long by the store's clock as it is by ours.
-    async fn begun(&self, mut claim: Claim, as_of: Timestamp) -> Result<Opened> {
-        self.told(as_of);
+    async fn begun(&self, mut claim: Claim) -> Result<Opened> {
         if !self.is_dated(&claim) {
             Box::pin(self.renew(&mut claim)).await?;
         }

@@ -45,14 +45,15 @@ impl Claims {
     /// What is to be done with the claim now.
     pub(crate) fn plan(&self, claim: &Claim) -> Plan {
         let EffectRecord { state, effect, .. } = &claim.record;
-        // The time matters to what is in doubt only.
-        let now = if state.is_in_doubt() { self.env.now() } else { Timestamp::default() };
+        // The time matters to what is in doubt only. It is the store's: another process may have
+        // sent it first, and its clock showed something else.
+        let now = if state.is_in_doubt() { self.now() } else { Timestamp::default() };
         plan(state, *effect, now)
     }
 
     /// Records that a try is about to be sent.
     pub(crate) async fn dispatch(&self, claim: &mut Claim) -> Result<()> {
-        let at = self.env.now();
+        let at = self.now();
         self.step("dispatch", claim, Event::Dispatch { at }, &[]).await
     }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use openclaw_core::{
-    Effect,
+    Effect, Env, Timestamp,
     agent::Agent,
     gateway::{GatewayBuilder, MessageState},
     records::Ledger,
 };
 use openclaw_testkit::{
     agent::{RewordingAgent, ScriptedAgent},
-    env::test_env,
+    env::{EPOCH, PausedClock, SeededRng, test_env},
     fault::Fault,
     remote::{CountingRemote, RemoteKind, RemoteSkill},
 };
@@ -82,7 +82,21 @@ async fn ledger(world: &World) -> Option<&'static str> {
 
 /// Lets a process die at this point and another one go on after a while.
 async fn run(effect: Effect, point: &Point, agent: impl Agent + Clone, away: Duration) -> End {
-    let world = World::new(3);
+    let env = test_env(3);
+    run_by([env.clone(), env], effect, point, agent, away).await
+}
+
+/// The same, where each process has its own clock.
+async fn run_by(
+    envs: [Env; 2],
+    effect: Effect,
+    point: &Point,
+    agent: impl Agent + Clone,
+    away: Duration,
+) -> End {
+    let mut world = World::new(3);
+    let [env, heir] = envs;
+    world.env = env;
     let remote = remote(effect);
     let skill = || RemoteSkill::named("pay", effect, remote.clone()).unwrap();
     let compose = |builder: GatewayBuilder| builder.agent(agent.clone()).skill(skill());
@@ -92,6 +106,7 @@ async fn run(effect: Effect, point: &Point, agent: impl Agent + Clone, away: Dur
     first.dies().await;
     assert_eq!(ledger(&world).await, point.stored, "{} stored", point.name);
     tokio::time::sleep(away).await;
+    world.env = heir;
     let second = world.start(compose).await;
     let end = second.end(world.tell("c1", "m1", "pay").await).await;
     let replies = world.platform.posts().len();
@@ -150,6 +165,26 @@ async fn a_key_that_the_remote_may_have_forgotten_is_not_sent_again() {
 async fn a_key_within_its_retention_is_sent_again() {
     let almost = DAY - Duration::from_secs(60);
     assert_eq!(run(KEYED, &POINTS[4], payer(), almost).await, done(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_as_old_as_the_store_says_whatever_the_clocks_show() {
+    let almost = DAY - Duration::from_secs(60);
+    for wrong in [-7_200_000, 7_200_000] {
+        let clock = EPOCH.as_millis().saturating_add_signed(wrong);
+        for wrong_first in [true, false] {
+            let envs = || {
+                let clock = PausedClock::new(Timestamp::from_millis(clock));
+                let mut envs = [Env::new(clock, SeededRng::new(3)), test_env(4)];
+                envs.rotate_left(usize::from(!wrong_first));
+                envs
+            };
+            let end = run_by(envs(), KEYED, &POINTS[4], payer(), almost).await;
+            assert_eq!(end, done(1), "the remote knows the key: {wrong} {wrong_first}");
+            let end = run_by(envs(), KEYED, &POINTS[4], payer(), DAY).await;
+            assert_eq!(end, parked(1, "parked"), "it may not: {wrong} {wrong_first}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -273,3 +273,24 @@ async fn a_record_counts_for_its_retention_whatever_the_clocks_show() {
         assert_eq!(layer.sweep(&tenant).await.unwrap(), 1, "{wrong}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_keyed_call_is_as_old_as_the_store_says_whatever_the_clocks_show() {
+    for wrong in WRONG {
+        for wrong_first in [true, false] {
+            let (rows, shop) =
+                (store(), Shop::new(|_| failure(ErrorKind::Timeout, Happened::Maybe)));
+            let (right, skewed) =
+                (on(&rows, 1).build(), skewed(&rows, 2, &Wrong::by(wrong)).build());
+            let (first, heir) = if wrong_first { (skewed, right) } else { (right, skewed) };
+            shop.ask(&first, call(KEYED, "1")).await.unwrap_err();
+            sleep(3600 * S - S).await;
+            shop.ask(&heir, call(KEYED, "1")).await.unwrap_err();
+            assert_eq!(shop.effects(), 2, "the remote knows the key: {wrong} {wrong_first}");
+            sleep(S).await;
+            let late = shop.ask(&heir, call(KEYED, "1")).await;
+            assert_eq!(reason(&late), Some(Reason::InDoubt), "{wrong} {wrong_first}");
+            assert_eq!(shop.effects(), 2, "the remote has forgotten it: {wrong} {wrong_first}");
+        }
+    }
+}
