@@ -284,29 +284,45 @@ impl<P: Payload, R: Stored> Course<P, R> {
             Ok(answer) => {
                 // A layer between answered itself, or there is no mark.
                 let e = Error::new(ErrorKind::Cancelled, "something else answered");
-                drop(Box::pin(self.shared.claims.left(&mut claim, e)).await);
-                drop(Box::pin(self.shared.claims.release(&mut claim)).await);
+                let unmarked = claim.is_unsent() && !slot.is_marked();
+                drop(Box::pin(self.left(&mut claim, e, unmarked)).await);
                 Outcome::Open(Ok(answer))
             }
-            Err(e) => Box::pin(self.failed(&mut claim, e)).await,
+            Err(e) => {
+                // What is cut off where it waits says `Maybe`, too: then others have met a mark.
+                let marks = self.errand.is_some() || self.shared.claims.has_marks();
+                let unmarked = claim.is_unsent() && !marks && e.happened() != Happened::No;
+                Box::pin(self.failed(&mut claim, e, unmarked)).await
+            }
         }
     }
 
-    async fn failed(&self, claim: &mut Claim, e: Error) -> Outcome<R> {
+    async fn failed(&self, claim: &mut Claim, e: Error, unmarked: bool) -> Outcome<R> {
         if let Some(end) = failure(&claim.record) {
             return Outcome::First(Err(e), end);
         }
-        if !claim.is_fresh() {
+        if !unmarked && !claim.is_fresh() {
             // Its lease covers what nobody saw end.
             return Outcome::Open(Err(e));
         }
-        let e = match self.shared.claims.left(claim, e).await {
+        Outcome::Open(Err(match self.left(claim, e, unmarked).await {
             Ok(Left::Known(e) | Left::InDoubt(e)) => e,
             Ok(Left::Parked(reason, e)) => in_doubt(reason).with_source(e),
             Err(e) => e.with_happened(Happened::Maybe),
+        }))
+    }
+
+    /// Settles what is left of a call: whoever asks next need not wait.
+    async fn left(&self, claim: &mut Claim, e: Error, unmarked: bool) -> Result<Left> {
+        let claims = &self.shared.claims;
+        let left = if unmarked {
+            // Its lease covers a doubt that the store did not take.
+            Ok(Box::pin(claims.unmarked(claim, e)).await?)
+        } else {
+            claims.left(claim, e).await
         };
-        drop(self.shared.claims.release(claim).await);
-        Outcome::Open(Err(e))
+        drop(claims.release(claim).await);
+        left
     }
 }
 

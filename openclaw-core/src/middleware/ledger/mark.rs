@@ -125,6 +125,7 @@ where
         }
         return Err(Refusal::new(Reason::NotRecorded, NAME).into());
     };
+    slot.mark();
     let early = planted(Bug::EffectBeforeDispatch);
     let call = match &slot.meter {
         Some(meter) => call.with_meter(meter.clone()),

@@ -54,6 +54,10 @@ const LEASE: Duration = Duration::from_secs(30);
 /// [`MarkLayer`] is the innermost; a stack has both or none. What is recorded is the same as in
 /// a gateway, moved by the same machine: [`EffectState`](crate::records::EffectState).
 ///
+/// A call that answers without coming to a mark is logged as an error, and is in doubt: its record
+/// would say that it was surely not sent. So is one that ends with `Maybe`, until the layer has seen
+/// a mark once; from then on it counts as cut off where it waited.
+///
 /// | the key is | the call is answered by |
 /// |---|---|
 /// | new | one run, claimed before anything is sent |

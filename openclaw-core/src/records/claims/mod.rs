@@ -59,6 +59,8 @@ pub(crate) struct Claims {
     in_store: AtomicBool,
     /// A commit lost its fence.
     fenced: AtomicBool,
+    /// A call under one of these claims has come to a mark.
+    marks: AtomicBool,
     /// How far the store's clock is ahead of ours, in milliseconds, as it was last told.
     ahead: AtomicI64,
 }
@@ -95,6 +97,7 @@ impl Claims {
             stalled: AtomicBool::new(false),
             in_store: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
+            marks: AtomicBool::new(false),
             ahead: AtomicI64::new(0),
         }
     }
@@ -115,6 +118,11 @@ impl Claims {
     /// Did a commit lose its fence?
     pub(crate) fn fenced(&self) -> bool {
         self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// Has a call under one of these claims come to a mark?
+    pub(crate) fn has_marks(&self) -> bool {
+        self.marks.load(Ordering::Relaxed)
     }
 
     async fn commit(&self, txn: Txn) -> Result<Known> {
@@ -258,6 +266,11 @@ impl Claim {
         }
     }
 
+    /// Was it surely not sent, when each try is marked?
+    pub(crate) const fn is_unsent(&self) -> bool {
+        matches!(self.record.state, EffectState::Claimed { .. })
+    }
+
     /// Is it known what the store holds?
     pub(crate) const fn is_fresh(&self) -> bool {
         !self.stale
@@ -272,12 +285,25 @@ pub(crate) struct Slot {
     pub(crate) claim: Mutex<Claim>,
     /// What the call is asked to fill, when something is reserved for it.
     pub(crate) meter: Option<Meter>,
+    /// The call has come to its mark.
+    marked: AtomicBool,
 }
 
 impl Slot {
     pub(crate) fn new(claims: Arc<Claims>, claim: Claim) -> Arc<Self> {
         let meter = claim.meter.clone();
-        Arc::new(Self { claims, claim: Mutex::new(claim), meter })
+        Arc::new(Self { claims, claim: Mutex::new(claim), meter, marked: AtomicBool::new(false) })
+    }
+
+    /// The call has come to its mark.
+    pub(crate) fn mark(&self) {
+        self.marked.store(true, Ordering::Relaxed);
+        self.claims.marks.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the call come to its mark?
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marked.load(Ordering::Relaxed)
     }
 
     /// The slot that came with a call.

@@ -122,6 +122,14 @@ impl Claims {
         }
     }
 
+    /// Settles a call that ran without a mark: its record would say that it was surely not sent.
+    pub(crate) async fn unmarked(&self, claim: &mut Claim, e: Error) -> Result<Left> {
+        let (message, subject) = (claim.message, &claim.subject);
+        tracing::error!(%message, %subject, "a call has run without a mark: its stack needs a MarkLayer innermost");
+        self.dispatch(claim).await?;
+        self.left(claim, e).await
+    }
+
     /// Records what the owner of an effect in doubt says.
     pub(crate) async fn heard(&self, claim: &mut Claim, said: Reconciled) -> Result<Heard> {
         match heard(said) {

@@ -1,6 +1,7 @@
 //! Effects that may have happened: the plan, their owner, a person.
 
-use openclaw_core::{records::EffectState, skill::BrokenOutput};
+use openclaw_core::{middleware::TimeoutLayer, records::EffectState, skill::BrokenOutput};
+use tower::layer::layer_fn;
 
 use super::*;
 
@@ -169,4 +170,76 @@ async fn a_broken_output_is_recorded_as_done_and_told_again() {
     assert_eq!(record.breach.as_deref(), Some("the receipt is no text"));
     let EffectState::Done { answer } = record.state else { panic!("{record:?}") };
     assert_eq!(answer, SkillAnswer::Done(broken));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stack_without_its_mark_has_done_is_in_doubt() {
+    for lost in [false, true] {
+        let answer =
+            move |_| if lost { failure(ErrorKind::Timeout, Happened::Maybe) } else { Ok(()) };
+        let (rows, shop) = (store(), Shop::new(answer));
+        let (here, there) = (on(&rows, 1).build(), on(&rows, 2).build());
+        let unmarked =
+            |layer: &Made| layer.layer(shop.leaf()).oneshot(call(Effect::AtMostOnce, "1"));
+        let first = unmarked(&here).await;
+        assert_eq!(first.is_ok(), !lost, "{first:?}");
+        for layer in [&here, &there] {
+            assert_eq!(reason(&unmarked(layer).await), Some(Reason::InDoubt), "{lost}");
+        }
+        assert_eq!(shop.effects(), 1, "{lost}");
+    }
+}
+
+/// A layer may have met marks in another stack: an answer is one all the same.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_mark_is_in_doubt_beside_stacks_with_one() {
+    let (rows, shop) = (store(), Shop::good());
+    let layer = on(&rows, 1).build();
+    shop.ask(&layer, call(Effect::AtMostOnce, "1")).await.unwrap();
+    let unmarked = || layer.layer(shop.leaf()).oneshot(call(Effect::AtMostOnce, "2"));
+    unmarked().await.unwrap();
+    assert_eq!(reason(&unmarked().await), Some(Reason::InDoubt));
+    assert_eq!(shop.effects(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_without_a_mark_may_be_tried_again() {
+    let busy = |n| if n == 1 { failure(ErrorKind::Unavailable, Happened::No) } else { Ok(()) };
+    let (rows, shop) = (store(), Shop::new(busy));
+    let layer = on(&rows, 1).build();
+    let unmarked = || layer.layer(shop.leaf()).oneshot(call(Effect::AtMostOnce, "1"));
+    unmarked().await.unwrap_err();
+    unmarked().await.unwrap();
+    assert_eq!(shop.effects(), 1);
+}
+
+/// What ends it says `Maybe`: it can't know that the call never came to its mark.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cut_off_before_its_mark_may_be_tried_again() {
+    let (rows, shop) = (store(), Shop::good());
+    let held = Arc::new(AtomicU32::new(2));
+    let waits = layer_fn(|inner| {
+        let held = Arc::clone(&held);
+        service_fn(move |call: Call<Payload>| {
+            let (inner, n) = (Clone::clone(&inner), held.fetch_sub(1, Ordering::SeqCst));
+            async move {
+                if n == 1 {
+                    std::future::pending::<()>().await;
+                }
+                ServiceExt::oneshot(inner, call).await
+            }
+        })
+    });
+    let service = ServiceBuilder::new()
+        .layer(on(&rows, 1).build())
+        .layer(TimeoutLayer::total("shop", S))
+        .layer(waits)
+        .layer(MarkLayer::new())
+        .service(shop.leaf());
+    service.clone().oneshot(call(Effect::AtMostOnce, "1")).await.unwrap();
+    let e = service.clone().oneshot(call(Effect::AtMostOnce, "2")).await.unwrap_err();
+    assert_eq!((e.kind(), e.happened()), (ErrorKind::Timeout, Happened::Maybe));
+    held.store(9, Ordering::SeqCst);
+    service.oneshot(call(Effect::AtMostOnce, "2")).await.expect("it was surely not sent");
+    assert_eq!(shop.effects(), 2);
 }
