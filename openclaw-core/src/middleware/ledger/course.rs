@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower_service::Service;
 
 use super::{
@@ -112,8 +112,10 @@ impl<P: Payload, R: Stored> Course<P, R> {
                 Found::Full => return Err(Refusal::new(Reason::Overloaded, NAME).into()),
                 Found::Join(told) => {
                     // Nothing told: the first one was dropped, or it is remembered.
-                    if let Some(e) = told.heard().await {
-                        return Err(e);
+                    match by(call.context().deadline(), told.heard()).await {
+                        Some(None) => {}
+                        Some(Some(e)) => return Err(e),
+                        None => return Err(busy(self.length(&call))),
                     }
                 }
             }
@@ -244,9 +246,11 @@ impl<P: Payload, R: Stored> Course<P, R> {
         let intent = claim.intent(call, Arc::clone(&claim.record.request));
         let said = match (hook, intent) {
             (Some(hook), Some(intent)) => {
-                let late = |_| Err(Error::new(ErrorKind::Timeout, "the owner did not answer"));
+                let late = || Err(Error::new(ErrorKind::Timeout, "the owner did not answer"));
                 let asked = caught("the reconcile hook", hook.reconcile(&intent));
-                timeout(patience, asked).await.unwrap_or_else(late)?
+                let asked = timeout(patience, asked);
+                let said = by(call.context().deadline(), asked).await;
+                said.and_then(Result::ok).unwrap_or_else(late)?
             }
             _ => Reconciled::CannotKnow,
         };
@@ -323,6 +327,14 @@ impl<P: Payload, R: Stored> Course<P, R> {
         };
         drop(claims.release(claim).await);
         left
+    }
+}
+
+/// What this comes to until then; `None` when it takes longer.
+async fn by<T>(deadline: Option<Instant>, coming: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, coming).await.ok(),
+        None => Some(coming.await),
     }
 }
 

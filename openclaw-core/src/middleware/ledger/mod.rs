@@ -64,7 +64,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// | done, same request | the stored answer |
 /// | failed for good, same request | the stored error, with `replayed=true` |
 /// | another request's | [`Reason::KeyReused`]; nothing runs |
-/// | in flight in this process | the outcome of that call |
+/// | in flight in this process | the outcome of that call; [`Reason::InProgress`] where the caller's own deadline is nearer |
 /// | in flight elsewhere | [`Reason::InProgress`], with the rest of its lease as `retry_after` |
 /// | claimed, surely not sent | another run |
 /// | in doubt | another run (`AtLeastOnce`, `Keyed` in its retention), its owner (`Reconcilable`), or [`Reason::InDoubt`]: parked for a person |
@@ -76,7 +76,8 @@ const LEASE: Duration = Duration::from_secs(30);
 /// A claim has a lease: until the call's deadline and 5 s more, 30 s without a deadline, renewed
 /// at a third. It is dated by the store's clock, whatever that of the process shows, and so is the
 /// first try, from which the retention of a `Keyed` call counts. A caller that is dropped leaves its
-/// record; the lease covers it against other processes. Who takes an expired lease over fences the former holder: its late commit loses.
+/// record; the lease covers it against other processes. Who takes an expired lease over fences the
+/// former holder: its late commit loses.
 ///
 /// A finished record counts for the retention, 24 h; then it is as absent. The row itself goes at
 /// a [sweep](LedgerLayer::sweep), or at that of a gateway with messages of the same tenant. A
@@ -281,8 +282,8 @@ impl<P: Payload, R: Stored> LedgerBuilder<P, R> {
         self
     }
 
-    /// Asks this owner about `Reconcilable` calls in doubt, for 30 s at most. Without one they
-    /// are parked.
+    /// Asks this owner about `Reconcilable` calls in doubt, for 30 s at most, and until the caller's
+    /// deadline. Without one they are parked.
     #[must_use]
     pub fn reconcile(mut self, hook: impl Reconcile + 'static) -> Self {
         self.settings.reconcile = Some(Arc::new(hook));

@@ -68,6 +68,36 @@ async fn an_owner_that_panics_leaves_the_doubt() {
     assert_eq!((found.unwrap().state.name(), shop.effects()), ("unknown", 1));
 }
 
+/// An owner that never answers.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait]
+impl Reconcile for Silent {
+    async fn reconcile(&self, _intent: &Intent) -> Result<Reconciled> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_owner_of_a_doubt_is_asked_no_longer_than_the_caller_waits() {
+    let lost = |_| failure(ErrorKind::Timeout, Happened::Maybe);
+    let (rows, shop) = (store(), Shop::new(lost));
+    let layer = on(&rows, 1).reconcile(Silent).build();
+    shop.ask(&layer, call(Effect::Reconcilable, "1")).await.unwrap_err();
+    for within in [None, Some(3 * S)] {
+        let asked = match within {
+            Some(within) => hurried("1", within),
+            None => call(Effect::Reconcilable, "1"),
+        };
+        let began = Instant::now();
+        let e = shop.ask(&layer, asked).await.unwrap_err();
+        assert_eq!((e.kind(), e.happened()), (ErrorKind::Timeout, Happened::Maybe));
+        assert_eq!(began.elapsed(), within.unwrap_or(30 * S));
+    }
+    assert_eq!(shop.effects(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_owner_of_a_doubt_is_asked_before_anything_is_sent() {
     let answers = [

@@ -46,6 +46,13 @@ fn call(effect: Effect, order: &str) -> Call<Payload> {
     Call::skill(context, &manifest, Arc::new(json!({ "order": order }))).with_key(key)
 }
 
+/// A `Reconcilable` call of a caller with a deadline.
+fn hurried(order: &str, within: Duration) -> Call<Payload> {
+    let call = call(Effect::Reconcilable, order);
+    let context = call.context().clone().with_deadline(Instant::now() + within);
+    call.with_context(context)
+}
+
 /// A remote that counts its effects and answers by the number of the try.
 #[derive(Clone)]
 struct Shop {
@@ -247,6 +254,25 @@ async fn who_waits_shares_the_failure_and_goes_first_when_the_first_one_is_dropp
     assert!(dropped.is_err());
     next.unwrap();
     assert_eq!(shop.effects(), 1, "the first one was dropped before its effect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_goes_at_its_own_deadline() {
+    let (rows, shop) = (store(), Shop::good().slow(100 * S, Duration::ZERO));
+    let layer = on(&rows, 1).build();
+    let first = shop.ask(&layer, call(Effect::Reconcilable, "1"));
+    let second = async {
+        sleep(S).await;
+        let began = Instant::now();
+        let outcome = shop.ask(&layer, hurried("1", 3 * S)).await;
+        assert_eq!((reason(&outcome), began.elapsed()), (Some(Reason::InProgress), 3 * S));
+        let e = outcome.unwrap_err();
+        assert!(e.retry_after().is_some_and(|after| !after.is_zero()), "{e:?}");
+    };
+    let (first, ()) = tokio::join!(first, second);
+    first.expect("it is not its deadline");
+    let patient = shop.ask(&layer, hurried("1", S)).await;
+    assert_eq!((patient.unwrap(), shop.effects()), (SkillAnswer::done(json!(1)), 1));
 }
 
 #[tokio::test(start_paused = true)]
