@@ -4,7 +4,8 @@
 //! naming the next one twice, are a billion visits; so is a recursive one with two alternatives,
 //! on a value that is deep enough. A long chain of references exhausts the stack. Here every pair
 //! of rule and value is counted once, and visits and depth are summed up from the pairs: it takes
-//! time in the number of pairs, not of visits.
+//! time in the number of pairs, not of visits. Only where references go in a circle without going
+//! deeper into the value, each way round is counted, as the validator walks it.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,9 @@ const PLAIN: u64 = 10_000;
 /// More pairs than are counted.
 const MAX_PAIRS: usize = 500_000;
 
+/// Stands for every name of a property: a value with nothing in it.
+static NAME: Value = Value::Null;
+
 /// How many rules may lead into each other, references followed.
 ///
 /// A value of 128 levels under a recursive rule of three steps a level still fits.
@@ -28,8 +32,8 @@ pub(super) const MAX_LEVELS: usize = 400;
 pub(super) struct Work {
     /// Anchors and their places.
     anchors: Vec<(String, String)>,
-    /// The places of embedded documents.
-    documents: Vec<String>,
+    /// The last names of embedded documents, and their places.
+    documents: Vec<(Option<String>, String)>,
 }
 
 impl Work {
@@ -38,19 +42,25 @@ impl Work {
     /// # Errors
     /// Its rules lead into each other over more than [`MAX_LEVELS`].
     pub(super) fn of(schema: &Value) -> Result<Option<Self>, TooDeep> {
-        let mut work = Self::default();
-        work.collect(schema, "");
+        let work = Self::named(schema);
         let mut count = Count::new(&work, schema);
-        let unfolded = count.unfolded(schema);
+        let unfolded = count.unfolded(schema, Ask::Fits);
         if unfolded.levels > MAX_LEVELS {
             return Err(TooDeep);
         }
         Ok((count.recursive || unfolded.visits > PLAIN).then_some(work))
     }
 
+    /// The names that a reference in this schema may end in.
+    pub(super) fn named(schema: &Value) -> Self {
+        let mut work = Self::default();
+        work.collect(schema, "");
+        work
+    }
+
     /// Does this value make more visits than `most`, or go too deep?
     pub(super) fn exceeds(&self, schema: &Value, value: &Value, most: u64) -> bool {
-        let sum = Count::new(self, schema).visits(schema, value);
+        let sum = Count::new(self, schema).visits(schema, Ask::Fits, value);
         sum.visits > most || sum.levels > MAX_LEVELS
     }
 
@@ -70,7 +80,7 @@ impl Work {
             {
                 // How older drafts write an anchor.
                 Some(Ok(anchor)) => self.anchors.push((anchor.to_owned(), place.to_owned())),
-                Some(Err(_)) => self.documents.push(place.to_owned()),
+                Some(Err(id)) => self.documents.push((last_name(id), place.to_owned())),
                 None => {}
             }
         }
@@ -80,12 +90,9 @@ impl Work {
     }
 
     /// Everything that this reference may mean. More than one where an `$id` moves the root.
-    fn targets<'s>(&self, schema: &'s Value, reference: &str) -> Vec<&'s Value> {
-        let fragment = reference.split_once('#').map_or("", |(_, fragment)| fragment);
-        let documents = || {
-            let embedded = self.documents.iter().filter_map(|place| schema.pointer(place));
-            std::iter::once(schema).chain(embedded)
-        };
+    pub(super) fn targets<'s>(&self, schema: &'s Value, reference: &str) -> Vec<&'s Value> {
+        let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let documents = || self.documents(schema, document).into_iter();
         let fragment = decoded(fragment);
         let mut targets: Vec<&Value> = if fragment.is_empty() || fragment.starts_with('/') {
             documents().filter_map(|document| document.pointer(&fragment)).collect()
@@ -97,8 +104,32 @@ impl Work {
         if targets.is_empty() {
             targets.push(schema);
         }
+        // The whole schema may be one of its documents.
+        targets.dedup_by(|one, other| std::ptr::eq(*one, *other));
         targets
     }
+
+    /// The documents that a reference may mean by this address: those whose last name it has.
+    fn documents<'s>(&self, schema: &'s Value, address: &str) -> Vec<&'s Value> {
+        let wanted = last_name(address);
+        let may_be = |name: &Option<String>| name.is_none() || wanted.is_none() || *name == wanted;
+        let embedded = || self.documents.iter().filter(|(name, _)| may_be(name));
+        let found: Vec<&Value> =
+            embedded().filter_map(|(_, place)| schema.pointer(place)).collect();
+        // An address may mean the whole schema, too, unless another document has its name.
+        let whole = (wanted.is_none() || found.is_empty()).then_some(schema);
+        whole.into_iter().chain(found).collect()
+    }
+}
+
+/// How an address ends, in whatever base it is read. None when that depends on the base.
+fn last_name(address: &str) -> Option<String> {
+    let address = address.split_once('#').map_or(address, |(address, _)| address);
+    let path = address.split_once("//").map_or(address, |(_, path)| path);
+    let bare_host = path.len() < address.len() && !path.contains('/');
+    let name = decoded(path.rsplit('/').next().unwrap_or_default()).to_lowercase();
+    let depends = bare_host || name.is_empty() || name == "." || name == ".." || name.contains('?');
+    (!depends).then_some(name)
 }
 
 /// The text without its percent signs.
@@ -128,10 +159,32 @@ enum Way {
     Fields,
     /// The field of the same name.
     Named,
+    /// The name of each field.
+    Names,
+    /// The same value again, for what of it the rule looks at.
+    Seen,
 }
 
-/// A rule and a value by their addresses. No value while a schema is unfolded alone.
-type Pair = (usize, usize);
+/// What is asked of a rule.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ask {
+    /// Does the value fit?
+    Fits,
+    /// What of the value does it look at? `unevaluatedProperties` and `unevaluatedItems` ask it.
+    Sees,
+}
+
+/// A rule, what is asked of it, and a value, by their addresses. No value while a schema is
+/// unfolded alone.
+type Pair = (usize, Ask, usize);
+
+/// How far a pair is counted.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    /// It is being counted, at this level.
+    Begun(usize),
+    All(Sum),
+}
 
 /// A schema whose rules lead into each other over too many levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,10 +202,15 @@ impl Sum {
     const TOO_MUCH: Self = Self { visits: u64::MAX, levels: usize::MAX };
 
     const fn with(self, part: Self) -> Self {
+        self.with_each(part, 1)
+    }
+
+    const fn with_each(self, part: Self, times: u64) -> Self {
         let below = part.levels.saturating_add(1);
+        let visits = part.visits.saturating_mul(times);
         Self {
-            visits: self.visits.saturating_add(part.visits),
-            levels: if below > self.levels { below } else { self.levels },
+            visits: self.visits.saturating_add(visits),
+            levels: if below > self.levels && times > 0 { below } else { self.levels },
         }
     }
 }
@@ -160,103 +218,161 @@ impl Sum {
 struct Count<'a> {
     work: &'a Work,
     schema: &'a Value,
-    /// The sum of each pair; none while it is being counted.
-    pairs: BTreeMap<Pair, Option<Sum>>,
+    pairs: BTreeMap<Pair, Counted>,
+    /// Pairs that were counted, some of them more than once.
+    counted: usize,
     level: usize,
+    /// The level of the outermost pair that what was counted last came back to.
+    back_to: usize,
     recursive: bool,
 }
 
 impl<'a> Count<'a> {
     const fn new(work: &'a Work, schema: &'a Value) -> Self {
-        Self { work, schema, pairs: BTreeMap::new(), level: 0, recursive: false }
+        let pairs = BTreeMap::new();
+        Self { work, schema, pairs, counted: 0, level: 0, back_to: usize::MAX, recursive: false }
     }
 
     /// The schema alone, as if every part of it met a value.
-    fn unfolded(&mut self, rule: &'a Value) -> Sum {
-        self.once((address(rule), 0), |count| {
+    fn unfolded(&mut self, rule: &'a Value, ask: Ask) -> Sum {
+        self.once((address(rule), ask, 0), |count| {
             let mut sum = Sum::ONE;
-            for (part, _, _) in count.parts(rule) {
-                sum = sum.with(count.unfolded(part));
+            for (part, way, _) in count.parts(rule, ask) {
+                let ask = if way == Way::Seen { Ask::Sees } else { Ask::Fits };
+                sum = sum.with(count.unfolded(part, ask));
             }
             sum
         })
     }
 
     /// This rule at this value.
-    fn visits(&mut self, rule: &'a Value, value: &'a Value) -> Sum {
-        self.once((address(rule), address(value)), |count| {
-            let mut sum = Sum::ONE;
-            for (part, way, name) in count.parts(rule) {
-                match (way, value) {
-                    (Way::Here, _) => sum = sum.with(count.visits(part, value)),
-                    (Way::Named, Value::Object(fields)) => {
-                        if let Some(field) = fields.get(name) {
-                            sum = sum.with(count.visits(part, field));
-                        }
-                    }
-                    (Way::Fields, Value::Object(fields)) => {
-                        for field in fields.values() {
-                            sum = sum.with(count.visits(part, field));
-                        }
-                    }
-                    (Way::Items, Value::Array(items)) => {
-                        for item in items {
-                            sum = sum.with(count.visits(part, item));
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            sum
+    fn visits(&mut self, rule: &'a Value, ask: Ask, value: &'a Value) -> Sum {
+        self.once((address(rule), ask, address(value)), |count| {
+            let parts = count.parts(rule, ask).into_iter();
+            parts.fold(Sum::ONE, |sum, part| count.part(sum, part, value))
         })
     }
 
-    /// Counts a pair once. A pair within itself ends the validator, and the counting.
-    fn once(&mut self, pair: Pair, sum: impl FnOnce(&mut Self) -> Sum) -> Sum {
-        if let Some(known) = self.pairs.get(&pair) {
-            self.recursive |= known.is_none();
-            return known.unwrap_or(Sum::ONE);
+    /// One of the parts of a rule at this value.
+    fn part(&mut self, sum: Sum, (part, way, name): Part<'a>, value: &'a Value) -> Sum {
+        let mut each = |sum: Sum, inner: &'a Value| sum.with(self.visits(part, Ask::Fits, inner));
+        match (way, value) {
+            (Way::Here, _) => each(sum, value),
+            (Way::Seen, _) => sum.with(self.visits(part, Ask::Sees, value)),
+            (Way::Named, Value::Object(fields)) => fields.get(name).into_iter().fold(sum, each),
+            (Way::Fields, Value::Object(fields)) => fields.values().fold(sum, each),
+            (Way::Names, Value::Object(fields)) if !fields.is_empty() => {
+                let times = u64::try_from(fields.len()).unwrap_or(u64::MAX);
+                sum.with_each(self.visits(part, Ask::Fits, &NAME), times)
+            }
+            (Way::Items, Value::Array(items)) => items.iter().fold(sum, each),
+            _ => sum,
         }
-        if self.pairs.len() >= MAX_PAIRS || self.level > MAX_LEVELS {
+    }
+
+    /// Counts a pair once. A pair within itself ends the validator, and the counting.
+    ///
+    /// A sum that came back to an outer pair is too small elsewhere: it is counted again where it is
+    /// met on another way. Not so in a schema alone, where all that recurses would come back.
+    fn once(&mut self, pair: Pair, sum: impl FnOnce(&mut Self) -> Sum) -> Sum {
+        match self.pairs.get(&pair) {
+            Some(Counted::All(sum)) => return *sum,
+            Some(Counted::Begun(level)) => {
+                self.recursive = true;
+                self.back_to = self.back_to.min(*level);
+                return Sum::ONE;
+            }
+            None => {}
+        }
+        if self.counted >= MAX_PAIRS || self.level > MAX_LEVELS {
             return Sum::TOO_MUCH;
         }
-        self.pairs.insert(pair, None);
+        self.counted += 1;
+        let level = self.level;
+        self.pairs.insert(pair, Counted::Begun(level));
+        let outside = std::mem::replace(&mut self.back_to, usize::MAX);
         self.level += 1;
         let sum = sum(self);
         self.level -= 1;
-        self.pairs.insert(pair, Some(sum));
+        let alone = pair.2 == 0;
+        if alone || self.back_to >= level {
+            self.pairs.insert(pair, Counted::All(sum));
+            self.back_to = outside;
+        } else {
+            self.pairs.remove(&pair);
+            self.back_to = self.back_to.min(outside);
+        }
         sum
     }
 
     /// The schemas that a rule leads to, how, and under which name.
-    fn parts(&self, rule: &'a Value) -> Vec<(&'a Value, Way, &'a str)> {
+    fn parts(&self, rule: &'a Value, ask: Ask) -> Vec<Part<'a>> {
         let Value::Object(fields) = rule else { return Vec::new() };
         let mut parts = Vec::new();
         for (name, held) in fields {
-            match name.as_str() {
-                "$ref" | "$dynamicRef" | "$recursiveRef" => {
-                    let targets = self.work.targets(self.schema, held.as_str().unwrap_or_default());
-                    parts.extend(targets.into_iter().map(|target| (target, Way::Here, "")));
-                }
-                "not" | "if" | "then" | "else" => parts.push((held, Way::Here, "")),
-                "allOf" | "anyOf" | "oneOf" => parts.extend(items(held, Way::Here)),
-                "dependentSchemas" | "dependencies" => parts.extend(values(held, Way::Here)),
-                "properties" => parts.extend(values(held, Way::Named)),
-                "patternProperties" => parts.extend(values(held, Way::Fields)),
-                "prefixItems" => parts.extend(items(held, Way::Items)),
-                "items" if held.is_array() => parts.extend(items(held, Way::Items)),
-                "items" | "additionalItems" | "contains" | "unevaluatedItems" => {
-                    parts.push((held, Way::Items, ""));
-                }
-                "additionalProperties" | "unevaluatedProperties" => {
-                    parts.push((held, Way::Fields, ""));
-                }
-                _ => {}
+            match ask {
+                Ask::Fits => self.fitting(name, held, &mut parts),
+                Ask::Sees => self.seeing(name, held, &mut parts),
+            }
+            if ask == Ask::Fits && is_unevaluated(name, held) {
+                parts.push((rule, Way::Seen, ""));
             }
         }
         parts
     }
+
+    /// What this keyword asks whether a value fits.
+    fn fitting(&self, name: &str, held: &'a Value, parts: &mut Vec<Part<'a>>) {
+        match name {
+            "$ref" | "$dynamicRef" | "$recursiveRef" => {
+                let targets = self.work.targets(self.schema, held.as_str().unwrap_or_default());
+                parts.extend(targets.into_iter().map(|target| (target, Way::Here, "")));
+            }
+            "not" | "if" | "then" | "else" => parts.push((held, Way::Here, "")),
+            "allOf" | "anyOf" | "oneOf" => parts.extend(items(held, Way::Here)),
+            "dependentSchemas" | "dependencies" => parts.extend(values(held, Way::Here)),
+            "properties" => parts.extend(values(held, Way::Named)),
+            "patternProperties" => parts.extend(values(held, Way::Fields)),
+            "propertyNames" => parts.push((held, Way::Names, "")),
+            "prefixItems" => parts.extend(items(held, Way::Items)),
+            "items" if held.is_array() => parts.extend(items(held, Way::Items)),
+            "items" | "additionalItems" | "contains" | "unevaluatedItems" => {
+                parts.push((held, Way::Items, ""));
+            }
+            "additionalProperties" | "unevaluatedProperties" => {
+                parts.push((held, Way::Fields, ""));
+            }
+            _ => {}
+        }
+    }
+
+    /// What this keyword asks to know what of a value is looked at.
+    fn seeing(&self, name: &str, held: &'a Value, parts: &mut Vec<Part<'a>>) {
+        match name {
+            "$ref" | "$dynamicRef" | "$recursiveRef" => {
+                let targets = self.work.targets(self.schema, held.as_str().unwrap_or_default());
+                parts.extend(targets.into_iter().map(|target| (target, Way::Seen, "")));
+            }
+            "if" => parts.extend([(held, Way::Here, ""), (held, Way::Seen, "")]),
+            "then" | "else" => parts.push((held, Way::Seen, "")),
+            "allOf" | "anyOf" | "oneOf" => {
+                parts.extend(items(held, Way::Here).chain(items(held, Way::Seen)));
+            }
+            "dependentSchemas" => parts.extend(values(held, Way::Seen)),
+            "contains" | "unevaluatedItems" => parts.push((held, Way::Items, "")),
+            "unevaluatedProperties" => parts.push((held, Way::Fields, "")),
+            _ => {}
+        }
+    }
 }
+
+/// Does this keyword ask what its rule looks at? Where all may pass, nothing has to be known.
+pub(super) fn is_unevaluated(name: &str, held: &Value) -> bool {
+    matches!(name, "unevaluatedProperties" | "unevaluatedItems") && *held != Value::Bool(true)
+}
+
+/// A schema that a rule leads to, how, and under which name.
+type Part<'a> = (&'a Value, Way, &'a str);
 
 fn items(held: &Value, way: Way) -> impl Iterator<Item = (&Value, Way, &str)> {
     held.as_array().into_iter().flatten().map(move |item| (item, way, ""))
@@ -326,11 +442,51 @@ mod tests {
             (json!({ "definitions": { "n": { "$id": "#n", "items": true } } }), "#n"),
             (json!({ "$defs": { "n": { "$id": "urn:n", "items": true } } }), "urn:n"),
         ] {
-            let mut work = Work::default();
-            work.collect(&schema, "");
+            let work = Work::named(&schema);
             let found = work.targets(&schema, reference);
             assert!(found.iter().any(|target| target["items"] == true), "{reference} in {schema}");
         }
+    }
+
+    #[test]
+    fn a_reference_means_the_documents_of_its_name() {
+        let schema = json!({ "$defs": {
+            "a": { "$id": "https://one.example/x/a.json", "const": 1 },
+            "b": { "$id": "b.json", "const": 2 },
+            "c": { "$id": "https://c.example", "const": 3 },
+        } });
+        let work = Work::named(&schema);
+        let found = |reference| {
+            let targets = work.targets(&schema, reference).into_iter();
+            targets.filter_map(|target| target["const"].as_u64()).collect::<Vec<_>>()
+        };
+        // The host alone may be written with a port and a slash: it is always looked at.
+        assert_eq!(found("a.json"), [1, 3]);
+        assert_eq!(found("/x/%41.json#"), [1, 3]);
+        assert_eq!(found("../y/b.json"), [2, 3]);
+        assert_eq!(found("https://c.example:443/"), [1, 2, 3]);
+        assert_eq!(found("?x"), [1, 2, 3]);
+        assert_eq!(found("#"), [1, 2, 3]);
+    }
+
+    #[test]
+    fn references_in_a_circle_are_counted_in_every_order() {
+        let all = |n: usize| -> Vec<Value> {
+            (0..n).map(|n| json!({ "$ref": format!("#/$defs/d{n}") })).collect()
+        };
+        let circle = |n: usize| {
+            let defs: Map<String, Value> =
+                (0..n).map(|one| (format!("d{one}"), json!({ "allOf": all(n) }))).collect();
+            json!({ "$defs": defs, "allOf": all(n) })
+        };
+        let exceeds = |n: usize, most| {
+            let schema = circle(n);
+            let work = Work::of(&schema).expect("it is not deep").expect("it is watched");
+            work.exceeds(&schema, &json!(1), most)
+        };
+        assert!(exceeds(3, 90) && !exceeds(3, 1_000));
+        assert!(exceeds(6, 23_000));
+        assert!(exceeds(12, 500_000));
     }
 
     #[test]

@@ -19,18 +19,26 @@ fn too_much(schema: &Value, value: &Value) {
     let texts: Vec<&str> = problems.iter().map(|problem| &*problem.text).collect();
     let text = "its schema refers to itself too often to check all of it: make it smaller, \
                 or nest it less";
-    assert_eq!(texts, [text]);
+    assert_eq!(texts, [text], "{schema}");
 }
 
-/// Definitions by their numbers, and a start at the first.
-fn linked(links: usize, link: impl Fn(Value) -> Value) -> Value {
+/// Definitions by their numbers.
+fn definitions(links: usize, link: impl Fn(Value) -> Value) -> Map<String, Value> {
     let defs = (0..links).map(|n| {
         let next = json!({ "$ref": format!("#/$defs/d{}", n + 1) });
         (format!("d{n}"), link(next))
     });
     let last = (format!("d{links}"), json!({ "type": "integer" }));
-    let defs: Map<String, Value> = defs.chain([last]).collect();
-    json!({ "$defs": defs, "$ref": "#/$defs/d0" })
+    defs.chain([last]).collect()
+}
+
+/// Definitions by their numbers, and a start at the first.
+fn linked(links: usize, link: impl Fn(Value) -> Value) -> Value {
+    json!({ "$defs": definitions(links, link), "$ref": "#/$defs/d0" })
+}
+
+fn twice_next(next: Value) -> Value {
+    json!({ "allOf": Value::Array(vec![next.clone(), next]) })
 }
 
 fn nested(levels: usize) -> Value {
@@ -72,6 +80,15 @@ fn a_recursive_schema_without_alternatives_takes_deep_and_wide_values() {
 }
 
 #[test]
+fn a_recursive_schema_with_an_address_takes_deep_values() {
+    let id = "https://example.com/tree.json";
+    for reference in ["#", "tree.json", id] {
+        let tree = json!({ "$id": id, "additionalProperties": { "$ref": reference } });
+        assert_eq!(compile(&tree).problems(&nested(120)), [], "{reference}");
+    }
+}
+
+#[test]
 fn a_long_chain_of_references_is_refused() {
     let message = "the schema can't be used: its references lead too deep";
     refused(&linked(5_000, |next| next), message);
@@ -94,4 +111,123 @@ fn a_pattern_is_bounded_in_size_and_linear_in_time() {
     refused(&json!({ "pattern": "((a{100}){100}){100}" }), "the schema can't be used");
     let evil = compile(&json!({ "pattern": "^(a+)+$" }));
     assert_eq!(evil.problems(&json!("a".repeat(100_000) + "!")).len(), 1);
+}
+
+type Over = fn(Value) -> Value;
+
+/// Each keyword that holds rules, over a rule, and a value that the rule meets there.
+fn keywords() -> Vec<(&'static str, Over, Value)> {
+    vec![
+        ("not", |rule| json!({ "not": rule }), json!(1)),
+        ("if", |rule| json!({ "if": rule }), json!(1)),
+        ("then", |rule| json!({ "if": true, "then": rule }), json!(1)),
+        ("else", |rule| json!({ "if": false, "else": rule }), json!(1)),
+        ("allOf", |rule| json!({ "allOf": [rule] }), json!(1)),
+        ("anyOf", |rule| json!({ "anyOf": [rule] }), json!(1)),
+        ("oneOf", |rule| json!({ "oneOf": [rule] }), json!(1)),
+        (
+            "dependentSchemas",
+            |rule| json!({ "dependentSchemas": { "a": rule } }),
+            json!({ "a": 1 }),
+        ),
+        ("dependencies", |rule| json!({ "dependencies": { "a": rule } }), json!({ "a": 1 })),
+        ("properties", |rule| json!({ "properties": { "a": rule } }), json!({ "a": 1 })),
+        (
+            "patternProperties",
+            |rule| json!({ "patternProperties": { "": rule } }),
+            json!({ "a": 1 }),
+        ),
+        ("additionalProperties", |rule| json!({ "additionalProperties": rule }), json!({ "a": 1 })),
+        (
+            "unevaluatedProperties",
+            |rule| json!({ "unevaluatedProperties": rule }),
+            json!({ "a": 1 }),
+        ),
+        ("propertyNames", |rule| json!({ "propertyNames": rule }), json!({ "a": 1 })),
+        ("prefixItems", |rule| json!({ "prefixItems": [rule] }), json!([1])),
+        ("items", |rule| json!({ "items": rule }), json!([1])),
+        ("contains", |rule| json!({ "contains": rule }), json!([1])),
+        ("unevaluatedItems", |rule| json!({ "unevaluatedItems": rule }), json!([1])),
+        ("an array of items", |rule| json!({ "$schema": DRAFT_7, "items": [rule] }), json!([1])),
+        (
+            "additionalItems",
+            |rule| json!({ "$schema": DRAFT_7, "items": [true], "additionalItems": rule }),
+            json!([1, 1]),
+        ),
+    ]
+}
+
+const DRAFT_7: &str = "http://json-schema.org/draft-07/schema#";
+const DRAFT_2019: &str = "https://json-schema.org/draft/2019-09/schema";
+
+fn first() -> Value {
+    json!({ "$ref": "#/$defs/d0" })
+}
+
+fn with(mut schema: Value, name: &str, held: Value) -> Value {
+    schema[name] = held;
+    schema
+}
+
+#[test]
+fn work_is_bounded_below_each_keyword_that_holds_rules() {
+    for (keyword, over, value) in keywords() {
+        let schema = |links| with(over(first()), "$defs", definitions(links, twice_next).into());
+        too_much(&schema(40), &value);
+        assert!(compile(&schema(3)).problems(&value).len() <= 8, "{keyword}");
+    }
+}
+
+#[test]
+fn a_long_chain_of_references_is_refused_below_each_keyword_that_holds_rules() {
+    for (_, over, _) in keywords() {
+        let defs = definitions(1_000, |next| next);
+        let message = "the schema can't be used: its references lead too deep";
+        refused(&with(over(first()), "$defs", defs.into()), message);
+    }
+}
+
+#[test]
+fn work_is_bounded_for_each_way_to_refer() {
+    let named = |mut definitions: Map<String, Value>, keyword: &str| {
+        for (name, rule) in &mut definitions {
+            rule[keyword] = json!(name);
+        }
+        definitions
+    };
+    let twice = |keyword: &'static str| {
+        move |next: Value| {
+            let name = next["$ref"].as_str().expect("a reference").replace("/$defs/", "");
+            json!({ "allOf": [{ keyword: name }, { keyword: name }] })
+        }
+    };
+    for (refer, name) in [("$ref", "$anchor"), ("$dynamicRef", "$dynamicAnchor")] {
+        let defs = named(definitions(40, twice(refer)), name);
+        too_much(&json!({ "$defs": defs, refer: "#d0" }), &json!(1));
+    }
+    let again = json!({ "additionalProperties": { "$recursiveRef": "#" } });
+    let tree = json!({ "$schema": DRAFT_2019, "anyOf": [again, again], "maxProperties": 1 });
+    too_much(&tree, &nested(100));
+}
+
+#[test]
+fn references_in_a_circle_are_bounded() {
+    let all: Vec<Value> = (0..11).map(|n| json!({ "$ref": format!("#/$defs/d{n}") })).collect();
+    let defs: Map<String, Value> =
+        (0..11).map(|n| (format!("d{n}"), json!({ "allOf": all }))).collect();
+    too_much(&json!({ "$defs": defs, "$ref": "#/$defs/d0" }), &json!(1));
+}
+
+#[test]
+fn what_asks_for_the_unevaluated_is_bounded_level_by_level() {
+    for (keyword, value) in
+        [("unevaluatedProperties", json!({ "a": 1 })), ("unevaluatedItems", json!([1]))]
+    {
+        let nested = |levels: usize| {
+            let inner = json!({ keyword: { "type": "integer" } });
+            (0..levels).fold(inner, |inner, _| json!({ "anyOf": [inner], keyword: false }))
+        };
+        too_much(&nested(40), &value);
+        assert_eq!(compile(&nested(3)).problems(&value), []);
+    }
 }
