@@ -1,21 +1,26 @@
 //! JSON Schemas, compiled once and offline.
 
+mod pattern;
+mod scopes;
+mod unfold;
 mod work;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use jsonschema::{
-    PatternOptions, ReferencingError, ValidationError, Validator, error::ValidationErrorKind,
-};
+use jsonschema::{ReferencingError, ValidationError, Validator, error::ValidationErrorKind};
 use openclaw_core::{Digest, Error, ErrorKind, Result};
 use serde_json::Value;
 
 pub(crate) use self::work::address;
-use self::work::{MAX_LEVELS, TooDeep, Work};
+use self::{
+    pattern::MAX_PATTERNS,
+    unfold::MAX_UNFOLDED,
+    work::{MAX_LEVELS, TooDeep, Work},
+};
 use crate::{
     problem::{MAX_PROBLEMS, Problem, printable, refusal},
     weight::{deeper_than, heavier_than, more_than},
@@ -35,10 +40,7 @@ pub const MAX_NODES: usize = 20_000;
 /// How many visits of rules one value may make, where references can multiply them.
 const MAX_WORK: u64 = 500_000;
 
-/// How big one compiled pattern may get, in bytes.
-const MAX_PATTERN: usize = 1 << 20;
-
-/// Compiles each JSON Schema once, however often it is asked for.
+/// Compiles each JSON Schema and keeps one of it, however often it is asked for.
 ///
 /// A clone shares the cache. Schemas are known by the digest of their canonical form and
 /// forgotten when nothing uses them any more.
@@ -46,6 +48,8 @@ const MAX_PATTERN: usize = 1 << 20;
 /// * Nothing is ever fetched: a `$ref` to a file or to the network is an error.
 /// * Patterns run in linear time: look-around and back-references are errors.
 /// * Depth, bytes and values of a schema are bounded, and so is the work that it can cause.
+/// * So is what it compiles to: all its patterns together, and the copies that
+///   `unevaluatedProperties` and `unevaluatedItems` make of the rules they refer to.
 /// * `format` is an annotation, as JSON Schema 2020-12 has it.
 ///
 /// ```
@@ -82,33 +86,38 @@ impl Schemas {
     ///
     /// # Errors
     /// `VALIDATION_ERROR`: it is not a JSON Schema, points outside itself, uses a pattern
-    /// that is not linear, or passes [`MAX_DEPTH`], [`MAX_BYTES`] or [`MAX_NODES`].
+    /// that is not linear, or passes [`MAX_DEPTH`], [`MAX_BYTES`] or [`MAX_NODES`]. Or it would
+    /// compile to too much: its references lead too deep, its patterns are too big together, or
+    /// it gets too big when its references are unfolded, from `pointer` on.
     pub fn compile(&self, schema: &Value) -> Result<Schema> {
-        let work = bounded(schema)?;
+        small_enough(schema)?;
         let digest = Digest::of_json("openclaw-schema", schema);
-        // Held while compiling (tens of microseconds): two askers must not compile twice.
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.cache().known.get(&digest).and_then(Weak::upgrade) {
+            return Ok(Schema(known));
+        }
+        let work = bounded(schema)?;
+        let build = pattern::options(pattern::MAX_PATTERN).build(schema);
+        let validator = build.map_err(|e| unusable(&e))?;
+        let compiled = Arc::new(Compiled { validator, digest, schema: schema.clone(), work });
+        // Nobody waits while another compiles. If that was the same schema, the first one stays.
+        let mut cache = self.cache();
         if let Some(known) = cache.known.get(&digest).and_then(Weak::upgrade) {
             return Ok(Schema(known));
         }
-        let validator = jsonschema::options()
-            .offline()
-            .with_pattern_options(
-                PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN),
-            )
-            .build(schema)
-            .map_err(|e| unusable(&e))?;
-        let compiled = Arc::new(Compiled { validator, digest, schema: schema.clone(), work });
         cache.known.retain(|_, schema| schema.strong_count() > 0);
         cache.known.insert(digest, Arc::downgrade(&compiled));
         cache.compiled += 1;
         Ok(Schema(compiled))
     }
 
-    /// How many schemas were compiled so far.
+    /// How many schemas were compiled and kept so far.
     #[must_use]
     pub fn compiled(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).compiled
+        self.cache().compiled
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -179,12 +188,9 @@ impl Schema {
     }
 }
 
-/// Refuses a schema that is too big, and tells what to watch.
-fn bounded(schema: &Value) -> Result<Option<Work>> {
-    let refusal = |message: &'static str, limit: usize| {
-        Error::new(ErrorKind::ValidationError, message).with("limit", limit)
-    };
-    let refuse = |message, limit| Err(refusal(message, limit));
+/// Refuses a schema that is too big to look at.
+fn small_enough(schema: &Value) -> Result<()> {
+    let refuse = |message, limit| Err(past(message, limit));
     if deeper_than(schema, MAX_DEPTH) {
         return refuse("the schema can't be used: it is nested too deep", MAX_DEPTH);
     }
@@ -194,8 +200,26 @@ fn bounded(schema: &Value) -> Result<Option<Work>> {
     if heavier_than(schema, MAX_BYTES) {
         return refuse("the schema can't be used: it is too long", MAX_BYTES);
     }
+    Ok(())
+}
+
+/// Refuses a schema that would compile to too much, and tells what to watch.
+fn bounded(schema: &Value) -> Result<Option<Work>> {
     let message = "the schema can't be used: its references lead too deep";
-    Work::of(schema).map_err(|TooDeep| refusal(message, MAX_LEVELS))
+    let work = Work::of(schema).map_err(|TooDeep| past(message, MAX_LEVELS))?;
+    if let Some(place) = unfold::too_big(schema) {
+        let message = "the schema can't be used: it gets too big when its references are unfolded";
+        return Err(past(message, MAX_UNFOLDED).with("pointer", printable(&place, 512)));
+    }
+    if pattern::too_big(schema) {
+        let message = "the schema can't be used: its patterns are too big together";
+        return Err(past(message, MAX_PATTERNS));
+    }
+    Ok(work)
+}
+
+fn past(message: &'static str, limit: usize) -> Error {
+    Error::new(ErrorKind::ValidationError, message).with("limit", limit)
 }
 
 fn unusable(error: &ValidationError<'_>) -> Error {

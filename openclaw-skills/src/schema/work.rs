@@ -109,6 +109,11 @@ impl Work {
         targets
     }
 
+    /// Is no other document embedded?
+    pub(super) fn is_one_document(&self) -> bool {
+        self.documents.iter().all(|(_, place)| place.is_empty())
+    }
+
     /// The documents that a reference may mean by this address: those whose last name it has.
     fn documents<'s>(&self, schema: &'s Value, address: &str) -> Vec<&'s Value> {
         let wanted = last_name(address);

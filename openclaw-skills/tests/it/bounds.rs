@@ -231,3 +231,65 @@ fn what_asks_for_the_unevaluated_is_bounded_level_by_level() {
         assert_eq!(compile(&nested(3)).problems(&value), []);
     }
 }
+
+/// What is refused because it would compile to too much, and where that begins.
+fn unfolds(schema: &Value, place: &str) {
+    let error = Schemas::new().compile(schema).expect_err("it is refused");
+    let message = "the schema can't be used: it gets too big when its references are unfolded";
+    assert_eq!((error.kind(), error.message()), (ErrorKind::ValidationError, message));
+    assert!(error.context().any(|pair| pair == ("pointer", place)), "{error}");
+}
+
+#[test]
+fn what_is_unevaluated_makes_a_bounded_number_of_copies() {
+    for keyword in ["unevaluatedProperties", "unevaluatedItems"] {
+        let schema = |links| {
+            let order = with(first(), keyword, json!(false));
+            json!({ "properties": { "order": order }, "$defs": definitions(links, twice_next) })
+        };
+        unfolds(&schema(40), "/properties/order");
+        assert_eq!(compile(&schema(4)).problems(&json!({ "order": 1 })), []);
+    }
+}
+
+#[test]
+fn rules_are_compiled_for_a_bounded_number_of_ways_between_documents() {
+    let at = |name: &str, n: usize| format!("https://example.com/{name}{n}");
+    let mut defs = Map::new();
+    for n in 0..20 {
+        let sides = ["a", "b"].map(|side| json!({ "$ref": at(side, n) }));
+        defs.insert(format!("d{n}"), json!({ "$id": at("d", n), "allOf": sides }));
+        for side in ["a", "b"] {
+            let next = json!({ "$id": at(side, n), "$ref": at("d", n + 1) });
+            defs.insert(format!("{side}{n}"), next);
+        }
+    }
+    defs.insert("d20".to_owned(), json!({ "$id": at("d", 20) }));
+    unfolds(&json!({ "$ref": at("d", 0), "$defs": defs }), "");
+}
+
+#[test]
+fn alternatives_are_searched_in_bounded_time() {
+    let defs = definitions(9, |next| json!({ "allOf": vec![next; 12] }));
+    let alternatives = json!([first(), { "type": "string" }, { "type": "null" }]);
+    unfolds(&json!({ "$defs": defs, "oneOf": alternatives }), "");
+}
+
+#[test]
+fn the_places_of_all_rules_are_bounded_together() {
+    let name = "x".repeat(100_000);
+    let schema = json!({ "properties": { name: { "allOf": vec![json!({}); 10_000] } } });
+    let error = Schemas::new().compile(&schema).expect_err("it is refused");
+    assert!(error.message().ends_with("it gets too big when its references are unfolded"));
+}
+
+#[test]
+fn the_patterns_of_a_schema_are_bounded_together() {
+    let patterns = |n: usize| -> Value {
+        let rules =
+            (0..n).map(|n| (n.to_string(), json!({ "pattern": format!("\\p{{L}}{{20}}{n}") })));
+        json!({ "properties": rules.collect::<Map<_, _>>() })
+    };
+    assert_eq!(compile(&patterns(10)).problems(&json!({})), []);
+    refused(&patterns(6_000), "the schema can't be used: its patterns are too big together");
+}

@@ -68,6 +68,17 @@ fn equal_schemas_compile_once_whatever_the_order_of_their_keys() {
 }
 
 #[test]
+fn of_a_schema_that_many_compile_at_once_one_stays() {
+    let schemas = Schemas::new();
+    let rule = json!({ "pattern": "\\p{L}{9}" });
+    let kept: Vec<_> = std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..4).map(|_| scope.spawn(|| schemas.compile(&rule))).collect();
+        askers.into_iter().map(|asker| asker.join().expect("no panic").expect("good")).collect()
+    });
+    assert_eq!((kept.len(), schemas.compiled()), (4, 1));
+}
+
+#[test]
 fn a_schema_that_nobody_uses_is_forgotten() {
     let schemas = Schemas::new();
     for _ in 0..3 {
