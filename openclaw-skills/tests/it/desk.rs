@@ -93,6 +93,11 @@ impl Desk {
         self.books().slow = Duration::ZERO;
     }
 
+    /// Takes this long for each request from now on.
+    pub(crate) fn takes(&self, slow: Duration) {
+        self.books().slow = slow;
+    }
+
     /// Leaves refresh tokens as they are from now on.
     pub(crate) fn keep_refresh_tokens(&self) {
         self.books().rotates = false;

@@ -17,6 +17,7 @@ mod laws;
 mod limits;
 mod mtls;
 mod oauth;
+mod oauth_clocks;
 mod oauth_hand_back;
 mod oauth_kept;
 mod oauth_server;

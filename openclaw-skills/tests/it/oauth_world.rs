@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use openclaw_core::{
-    Env, Error, ErrorKind, Happened, Result, Secret, TenantId,
+    Env, Error, ErrorKind, Happened, Result, Secret, TenantId, Timestamp,
     store::{MemoryStore, SharedStore},
 };
 use openclaw_skills::{
     auth::{AuthEvent, OAuth, OAuthBuilder, ReauthReason},
     secrets::{EnvSecrets, SecretRef, SecretSource, Secrets},
 };
-use openclaw_testkit::env::test_env;
+use openclaw_testkit::env::{PausedClock, SeededRng, test_env};
 use tokio::task::JoinSet;
 
 use crate::desk::Desk;
@@ -39,6 +39,11 @@ impl World {
     }
 
     pub(crate) fn build(&self, builder: OAuthBuilder) -> OAuth {
+        self.build_in(&self.env, builder)
+    }
+
+    /// In a process with a clock of its own.
+    pub(crate) fn build_in(&self, own: &Env, builder: OAuthBuilder) -> OAuth {
         let known = Arc::clone(&self.client_secret);
         let env = EnvSecrets::of(move |_name| known.lock().ok().map(|text| text.clone()));
         let secrets = Secrets::builder().provider(SecretSource::Env, "default", env);
@@ -48,7 +53,14 @@ impl World {
             .on_event(move |event| events.lock().expect("not poisoned").push(event.clone()));
         let (secrets, store) = (secrets.build().expect("names"), Arc::clone(&self.store));
         let acme = TenantId::new("acme").expect("a name");
-        builder.build(self.desk.clone(), secrets, store, acme, self.env.clone()).expect("a grant")
+        builder.build(self.desk.clone(), secrets, store, acme, own.clone()).expect("a grant")
+    }
+
+    /// What a process has whose clock is wrong by so many milliseconds.
+    pub(crate) fn wrong_by(&self, ms: i64) -> Env {
+        let shown = self.env.now().as_millis().saturating_add_signed(ms);
+        let clock = PausedClock::new(Timestamp::from_millis(shown));
+        Env::new(clock, SeededRng::new(self.env.next_u64()))
     }
 
     /// A process with a grant of the client's own.

@@ -6,6 +6,7 @@ use openclaw_core::{Digest, Env, Result, Secret, TenantId, http::Http, store::Sh
 
 use super::{
     ClientAuth, Inner, OAuth,
+    clock::StoreTime,
     decide::Flow,
     endpoint::{Endpoint, Field},
     event::{AuthEvent, Listeners},
@@ -197,8 +198,9 @@ impl OAuthBuilder {
         };
         let revocation = revocation.map(|uri| Endpoint { uri, ..endpoint.clone() });
         let grant: Arc<str> = self.grant.into();
+        let time = StoreTime::new(env.clone());
         let source = Source {
-            rows: Rows::new(store, tenant, Arc::clone(&grant), self.audited),
+            rows: Rows::new(store, time, tenant, Arc::clone(&grant), self.audited),
             grant,
             shared: self.shared,
             flow: self.flow,

@@ -141,7 +141,7 @@ impl Source {
             ("redirect_uri", redirect),
             ("code_verifier", verifier.0),
         ]);
-        let began = self.env.now();
+        let began = self.rows.now();
         let asked = self.endpoint.ask(&fields, Instant::now() + LEASE).await;
         let granted = asked.map_err(|denied| named(denied.error))?;
         let new = |record| decide::granted(record, granted.clone(), self.skew, began);
@@ -176,7 +176,7 @@ impl Source {
         before: Option<Version>,
         record: &Record,
     ) -> Result<Written> {
-        let (now, grant) = (self.env.now(), Arc::clone(&self.grant));
+        let (now, grant) = (self.rows.now(), Arc::clone(&self.grant));
         let entry = AuditEntry::apart(now, AuditAction::GrantAuthorised, grant);
         self.rows.decide(before, record, &entry).await
     }

@@ -1,4 +1,4 @@
-//! What to do about a grant, and what becomes of it. Pure: `now` comes in.
+//! What to do about a grant, and what becomes of it. Pure: `now` comes in, and is the store's.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ pub(super) const YOUNG: Duration = Duration::from_secs(30);
 
 /// Between two failed requests: 1 s, twice as long each time, at most this.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(300);
+
+/// How far a date may be off that was reckoned between two answers of the store.
+const SLACK: Duration = Duration::from_secs(5);
 
 /// How often somebody else's work is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
@@ -107,7 +110,7 @@ pub(super) fn decide(record: Option<&Record>, ask: Ask, now: Timestamp) -> Step 
 ///
 /// A clock that was set back must not make anybody wait for days.
 pub(super) fn is_ahead(date: Timestamp, now: Timestamp, at_most: Duration) -> bool {
-    now < date && date.since(now) <= at_most
+    now < date && date.since(now) <= at_most + SLACK
 }
 
 fn was_just_replaced(record: &Record, ask: Ask, now: Timestamp) -> bool {
@@ -324,6 +327,16 @@ mod tests {
         assert!(is_claim(&decide(Some(&leased), ask(Flow::Person, 0), back)));
         let paused = failed(expired, false, Some(day), START);
         assert!(is_claim(&decide(Some(&paused), ask(Flow::Person, 0), back)));
+    }
+
+    #[test]
+    fn a_date_that_is_a_little_further_off_than_it_is_set_counts() {
+        let person = ask(Flow::Person, 0);
+        let expired = Record { tokens: None, ..ready() };
+        let leased = claimed(expired.clone(), 2, at(5));
+        assert_eq!(decide(Some(&leased), person, at(0)), Step::Wait(LOOK));
+        let paused = failed(expired, false, Some(MAX_PAUSE), at(5));
+        assert!(matches!(decide(Some(&paused), person, at(0)), Step::Later(_)));
     }
 
     #[derive(Clone, Debug)]

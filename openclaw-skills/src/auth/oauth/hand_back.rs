@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, Timestamp,
     records::{AuditAction, AuditEntry},
 };
 use tokio::time::{Instant, sleep};
@@ -14,7 +14,7 @@ use super::{
     endpoint::{ACCESS, Endpoint, REFRESH},
     record::{Phase, Record},
     renew::Source,
-    rows::Written,
+    rows::{Look, Written},
 };
 
 /// How long a grant is waited for that others keep renewing.
@@ -50,11 +50,11 @@ impl Source {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             self.save_unsaved().await?;
-            let row = self.rows.read().await?;
+            let Look { row, as_of } = self.rows.look().await?;
             // Another client's tokens are none of this server's business.
             let ours = row.filter(|(record, _)| record.client == self.client);
             let Some((record, version)) = ours else { return Ok(()) };
-            if self.is_being_renewed(&record) {
+            if is_being_renewed(&record, as_of) {
                 sleep(LOOK).await;
                 continue;
             }
@@ -66,7 +66,7 @@ impl Source {
                 revocation.revoke(ACCESS, &tokens.access.0).await?;
                 *revoked = true;
             }
-            let (now, grant) = (self.env.now(), Arc::clone(&self.grant));
+            let (now, grant) = (self.rows.now(), Arc::clone(&self.grant));
             let entry = AuditEntry::apart(now, AuditAction::GrantEnded, grant);
             let entry = entry.because("handed back");
             let written = self.rows.decide(Some(version), &self.empty(&record), &entry).await?;
@@ -77,10 +77,9 @@ impl Source {
         }
         Err(Error::new(ErrorKind::Conflict, "others change the grant all the time"))
     }
+}
 
-    /// Does somebody ask for tokens, here or elsewhere?
-    fn is_being_renewed(&self, record: &Record) -> bool {
-        let now = self.env.now();
-        matches!(record.phase, Phase::Refreshing { until, .. } if is_ahead(until, now, LEASE))
-    }
+/// Does somebody ask for tokens, here or elsewhere?
+fn is_being_renewed(record: &Record, now: Timestamp) -> bool {
+    matches!(record.phase, Phase::Refreshing { until, .. } if is_ahead(until, now, LEASE))
 }

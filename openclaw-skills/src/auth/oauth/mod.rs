@@ -1,6 +1,7 @@
 //! OAuth 2.0: client credentials, refresh tokens, authorisation codes with PKCE.
 
 mod builder;
+mod clock;
 mod code;
 mod decide;
 mod endpoint;
@@ -24,7 +25,7 @@ pub use self::{
     event::{AuthEvent, GrantState, GrantStatus},
     record::ReauthReason,
 };
-use self::{decide::Flow, endpoint::Endpoint, renew::Source};
+use self::{decide::Flow, endpoint::Endpoint, renew::Source, rows::Look};
 use super::{api_key::sensitive, within};
 use crate::{
     api::{Authorize, Credential},
@@ -73,6 +74,8 @@ impl AccessToken {
 ///   `AUTHENTICATION_FAILED` until somebody has authorised it again. So it ends, too, when a crash
 ///   or a lost answer took tokens that only the server knows: the refresh token at hand is tried
 ///   once more after 60 s, and a refusal then says `RotationLost`.
+/// * **By the store's clock.** The dates of the row are its time: replicas whose clocks differ
+///   wait for each other all the same.
 /// * **Handed back.** [`OAuth::hand_back`] has the server revoke its tokens (RFC 7009).
 ///
 /// A request under way goes on when its callers are dropped, and ends with the last clone of the
@@ -193,10 +196,10 @@ impl OAuth {
     /// The store does not answer, or the row can't be read.
     pub async fn status(&self) -> Result<GrantStatus> {
         let source = &self.0.source;
-        let row = source.rows.read().await.map_err(|e| source.named(e))?;
+        let Look { row, as_of } = source.rows.look().await.map_err(|e| source.named(e))?;
         let ours = row.filter(|(record, _)| record.client == source.client);
         Ok(match (ours, source.flow) {
-            (Some((record, _)), _) => GrantStatus::of(&record, source.env.now()),
+            (Some((record, _)), _) => GrantStatus::of(&record, as_of),
             (None, Flow::Person) => GrantStatus::missing(),
             (None, Flow::Client) => {
                 GrantStatus { state: GrantState::Ready, ..GrantStatus::missing() }

@@ -18,7 +18,7 @@ use super::{
     endpoint::{Endpoint, Field},
     event::Listeners,
     record::{Phase, ReauthReason, Record, Tokens},
-    rows::{Rows, Written},
+    rows::{Look, Rows, Written},
 };
 use crate::api::Credential;
 
@@ -84,7 +84,7 @@ impl Source {
 
     /// The token at hand, when this date of it is still to come.
     fn held_before(&self, date: impl FnOnce(&Held) -> Timestamp) -> Option<AccessToken> {
-        let now = self.env.now();
+        let now = self.rows.now();
         let memory = self.memory();
         let held = memory.held.as_ref()?;
         let good = held.token.generation > memory.refused && now < date(held);
@@ -132,7 +132,7 @@ impl Source {
     pub(super) fn empty(&self, old: &Record) -> Record {
         match self.flow {
             Flow::Client => Record::new(self.client, old.generation),
-            Flow::Person => decide::ended(old, ReauthReason::NeverAuthorised, self.env.now()),
+            Flow::Person => decide::ended(old, ReauthReason::NeverAuthorised, self.rows.now()),
         }
     }
 
@@ -145,17 +145,20 @@ impl Source {
                 Ok(None) => {}
                 Err(e) => return self.outlast(None, e),
             }
-            let (record, version) = match self.rows.read().await {
-                Ok(row) => row.unzip(),
+            // A lease is counted from the look that it is claimed by, which is no later than this.
+            let looked = Instant::now();
+            let Look { row, as_of } = match self.rows.look().await {
+                Ok(look) => look,
                 Err(e) => return self.outlast(None, e),
             };
-            match decide(record.as_ref(), self.ask(), self.env.now()) {
+            let (record, version) = row.unzip();
+            match decide(record.as_ref(), self.ask(), as_of) {
                 Step::Use { until } => {
                     if let Some(token) = record.as_ref().and_then(|r| self.hold(r, until)) {
                         return Ok(token);
                     }
                 }
-                Step::Claim(claimed) => match self.claim(claimed, version).await {
+                Step::Claim(claimed) => match self.claim(claimed, version, looked).await {
                     Ok(Some(token)) => return Ok(token),
                     Ok(None) => {}
                     Err(e) => return self.outlast(record.as_ref(), e),
@@ -171,7 +174,7 @@ impl Source {
     /// The token at hand, or that of the row, to its end: a store that is down, or takes no writes,
     /// is nobody's trouble while the token is valid.
     fn outlast(&self, row: Option<&Record>, e: Error) -> Result<AccessToken> {
-        let now = self.env.now();
+        let now = self.rows.now();
         let last = |held: &Held| held.expires_at;
         if self.held_before(last).is_none()
             && let Some(row) = row.filter(|row| row.client == self.client)
@@ -192,15 +195,24 @@ impl Source {
     }
 
     /// Takes the row, asks, and stores what came. `None`: somebody else was faster, look again.
-    async fn claim(&self, claimed: Record, before: Option<Version>) -> Result<Option<AccessToken>> {
-        let end = Instant::now() + LEASE.saturating_sub(RESERVE);
+    async fn claim(
+        &self,
+        claimed: Record,
+        before: Option<Version>,
+        looked: Instant,
+    ) -> Result<Option<AccessToken>> {
+        let end = looked + LEASE.saturating_sub(RESERVE);
         let Written::Stored(version) = self.rows.write(before, &claimed, "oauth claim").await?
         else {
             return Ok(None);
         };
-        let began = self.env.now();
+        if Instant::now() >= end {
+            // The write took its time, and somebody else may ask by now.
+            return Ok(None);
+        }
+        let began = self.rows.now();
         let asked = self.endpoint.ask(&self.request(&claimed), end).await;
-        let now = self.env.now();
+        let now = self.rows.now();
         match asked {
             Ok(granted) => {
                 let record = decide::granted(claimed, granted, self.skew, began);
@@ -231,7 +243,7 @@ impl Source {
 
     /// The old token, while it is valid. A server that is down is nobody's trouble yet.
     fn after_failure(&self, failed: &Record) -> Option<AccessToken> {
-        match decide(Some(failed), self.ask(), self.env.now()) {
+        match decide(Some(failed), self.ask(), self.rows.now()) {
             Step::Use { until } => self.hold(failed, until),
             _ => None,
         }

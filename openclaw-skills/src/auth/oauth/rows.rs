@@ -3,16 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    Digest, Error, ErrorKind, Happened, Result, Secret, TenantId,
+    Digest, Error, ErrorKind, Happened, Result, Secret, TenantId, Timestamp,
     records::AuditEntry,
     store::{
-        Commit, Guard, Key, Op, SharedStore, StateStore as _, StateStoreExt as _, StoreError, Txn,
-        Version,
+        Commit, Entry, Guard, Key, Op, SharedStore, StateStore as _, StoreError, Txn, Version,
     },
 };
 use tokio::time::sleep;
 
-use super::record::{Hidden, Record};
+use super::{
+    clock::StoreTime,
+    record::{Hidden, Record},
+};
 
 /// How often a write is tried while the store does not answer.
 const TRIES: u32 = 5;
@@ -24,13 +26,23 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PENDING: Duration = Duration::from_secs(600);
 
 /// The rows of one grant.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Rows {
     store: SharedStore,
+    time: StoreTime,
     tenant: TenantId,
     grant: Arc<str>,
     /// Is the audit trail of the gateway in this store, too?
     audited: bool,
+}
+
+/// What the row of a grant was at a time of the store.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// The record and its version.
+    pub(super) row: Option<(Record, Version)>,
+    /// The store's time: what the dates of the record are judged by.
+    pub(super) as_of: Timestamp,
 }
 
 /// What became of a write.
@@ -45,21 +57,40 @@ pub(super) enum Written {
 impl Rows {
     pub(super) const fn new(
         store: SharedStore,
+        time: StoreTime,
         tenant: TenantId,
         grant: Arc<str>,
         audited: bool,
     ) -> Self {
-        Self { store, tenant, grant, audited }
+        Self { store, time, tenant, grant, audited }
     }
 
     pub(super) const fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
+    /// The store's time now, as far as it is known here. Every date of a record is by it.
+    pub(super) fn now(&self) -> Timestamp {
+        self.time.now()
+    }
+
     /// The record and its version.
     pub(super) async fn read(&self) -> Result<Option<(Record, Version)>> {
-        let Some(row) = self.store.get(&self.key()).await? else { return Ok(None) };
-        Ok(Some((Record::decode(&row.value)?, row.version)))
+        Ok(self.look().await?.row)
+    }
+
+    /// The same, with the store's time.
+    pub(super) async fn look(&self) -> Result<Look> {
+        let (row, as_of) = self.get(&self.key()).await?;
+        let decoded = |row: Entry| Ok::<_, Error>((Record::decode(&row.value)?, row.version));
+        Ok(Look { row: row.map(decoded).transpose()?, as_of })
+    }
+
+    /// A row, and the store's time.
+    async fn get(&self, key: &Key) -> Result<(Option<Entry>, Timestamp), StoreError> {
+        let found = self.store.get_many(std::slice::from_ref(key)).await?;
+        self.time.told(found.as_of);
+        Ok((found.value.into_iter().next().flatten(), found.as_of))
     }
 
     /// Writes the record when the row still has this version.
@@ -114,7 +145,7 @@ impl Rows {
             let message = "no consent waits for this state: it was used, is over, or is forged";
             refuse(ErrorKind::PermissionDenied, message)
         };
-        let row = self.store.get(&key).await?.ok_or_else(unknown)?;
+        let row = self.get(&key).await?.0.ok_or_else(unknown)?;
         let odd = |_bytes| refuse(ErrorKind::ServerError, "a row of a pending consent is damaged");
         let text = String::from_utf8(row.value.to_vec()).map_err(odd)?;
         let guard = Guard::VersionIs(key.clone(), row.version);
@@ -157,21 +188,24 @@ impl Rows {
     /// One try. Behind an unknown outcome, a lost guard may be our own write.
     async fn once(&self, txn: &Txn, unknown: bool) -> Result<Written, StoreError> {
         match self.store.commit(txn.clone()).await? {
-            Commit::Applied(applied) => Ok(Written::Stored(applied.version)),
-            Commit::Conflict(_) if unknown => self.look(txn).await,
+            Commit::Applied(applied) => {
+                self.time.told(applied.as_of);
+                Ok(Written::Stored(applied.version))
+            }
+            Commit::Conflict(_) if unknown => self.witness(txn).await,
             Commit::Conflict(_) => Ok(Written::Lost),
         }
     }
 
     /// Is what the transaction writes there? Its values are its own, so it is the witness.
-    async fn look(&self, txn: &Txn) -> Result<Written, StoreError> {
+    async fn witness(&self, txn: &Txn) -> Result<Written, StoreError> {
         let Some(op) = txn.ops.first() else { return Ok(Written::Lost) };
         let (key, value) = match op {
             Op::Put { key, value, .. } => (key, Some(value)),
             Op::Delete { key } => (key, None),
             Op::Touch { .. } | Op::Append { .. } | Op::Add { .. } => return Ok(Written::Lost),
         };
-        let row = self.store.get(key).await?;
+        let (row, _) = self.get(key).await?;
         Ok(match (row, value) {
             (Some(row), Some(value)) if row.value == *value => Written::Stored(row.version),
             (None, None) => Written::Stored(Version::default()),
