@@ -53,7 +53,9 @@ pub enum Effects {
     /// Yes.
     #[default]
     Live,
-    /// No: a shadow run or a replay. Only pure calls reach a remote.
+    /// No: a shadow run or a replay.
+    ///
+    /// A pure skill is run in this process, any other is refused; no call of an API leaves it.
     Withheld,
 }
 

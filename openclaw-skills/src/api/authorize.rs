@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use openclaw_core::{Context, Digest, Result, Secret};
+use openclaw_core::{Context, Digest, Effects, Error, ErrorKind, Happened, Result, Secret};
 
 /// Names the credential on a request, without holding it.
 ///
@@ -35,6 +35,17 @@ impl Credential {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credential({:?})", self.0)
+    }
+}
+
+/// Refuses what would leave this process while the effects of a call are withheld.
+pub(crate) fn check_live(context: &Context) -> Result<()> {
+    match context.effects() {
+        Effects::Live => Ok(()),
+        Effects::Withheld => {
+            let message = "effects are withheld: nothing is sent";
+            Err(Error::new(ErrorKind::Unsupported, message).with_happened(Happened::No))
+        }
     }
 }
 

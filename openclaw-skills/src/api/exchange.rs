@@ -11,13 +11,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 use openclaw_core::{
-    Call, Context, Digest, Effect, Effects, Error, ErrorKind, Happened, IdempotencyKey, OrFail,
-    Result,
+    Call, Context, Digest, Effect, Error, ErrorKind, Happened, IdempotencyKey, OrFail, Result,
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     answer::Answer,
+    authorize::check_live,
     base::Base,
     client::Api,
     graphql::{Operation, Reply, judged, reply},
@@ -34,8 +34,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// It knows whether something was done already, or is on its way: the error of another request
 /// never says that nothing happened then.
 ///
-/// What only reads has surely done nothing when it fails. Where effects are withheld, nothing
-/// else is sent.
+/// What only reads has surely done nothing when it fails. Where effects are withheld, nothing is
+/// sent at all: a shadow costs the remote no request, no token and no place within its limits.
 ///
 /// At an API that honours keys, one key is for one request: it may be sent again, but another one
 /// under the same key is refused, because the answer would be that of the first. Name the
@@ -138,7 +138,8 @@ impl Exchange {
     }
 
     async fn exchanged(&self, request: &Request) -> Result<Answer> {
-        let effect = self.effect(request)?;
+        check_live(&self.context)?;
+        let effect = self.effect(request);
         let built = self.built(request)?;
         let address = built.uri().clone();
         let mut call = Call::http_declared(self.context.clone(), built, effect);
@@ -168,15 +169,10 @@ impl Exchange {
         Ok(response)
     }
 
-    /// What the request may do, unless it must not be sent.
-    fn effect(&self, request: &Request) -> Result<Effect> {
+    /// What the request may do.
+    fn effect(&self, request: &Request) -> Effect {
         let keyed = self.key.as_ref().and(self.api.keys()).map(|(_, retention)| *retention);
-        let effect = request.effect(keyed);
-        if effect != Effect::Pure && self.context.effects() == Effects::Withheld {
-            let message = "effects are withheld: only what reads is sent";
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        Ok(effect)
+        request.effect(keyed)
     }
 
     /// The key of the call, or of this step of it. None for what only reads.

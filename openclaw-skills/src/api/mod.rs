@@ -135,7 +135,6 @@ mod template;
 mod uses;
 mod wire;
 
-pub(crate) use self::signed::Signed;
 pub use self::{
     answer::Answer,
     authorize::{Authorize, Credential},
@@ -148,3 +147,4 @@ pub use self::{
     template::Template,
     uses::{ApiUse, ApiUses},
 };
+pub(crate) use self::{authorize::check_live, signed::Signed};

@@ -10,9 +10,10 @@ use openclaw_core::{
     http::{Body, Http},
 };
 
-use super::authorize::{Authorize, Credential};
+use super::authorize::{Authorize, Credential, check_live};
 
-/// Signs each request. A 401 costs one more request, with another credential.
+/// Signs each request. A 401 costs one more request, with another credential. Where effects are
+/// withheld, nothing is signed and nothing sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Signed {
     http: Arc<dyn Http>,
@@ -43,6 +44,7 @@ impl Signed {
 #[async_trait]
 impl Http for Signed {
     async fn send(&self, call: Call<http::Request<Bytes>>) -> Result<Response<Body>> {
+        check_live(call.context())?;
         let (first, credential) = self.sign(call.clone(), None).await?;
         let response = self.http.send(first).await?;
         if response.status() != StatusCode::UNAUTHORIZED {

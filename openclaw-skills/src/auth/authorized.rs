@@ -20,7 +20,8 @@ use crate::{
 /// A request to any other origin is refused, so that no address that somebody else wrote can
 /// carry the credentials away; don't let the client below follow redirects. An answer of 401 says
 /// that the request was not served: the credentials are read anew, and when they are others the
-/// request is made once more. A second 401 is the answer.
+/// request is made once more. A second 401 is the answer. Where effects are withheld, nothing is
+/// sent.
 ///
 /// ```
 /// use bytes::Bytes;

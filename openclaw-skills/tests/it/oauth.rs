@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openclaw_core::{
-    Cancel, Context, Env, ErrorKind, Happened, Secret, TenantId,
+    Call, Cancel, Context, Effects, Env, ErrorKind, Happened, Secret, TenantId,
+    http::Http as _,
     records::{AuditAction, AuditLog},
     store::{MemoryStore, SharedStore},
 };
 use openclaw_skills::{
     api::Authorize,
-    auth::{ClientAuth, GrantState, OAuth, ReauthReason},
-    secrets::Secrets,
+    auth::{ApiKey, Authorized, ClientAuth, GrantState, OAuth, ReauthReason},
+    secrets::{SecretRef, Secrets},
 };
 use openclaw_testkit::fault::{Fault, FaultStore, Plan};
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -184,6 +185,31 @@ async fn a_call_waits_for_a_token_until_its_deadline_or_until_it_is_cancelled() 
     }
     assert_eq!(text(&grant).await, "access-1");
     assert_eq!(world.desk.count(), 1, "the request went on all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_effects_are_withheld_causes_no_request() {
+    let world = World::new();
+    let grant = world.authorised().await;
+    let acme = Context::new(TenantId::new("acme").expect("a name"));
+    let shadow = acme.with_effects(Effects::Withheld);
+    let mut request = http::Request::new(Bytes::new());
+    let error = grant.authorize(&shadow, &mut request, None).await.expect_err("nothing is sent");
+    assert_eq!((error.kind(), error.happened()), (ErrorKind::Unsupported, Happened::No));
+    let key = ApiKey::bearer(
+        Secrets::builder().build().expect("no names"),
+        SecretRef::env("KEY").expect("a name"),
+    );
+    let desk = || world.desk.clone();
+    for client in [
+        Authorized::new(desk(), grant, "https://id.test"),
+        Authorized::new(desk(), key, "https://id.test"),
+    ] {
+        let request = http::Request::get("https://id.test/orders").body(Bytes::new());
+        let call = Call::http(shadow.clone(), request.expect("a request"));
+        let error = client.expect("an origin").send(call).await.expect_err("nothing is sent");
+        assert_eq!((error.kind(), world.desk.count()), (ErrorKind::Unsupported, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ pub use self::{
 use self::{decide::Flow, endpoint::Endpoint, renew::Source, rows::Look};
 use super::{api_key::sensitive, within};
 use crate::{
-    api::{Authorize, Credential},
+    api::{Authorize, Credential, check_live},
     flight::{Flight, Work},
 };
 
@@ -76,6 +76,7 @@ impl AccessToken {
 ///   once more after 60 s, and a refusal then says `RotationLost`.
 /// * **By the store's clock.** The dates of the row are its time: replicas whose clocks differ
 ///   wait for each other all the same.
+/// * **Nothing for a shadow.** A call whose effects are withheld is not signed.
 /// * **Handed back.** [`OAuth::hand_back`] has the server revoke its tokens (RFC 7009).
 ///
 /// A request under way goes on when its callers are dropped, and ends with the last clone of the
@@ -251,6 +252,7 @@ impl Authorize for OAuth {
         refused: Option<Credential>,
     ) -> Result<Credential> {
         self.0.source.check(context.tenant())?;
+        check_live(context).map_err(|e| self.0.source.named(e))?;
         if let Some(refused) = refused {
             self.0.source.refuse_named(refused);
         }

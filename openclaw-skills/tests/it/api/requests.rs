@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, header};
 use openclaw_core::{Effect, Effects, ErrorKind, Happened, TraceParent};
-use openclaw_skills::api::{Api, Operation, Template, VersionIn};
+use openclaw_skills::api::{Api, Operation, PageLimits, Paging, Template, VersionIn};
 use serde_json::{Value, json};
 
 use super::{Port, context, crm, cx, exchange, get, post};
@@ -121,18 +121,20 @@ async fn the_version_and_the_trace_go_along() {
 }
 
 #[tokio::test]
-async fn where_effects_are_withheld_only_what_reads_is_sent() {
+async fn where_effects_are_withheld_nothing_is_sent() {
     let port = Port::always(200, json!({}));
     let api = crm().keyed(DAY).build(port.clone()).unwrap();
     let shadow = api.exchange(&cx(context().with_effects(Effects::Withheld)));
-    shadow.send(get("/orders")).await.unwrap();
     let search = Template::post("/search").unwrap().reads().fill(&json!({ "q": "x" })).unwrap();
-    shadow.send(search).await.unwrap();
-    for write in [post("/orders"), Template::delete("/orders").unwrap().fill(&json!({})).unwrap()] {
-        let e = shadow.send(write).await.unwrap_err();
+    let delete = Template::delete("/orders").unwrap().fill(&json!({})).unwrap();
+    for request in [get("/orders"), search, post("/orders"), delete] {
+        let e = shadow.send(request).await.unwrap_err();
         assert_eq!((e.kind(), e.happened()), (ErrorKind::Unsupported, Happened::No));
     }
-    assert_eq!(port.count(), 2);
+    let mut pages =
+        shadow.pages::<u64>(get("/orders"), Paging::link_header(), PageLimits::default());
+    let e = pages.as_mut().unwrap().next().await.unwrap_err();
+    assert_eq!((e.kind(), port.count()), (ErrorKind::Unsupported, 0));
 }
 
 #[tokio::test]
