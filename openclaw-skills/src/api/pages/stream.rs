@@ -38,13 +38,17 @@ pub struct PageLimits {
     pub records: usize,
     /// Pages, each of them one request. 1,000.
     pub pages: usize,
+    /// Bytes of all pages, as the bodies of their answers are long. 64 MiB.
+    ///
+    /// A page that would go beyond is not read.
+    pub bytes: usize,
     /// Time for all pages. 60 s.
     pub time: Duration,
 }
 
 impl Default for PageLimits {
     fn default() -> Self {
-        Self { records: 10_000, pages: 1_000, time: Duration::from_secs(60) }
+        Self { records: 10_000, pages: 1_000, bytes: 64 << 20, time: Duration::from_secs(60) }
     }
 }
 
@@ -57,6 +61,8 @@ pub enum Truncated {
     Records,
     /// It has more pages than allowed.
     Pages,
+    /// It has more bytes than allowed.
+    Bytes,
     /// Its time was over.
     Time,
     /// A cursor came twice: it would go round for ever.
@@ -91,6 +97,7 @@ pub struct Pages<'a, T> {
     page: VecDeque<(usize, Value)>,
     pages: usize,
     records: usize,
+    bytes: usize,
     seen: BTreeSet<[u8; 16]>,
     last: Option<Digest>,
     end: Instant,
@@ -127,6 +134,7 @@ impl<'a, T: DeserializeOwned> Pages<'a, T> {
             page: VecDeque::new(),
             pages: 0,
             records: 0,
+            bytes: 0,
             seen: BTreeSet::new(),
             last: None,
             end: end(limits.time),
@@ -194,6 +202,8 @@ impl<'a, T: DeserializeOwned> Pages<'a, T> {
             Some(Truncated::Records)
         } else if self.pages >= self.limits.pages {
             Some(Truncated::Pages)
+        } else if self.bytes >= self.limits.bytes {
+            Some(Truncated::Bytes)
         } else {
             (Instant::now() >= self.end).then_some(Truncated::Time)
         }
@@ -206,6 +216,11 @@ impl<'a, T: DeserializeOwned> Pages<'a, T> {
 
     /// Takes a page over, and decides what follows it.
     fn turn(&mut self, request: &Request, answer: &Answer) -> Result<()> {
+        let bytes = self.bytes.saturating_add(answer.body().len());
+        if bytes > self.limits.bytes {
+            self.stop(Truncated::Bytes);
+            return Ok(());
+        }
         let mut value = answer.value()?;
         if request.is_graphql()
             && let Some((_, error)) = judged(&value, false)?
@@ -227,6 +242,7 @@ impl<'a, T: DeserializeOwned> Pages<'a, T> {
         };
         let follows = self.paging.follows(request, self.exchange.base(), &page);
         self.pages += 1;
+        self.bytes = bytes;
         self.seen.insert(mark(&answer.address().to_string()));
         let items = self.unless_repeated(items);
         match follows {

@@ -184,6 +184,41 @@ async fn every_limit_ends_the_list_and_says_so() {
     assert_eq!((part.records, part.truncated), (all(), None));
 }
 
+#[tokio::test]
+async fn the_bytes_of_a_list_are_bounded_and_a_page_beyond_them_is_not_read() {
+    let long = Port::new(|number, _| {
+        let record = "x".repeat(1 << 20);
+        Ok(reply(200, &[], &json!({ "data": [record], "next": format!("c{number}") })))
+    });
+    let api = crm().build(long.clone()).unwrap();
+    let call = exchange(&api);
+    let pages = call.pages::<String>(get("/items"), cursor(), PageLimits::default()).unwrap();
+    let part = pages.collect().await.unwrap();
+    assert_eq!((part.records.len(), part.truncated), (63, Some(Truncated::Bytes)));
+    assert_eq!(long.count(), 64, "64 MiB: the last page would go beyond");
+
+    let size = |next: &str| json!({ "data": [1], "next": next }).to_string().len();
+    let small = || {
+        Port::new(|number, _| {
+            Ok(reply(200, &[], &json!({ "data": [number], "next": format!("c{number}") })))
+        })
+    };
+    for (bytes, records, asked) in [
+        (2 * size("c1"), vec![1, 2], 2),
+        (2 * size("c1") - 1, vec![1], 2),
+        (size("c1") - 1, vec![], 1),
+        (0, vec![], 0),
+    ] {
+        let port = small();
+        let part = list(&port, cursor(), limits(|l| l.bytes = bytes)).await;
+        assert_eq!((part.records, part.truncated), (records, Some(Truncated::Bytes)), "{bytes}");
+        assert_eq!(port.count(), asked, "{bytes}");
+    }
+    let whole = by_cursor();
+    let part = list(&whole, cursor(), limits(|l| l.bytes = 1 << 10)).await;
+    assert_eq!((part.records, part.truncated), (all(), None), "all there is, and no more");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_time_of_a_list_is_bounded_within_a_page_and_between_pages() {
     /// A port that takes its time.
