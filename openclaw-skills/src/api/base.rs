@@ -3,6 +3,8 @@
 use http::{Uri, uri::PathAndQuery};
 use openclaw_core::{Error, ErrorKind, OrFail, Result};
 
+use super::path::segment;
+
 /// The longest address.
 const MAX_URI: usize = 8 << 10;
 
@@ -49,11 +51,11 @@ impl Base {
         &self.origin
     }
 
-    /// The same with one more segment in front of all paths.
-    pub(super) fn within(mut self, segment: &str) -> Self {
+    /// The same with its version in front of all paths, which leads to no other path.
+    pub(super) fn within(mut self, version: &str) -> Result<Self> {
         self.prefix.push('/');
-        crate::percent::encode(segment, &mut self.prefix);
-        self
+        crate::percent::encode(segment("version", version)?, &mut self.prefix);
+        Ok(self)
     }
 
     /// The address of a path, and of a query that is encoded already.
@@ -194,7 +196,7 @@ mod tests {
         ] {
             assert!(Base::parse(bad).is_err(), "{bad}");
         }
-        let base = Base::parse("http://crm.test:8080/api/").unwrap().within("v 2");
+        let base = Base::parse("http://crm.test:8080/api/").unwrap().within("v 2").unwrap();
         assert_eq!(
             base.uri("/orders", "a=b").unwrap(),
             "http://crm.test:8080/api/v%202/orders?a=b"

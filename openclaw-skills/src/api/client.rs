@@ -253,8 +253,8 @@ impl ApiBuilder {
     /// The API, behind this port.
     ///
     /// # Errors
-    /// `VALIDATION_ERROR`: the version can't stand in a header, or requests are signed and the
-    /// address is plain HTTP to another machine.
+    /// `VALIDATION_ERROR`: the version can't stand in a header, or in a path (`..` would lead to
+    /// another), or requests are signed and the address is plain HTTP to another machine.
     pub fn build(self, http: impl Http) -> Result<Api> {
         let mut http: Arc<dyn Http> = Arc::new(Wire::new(Arc::new(http), self.max_response));
         if self.remembered > 0 {
@@ -273,7 +273,9 @@ impl ApiBuilder {
             Some((version, VersionIn::Header(name))) => {
                 headers.insert(name.clone(), header_value(version)?);
             }
-            Some((version, VersionIn::Path)) => base = base.within(version),
+            Some((version, VersionIn::Path)) => {
+                base = base.within(version).map_err(|e| e.with("system", &self.system))?;
+            }
             Some((_, VersionIn::Nowhere)) | None => {}
         }
         let version = self.version.map(|(version, _)| version);

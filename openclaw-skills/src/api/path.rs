@@ -76,7 +76,7 @@ impl Path {
 }
 
 /// A value that can't leave its place, even where a path is decoded twice.
-fn segment<'v>(name: &str, value: &'v str) -> Result<&'v str> {
+pub(super) fn segment<'v>(name: &str, value: &'v str) -> Result<&'v str> {
     let why = if value.is_empty() { Some("it is empty") } else { leaves(value) };
     let Some(why) = why else { return Ok(value) };
     let message = format!("the value can't stand in a path: {why}");

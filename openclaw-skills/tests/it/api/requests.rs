@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderName, header};
-use openclaw_core::{Effect, Effects, ErrorKind, Happened, TraceParent};
+use openclaw_core::{
+    Effect, Effects, ErrorKind, Happened, SkillId, TraceParent, skill::SkillManifest,
+};
 use openclaw_skills::api::{Api, Operation, PageLimits, Paging, Template, VersionIn};
 use serde_json::{Value, json};
 
@@ -118,6 +120,25 @@ async fn the_version_and_the_trace_go_along() {
     assert_eq!(port.header("x-api-version"), [Some("2026-01".to_owned()), None]);
     assert_eq!(port.header("traceparent"), [Some(trace.to_string()), None]);
     assert_eq!((by_path.system(), by_path.version()), ("crm", Some("v3")));
+}
+
+#[tokio::test]
+async fn a_version_of_a_manifest_stays_in_its_place() {
+    let manifest = |version: &str| {
+        SkillManifest::new(SkillId::new("crm.find").unwrap(), "1.0.0").api("crm", version)
+    };
+    let built = |version: &str| {
+        let builder = crm().pinned_by(&manifest(version), VersionIn::Path).unwrap();
+        builder.build(Port::always(200, json!({})))
+    };
+    for bad in ["", ".", "..", "v3/..", "..\\v3", "%2e%2e", "%252E", "v3\r\n"] {
+        let e = built(bad).expect_err(bad);
+        assert_eq!(e.kind(), ErrorKind::ValidationError, "{bad:?}");
+        assert!(e.context().any(|pair| pair == ("system", "crm")), "{e}");
+    }
+    for good in ["v3", "2026-01", "1.0", "..."] {
+        assert_eq!(built(good).unwrap().version(), Some(good));
+    }
 }
 
 #[tokio::test]
