@@ -19,6 +19,35 @@ const CERTIFICATE: &str = "CERTIFICATE";
 /// so takes a new one up without a restart. Best, both are one secret ([`KeyPair::bundle`]):
 /// nothing can come between them. Of two secrets, both are read anew as soon as one has changed.
 ///
+/// `GuardedHttp` of openclaw-channels asks a `ClientIdentity`, which this crate can't name: the
+/// host writes what stands between them. A pair that the other side turns down is shown until
+/// [`Secrets`] reads it anew; who knows of it earlier calls [`KeyPair::refused`].
+///
+/// ```
+/// use async_trait::async_trait;
+/// use openclaw_channels::guarded_http::{ClientIdentity, GuardedHttp, Identity, Tls};
+/// use openclaw_core::Result;
+/// use openclaw_skills::secrets::{KeyPair, SecretRef, Secrets};
+///
+/// #[derive(Debug)]
+/// struct Stored(KeyPair);
+///
+/// #[async_trait]
+/// impl ClientIdentity for Stored {
+///     async fn current(&self) -> Result<Identity> {
+///         let (chain, key) = self.0.read().await?;
+///         Ok(Identity::from_pem(chain, key))
+///     }
+/// }
+///
+/// let pair = KeyPair::bundle(Secrets::builder().build()?, SecretRef::store("CLIENT_PEM")?);
+/// let tls = Tls::system().identity("api.bank.test".parse()?, Stored(pair.clone()));
+/// assert!(GuardedHttp::builder().tls(tls).build().is_ok());
+/// // As soon as the host hears that the bank has revoked the certificate:
+/// pair.refused();
+/// # Ok::<_, openclaw_core::Error>(())
+/// ```
+///
 /// ```
 /// use openclaw_skills::secrets::{EnvSecrets, KeyPair, SecretRef, SecretSource, Secrets};
 ///
