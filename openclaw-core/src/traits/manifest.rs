@@ -44,6 +44,10 @@ pub struct SkillManifest {
     /// What one call may weigh.
     pub limits: SkillLimits,
     /// The permissions that whoever calls it needs, by name. None.
+    ///
+    /// They are a demand, and [rules](crate::rules::When::permissions) answer it: a host writes down
+    /// which tenants and agents may call what demands which. A call is not refused for them alone,
+    /// and a [`Principal`](crate::Principal) has none.
     pub permissions: BTreeSet<Arc<str>>,
     /// Who answers for it.
     pub owner: Option<Arc<str>>,
@@ -126,7 +130,7 @@ impl SkillManifest {
         self
     }
 
-    /// Adds a permission that whoever calls it needs.
+    /// Adds a permission that whoever calls it needs; [rules](crate::rules::When) say who has it.
     #[must_use]
     pub fn permission(mut self, name: impl Into<Arc<str>>) -> Self {
         self.permissions.insert(name.into());

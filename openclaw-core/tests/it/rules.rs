@@ -17,6 +17,7 @@ struct Case {
     skill: &'static str,
     touches: Touches,
     effect: Effect,
+    permissions: &'static [&'static str],
 }
 
 const CASE: Case = Case {
@@ -25,6 +26,7 @@ const CASE: Case = Case {
     skill: "shop.refund",
     touches: Touches::NOTHING,
     effect: Effect::AtMostOnce,
+    permissions: &[],
 };
 
 impl Case {
@@ -34,6 +36,7 @@ impl Case {
         let manifest = SkillManifest::new(SkillId::new(self.skill).unwrap(), "1.0.0")
             .touches(self.touches)
             .effect(self.effect);
+        let manifest = self.permissions.iter().fold(manifest, |m, name| m.permission(*name));
         let agent = AgentId::new(self.agent).unwrap();
         match rules.decide(&Ask::new(&context, &manifest, input).by(&agent)) {
             Decision::Allow => "allow".to_owned(),
@@ -127,8 +130,24 @@ fn a_skill_is_matched_by_whole_words_of_its_name() {
     }
 }
 
+/// What a skill demands of whoever calls it.
+const CRM: &[&str] = &["crm:read", "mail:send"];
+
 #[test]
-fn tenant_agent_touches_and_effect_have_to_fit() {
+fn a_rule_says_who_has_the_permissions_that_a_skill_demands() {
+    let rules = rules(&json!([
+        { "name": "all", "then": "allow" },
+        { "name": "nobody", "when": { "permissions": ["crm:read"], "agents": ["night"] },
+          "then": deny("NO_CRM") },
+    ]));
+    let crm = Case { permissions: CRM, ..CASE };
+    assert_eq!(crm.decide(&rules, &json!({})), "allow");
+    assert_eq!(Case { agent: "night", ..crm }.decide(&rules, &json!({})), "NO_CRM");
+    assert_eq!(Case { agent: "night", ..CASE }.decide(&rules, &json!({})), "allow");
+}
+
+#[test]
+fn tenant_agent_touches_effect_and_permissions_have_to_fit() {
     let money = Touches::MONEY | Touches::WRITES;
     let keyed = Effect::Keyed { retention: std::time::Duration::from_secs(1) };
     for (when, case, fits) in [
@@ -143,6 +162,13 @@ fn tenant_agent_touches_and_effect_have_to_fit() {
         (json!({ "touches_only": [] }), CASE, true),
         (json!({ "effects": ["keyed"] }), Case { effect: keyed, ..CASE }, true),
         (json!({ "effects": ["pure"] }), CASE, false),
+        (
+            json!({ "permissions": ["crm:write", "crm:read"] }),
+            Case { permissions: CRM, ..CASE },
+            true,
+        ),
+        (json!({ "permissions": ["crm"] }), Case { permissions: CRM, ..CASE }, false),
+        (json!({ "permissions": ["crm:write"] }), CASE, false),
     ] {
         assert_eq!(case.decide(&allow(&when), &json!({})) == "allow", fits, "{when}");
     }
@@ -213,6 +239,7 @@ fn what_can_not_be_used_is_named_with_its_place() {
         (one(json!({ "skill": "a" }), json!("allow")), "rules[0].when.skill"),
         (one(json!({ "touches": ["gold"] }), json!("allow")), "rules[0].when.touches[0]"),
         (one(json!({ "skills": [] }), json!("allow")), "rules[0].when.skills"),
+        (one(json!({ "permissions": [] }), json!("allow")), "rules[0].when.permissions"),
         (one(json!({ "skills": ["*.refund"] }), json!("allow")), "rules[0].when.skills"),
         (one(json!({ "skills": ["shop*"] }), json!("allow")), "rules[0].when.skills"),
         (one(json!({ "arguments": { "qty": { "equals": 1 } } }), json!("allow")), "arguments.qty"),

@@ -79,7 +79,7 @@ pub struct Descriptor {
     /// What one call may weigh and take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<CallLimits>,
-    /// The permissions that whoever calls it needs.
+    /// The permissions that whoever calls it needs; a host's rules say who has them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub permissions: BTreeSet<Arc<str>>,
     /// Who answers for it.

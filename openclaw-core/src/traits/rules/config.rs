@@ -147,6 +147,7 @@ impl When {
             ("skills", self.skills.as_ref().is_some_and(Vec::is_empty)),
             ("touches", self.touches.as_ref().is_some_and(Vec::is_empty)),
             ("effects", self.effects.as_ref().is_some_and(Vec::is_empty)),
+            ("permissions", self.permissions.as_ref().is_some_and(Vec::is_empty)),
         ];
         if let Some((at, _)) = empty.into_iter().find(|(_, empty)| *empty) {
             return Some((at, "an empty list matches nothing: leave it out to match all"));

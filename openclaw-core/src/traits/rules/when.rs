@@ -29,6 +29,8 @@ pub struct When {
     pub touches_only: Option<Vec<Touch>>,
     /// Of a skill with one of these effects.
     pub effects: Option<Vec<EffectClass>>,
+    /// Of a skill that demands any of these permissions, by its manifest.
+    pub permissions: Option<Vec<Arc<str>>>,
     /// With arguments within these bounds, by JSON pointer: `/qty`.
     pub arguments: BTreeMap<Arc<str>, Bound>,
 }
@@ -101,6 +103,7 @@ pub(super) struct Matcher {
     touches: Option<Touches>,
     beyond: Option<Touches>,
     effects: Option<Vec<EffectClass>>,
+    permissions: Option<Vec<Arc<str>>>,
     arguments: Vec<(Vec<String>, Bound)>,
 }
 
@@ -132,6 +135,7 @@ impl Matcher {
             touches: when.touches.as_ref().map(any_of),
             beyond: when.touches_only.as_ref().map(beyond),
             effects: when.effects.clone(),
+            permissions: when.permissions.clone(),
             arguments,
         })
     }
@@ -142,11 +146,13 @@ impl Matcher {
             names.as_ref().is_none_or(|all| all.iter().any(|one| Some(&**one) == name))
         };
         let touches = ask.manifest.touches;
+        let demanded = |name: &Arc<str>| ask.manifest.permissions.contains(name);
         let head = named(&self.tenants, Some(ask.context.tenant().as_str()))
             && named(&self.agents, ask.agent.map(AsRef::as_ref))
             && self.touches.is_none_or(|any| touches.meets(any))
             && self.beyond.is_none_or(|beyond| !touches.meets(beyond))
-            && self.effects.as_ref().is_none_or(|all| all.contains(&ask.manifest.effect.into()));
+            && self.effects.as_ref().is_none_or(|all| all.contains(&ask.manifest.effect.into()))
+            && self.permissions.as_ref().is_none_or(|any| any.iter().any(demanded));
         if !head {
             return Fit::No;
         }
