@@ -93,8 +93,10 @@ impl SkillFile {
     }
 }
 
-/// Finds every SKILL.md below a folder. Folders whose names begin with a dot, and `node_modules`, are
-/// passed over. A link is followed if it stays below the folder.
+/// Finds every SKILL.md below a folder.
+///
+/// Folders whose names begin with a dot, and `node_modules`, are not looked into. A link is followed
+/// if it stays below the folder. Whatever is passed over and may hold a SKILL.md is told.
 ///
 /// # Errors
 ///
@@ -141,14 +143,15 @@ impl Finder {
             return self.leave_out(place.shown, "the folder can't be read");
         };
         let mut names = Vec::new();
-        for entry in entries.flatten() {
+        for entry in entries {
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
                 return self.leave_out(place.shown, "there are too many files");
             }
-            match entry.file_name().into_string() {
-                Ok(name) => names.push(name),
-                Err(_) => self.leave_out(place.shown, "a name is not Unicode"),
+            match entry.map(|entry| entry.file_name().into_string()) {
+                Ok(Ok(name)) => names.push(name),
+                Ok(Err(_)) => self.leave_out(place.shown, "a name is not Unicode"),
+                Err(_) => self.leave_out(place.shown, "an entry of the folder can't be read"),
             }
         }
         names.sort_unstable();
@@ -163,24 +166,34 @@ impl Finder {
         if is_skill {
             unseen = unseen.or(Some("the gateway does not look below a folder that is a skill"));
         }
-        for name in names.iter().filter(|name| !name.starts_with('.') && *name != "node_modules") {
+        for name in &names {
             self.child(Place { unseen, ..place }, name);
         }
     }
 
     fn child(&mut self, parent: Place<'_>, name: &str) {
         let path = parent.real.join(name);
-        let Ok(kind) = path.symlink_metadata().map(|metadata| metadata.file_type()) else { return };
         let shown = join(parent.shown, name);
-        let real = if kind.is_symlink() && path.is_dir() {
+        // Behind a link: what it leads to.
+        match fs::metadata(&path) {
+            Ok(kind) if kind.is_dir() => {}
+            // Of a SKILL.md that is a link to nowhere it is told already.
+            Err(_) if name != FILE_NAME => {
+                let why = "it can't be looked at, or is a link that leads nowhere";
+                return self.leave_out(&shown, why);
+            }
+            _ => return,
+        }
+        if let Some(why) = passed_over(name) {
+            return self.leave_out(&shown, why);
+        }
+        let real = if path.is_symlink() {
             match self.inside(&path) {
                 Some(real) => real,
                 None => return self.leave_out(&shown, "the link leads out of the folder"),
             }
-        } else if kind.is_dir() {
-            path
         } else {
-            return;
+            path
         };
         if parent.depth >= MAX_WALK_DEPTH {
             return self.leave_out(&shown, "the folder lies too deep");
@@ -210,6 +223,14 @@ impl Finder {
         let (root, unseen) = (self.root.clone(), place.unseen);
         self.found.files.push(SkillFile { path: shown, unseen, root, real });
     }
+}
+
+/// Why a folder of this name is not looked into, if it is not.
+fn passed_over(name: &str) -> Option<&'static str> {
+    if name == "node_modules" {
+        return Some("node_modules is not looked into");
+    }
+    name.starts_with('.').then_some("a folder whose name begins with a dot is not looked into")
 }
 
 fn join(parent: &str, name: &str) -> String {

@@ -34,6 +34,29 @@ fn files_come_by_path_and_hidden_folders_are_passed_over() {
     assert!(found.files.iter().all(|file| file.unseen.is_none()));
 }
 
+fn left_out(found: &FoundSkills) -> Vec<&str> {
+    found.left_out.iter().map(|left_out| left_out.path.as_str()).collect()
+}
+
+#[test]
+fn folders_that_are_not_looked_into_are_told() {
+    let dir = TempDir::new().expect("a folder");
+    for path in [
+        ".git/SKILL.md",
+        "a/.hidden/x/SKILL.md",
+        "a/SKILL.md",
+        "node_modules/m/SKILL.md",
+        "node_modules/m/node_modules/n/SKILL.md",
+    ] {
+        write(dir.path(), path);
+    }
+    fs::write(dir.path().join(".gitignore"), "target\n").expect("a file is written");
+    fs::write(dir.path().join("README.md"), "").expect("a file is written");
+    let found = find_skills(dir.path()).expect("the folder is there");
+    assert_eq!(paths(&found), ["a/SKILL.md"]);
+    assert_eq!(left_out(&found), [".git", "a/.hidden", "node_modules"], "one line each");
+}
+
 #[test]
 fn what_the_gateway_does_not_find_is_told() {
     let dir = TempDir::new().expect("a folder");
@@ -96,10 +119,20 @@ mod links {
 
         let found = find_skills(dir.path()).expect("the folder is there");
         assert_eq!(paths(&found), ["a/SKILL.md", "c/SKILL.md"]);
-        let left_out: Vec<&str> =
-            found.left_out.iter().map(|left_out| left_out.path.as_str()).collect();
-        assert_eq!(left_out, ["b/SKILL.md", "circle", "out", "up"]);
+        assert_eq!(left_out(&found), ["b/SKILL.md", "circle", "gone", "out", "up"]);
         assert!(found.files[1].read().is_ok());
+    }
+
+    #[test]
+    fn what_can_not_be_looked_at_is_told_once() {
+        let dir = TempDir::new().expect("a folder");
+        let link = |to: &str, from: &str| symlink(to, dir.path().join(from)).expect("a link");
+        link("loop", "loop");
+        link("nowhere", "SKILL.md");
+        fs::write(dir.path().join("notes"), "").expect("a file is written");
+        link("notes", "more-notes");
+        let found = find_skills(dir.path()).expect("the folder is there");
+        assert_eq!((paths(&found), left_out(&found)), (vec![], vec!["SKILL.md", "loop"]));
     }
 
     /// Between looking and opening, a folder or the file becomes a link to the outside.
