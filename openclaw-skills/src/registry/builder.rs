@@ -70,7 +70,9 @@ impl RegistryBuilder {
     ///
     /// Waits and trials of a breaker do not matter here, as it refuses nothing. By default 20 %
     /// failures among the last 100 calls, from 20 calls on. A call that runs into the skill's time
-    /// limit is a failure, too.
+    /// limit is a failure, too, and so is a `VALIDATION_ERROR` of the skill itself, as for an output
+    /// that breaks its contract. That a service does not accept the arguments (400, 422) is none: a
+    /// version all of whose requests are wrong is for [`Registry::withdraw`].
     pub fn roll_back(mut self, config: BreakerConfig) -> Self {
         self.roll_back = config;
         self

@@ -14,13 +14,16 @@ use openclaw_core::{
     channel::Reconcile,
     middleware::breaker::{Breaker, BreakerConfig, BreakerHandle, BreakerLayer},
     policy::{Assessment, ByHead, Head, Policy},
-    skill::{Skill, SkillAnswer, SkillManifest},
+    skill::{BrokenOutput, Skill, SkillAnswer, SkillManifest},
 };
 use serde_json::Value;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Shared, shadow};
+
+/// The codes of GraphQL errors that speak of the arguments, not of the document.
+const ARGUMENTS: [&str; 2] = ["BAD_USER_INPUT", "BAD_REQUEST"];
 
 /// What the versions of one skill are to each other at the moment.
 #[derive(Debug, Default)]
@@ -92,7 +95,8 @@ impl Trial {
 /// Reads outcomes as every layer does, but for one thing.
 ///
 /// What a skill refuses as invalid behind its own `validate` is its fault: the input or the output
-/// breaks a contract that it declares.
+/// breaks a contract that it declares. What a service refuses is its answer to these arguments:
+/// whoever sends enough of them must not roll a version back for everybody.
 #[derive(Clone, Copy, Debug)]
 struct Judge;
 
@@ -103,12 +107,24 @@ impl Policy<Call<Arc<Value>>, SkillAnswer, Error> for Judge {
 
     fn assess(&self, outcome: Result<&SkillAnswer, &Error>) -> Assessment {
         match outcome {
-            Err(e) if e.kind() == ErrorKind::ValidationError => {
+            Err(e) if e.kind() == ErrorKind::ValidationError && !by_a_service(e) => {
                 Assessment::fault(ErrorKind::ServerError).with_happened(e.happened())
             }
             outcome => Policy::<Call<Arc<Value>>, _, _>::assess(&ByHead, outcome),
         }
     }
+}
+
+/// Has a service said so of the arguments, and not the skill of its own contract?
+///
+/// Told by what [`outcome`](crate::api::outcome) and a GraphQL answer leave in the error.
+fn by_a_service(e: &Error) -> bool {
+    let said = |(key, value): (&str, &str)| match key {
+        "status" => true,
+        "code" => ARGUMENTS.iter().any(|code| code.eq_ignore_ascii_case(value)),
+        _ => false,
+    };
+    BrokenOutput::of(e).is_none() && e.context().any(said)
 }
 
 /// The skill as the service inside the counting.

@@ -10,6 +10,7 @@ mod odd;
 mod outcome;
 mod pages;
 mod requests;
+mod trials;
 
 use std::{
     fmt,
