@@ -127,8 +127,9 @@ impl Registry {
 
     /// Lets a version run beside the others, without effects. What it would have said is an event.
     ///
-    /// Only a `Pure` version runs; any other is asked whether it would take the input. `None` ends
-    /// it.
+    /// Only a `Pure` version runs, and only beside one that touches no less and demands no fewer
+    /// permissions: rules, people and budgets were asked about that one alone. Any other is asked
+    /// whether it would take the input. `None` ends it.
     ///
     /// # Errors
     /// `NOT_FOUND`: the version is not here, or retired. The store does not answer.

@@ -66,6 +66,14 @@ pub enum Verdict {
     },
     /// It would take the input; it has effects, so it was not run.
     Accepts,
+    /// It was not run: it touches or demands more than the other version.
+    ///
+    /// It would take the input.
+    Wider,
+    /// It could not go on with its effects withheld: nothing was compared.
+    ///
+    /// Its answer was `UNSUPPORTED`, as that of a request which must not leave.
+    Withheld,
     /// It would not take the input.
     Refuses,
     /// It failed where the other did not.

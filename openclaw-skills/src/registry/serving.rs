@@ -190,7 +190,7 @@ impl Serving {
             (beside, &outcome, self.registry.upgrade())
         {
             let answer = Arc::clone(answer);
-            shadow::beside(&registry, (mine, answer), other, &call);
+            shadow::beside(&registry, (self.skill.manifest(), answer), other, &call);
         }
         outcome
     }

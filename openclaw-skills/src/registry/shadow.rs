@@ -14,11 +14,13 @@ use crate::pointer::below;
 
 /// Lets a shadow run beside a call that was answered, if there is room.
 ///
-/// It never reaches a remote: only a `Pure` one runs, with effects withheld. Of any other it is
-/// only asked whether it would take the input.
+/// It is no way around what the call was let through by. Nobody decides about it, and nothing is
+/// reserved for it: so only a `Pure` one runs, with effects withheld, and only where it touches and
+/// demands no more than the version that has answered. Any other is only asked whether it would take
+/// the input.
 pub(super) fn beside(
     registry: &Arc<Shared>,
-    (version, answer): (&Arc<str>, Arc<Value>),
+    (answered, answer): (&SkillManifest, Arc<Value>),
     shadow: Arc<dyn Skill>,
     call: &Call<Arc<Value>>,
 ) {
@@ -28,7 +30,7 @@ pub(super) fn beside(
         event: Some(RegistryEvent::Shadowed {
             skill: id.clone(),
             shadow: Arc::clone(number),
-            beside: Arc::clone(version),
+            beside: Arc::clone(&answered.version),
             verdict: Verdict::Fails { kind: ErrorKind::Unclassified },
         }),
     };
@@ -38,14 +40,20 @@ pub(super) fn beside(
     let effects = if planted!(ShadowLive) { Effects::Live } else { Effects::Withheld };
     let context = call.context().clone().with_effects(effects);
     let call = Call::skill(context, shadow.manifest(), Arc::clone(call.payload()));
+    let wider = !covers(answered, shadow.manifest());
     registry.tasks.spawn(async move {
-        let verdict = judge(&*shadow, call, &answer).await;
+        let verdict = judge(&*shadow, wider, call, &answer).await;
         drop(room);
         told.tell(verdict);
     });
 }
 
-async fn judge(shadow: &dyn Skill, call: Call<Arc<Value>>, answer: &Value) -> Verdict {
+/// May a shadow do whatever it does, where this version might?
+fn covers(answered: &SkillManifest, shadow: &SkillManifest) -> bool {
+    answered.touches.contains(shadow.touches) && shadow.permissions.is_subset(&answered.permissions)
+}
+
+async fn judge(shadow: &dyn Skill, wider: bool, call: Call<Arc<Value>>, answer: &Value) -> Verdict {
     let manifest = shadow.manifest();
     if shadow.validate(call.payload()).is_err() {
         return Verdict::Refuses;
@@ -53,12 +61,17 @@ async fn judge(shadow: &dyn Skill, call: Call<Arc<Value>>, answer: &Value) -> Ve
     if manifest.effect != Effect::Pure && !planted!(ShadowLive) {
         return Verdict::Accepts;
     }
+    if wider {
+        return Verdict::Wider;
+    }
     let late = |_| Err(Error::new(ErrorKind::Timeout, "the shadow did not answer in time"));
     let outcome = tokio::time::timeout(manifest.timeout, shadow.run(call)).await;
     match outcome.unwrap_or_else(late).and_then(|answer| answer.judged_by(shadow)) {
         Ok(SkillAnswer::Done(other)) if *other == *answer => Verdict::Same,
         Ok(SkillAnswer::Done(other)) => Verdict::Differs { pointer: apart(answer, &other) },
         Ok(SkillAnswer::Pending(_)) => Verdict::Differs { pointer: String::new() },
+        // What it was refused has no answer to be held against the other one.
+        Err(e) if e.kind() == ErrorKind::Unsupported => Verdict::Withheld,
         Err(e) => Verdict::Fails { kind: e.kind() },
     }
 }

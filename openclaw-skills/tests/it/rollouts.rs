@@ -3,17 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    Effect, Env, ErrorKind,
+    Effect, Env, ErrorKind, Touches,
     middleware::breaker::{BreakerConfig, Window},
     records::{AuditAction, AuditLog, EVERYBODY},
-    skill::{RouteKey, SkillSource as _},
+    skill::{RouteKey, SkillManifest, SkillSource as _},
     store::{MemoryStore, SharedStore},
 };
 use openclaw_skills::registry::{Registry, RegistryEvent, Release, Verdict, bucket};
 use openclaw_testkit::{
     env::test_env,
     fault::{Fault, FaultStore, Plan, Power},
-    remote::{Behaviour, CountingRemote, RemoteKind},
+    remote::{Behaviour, CountingRemote, RemoteKind, RemoteSkill},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -436,19 +436,25 @@ async fn only_one_version_is_tried_at_a_time() {
     registry.canary(&id("pay"), "1.2.0", 100, "carol").await.expect("the first one is promoted");
 }
 
-/// Runs a call beside a shadow, and gives what was told of it.
+/// Runs calls beside a shadow, and gives what was told of it.
 async fn beside(shadow: Release, answers: u64) -> (Vec<RegistryEvent>, u64) {
+    let remote = CountingRemote::new(RemoteKind::Keyed);
+    let told = beside_of(over("1.0.0", Effect::Pure, &remote), shadow, answers).await;
+    (told, remote.calls_total())
+}
+
+/// The same, beside this version.
+async fn beside_of(serving: RemoteSkill, shadow: Release, answers: u64) -> Vec<RegistryEvent> {
     let heard = Heard::default();
     let registry = heard.on(Registry::builder(Env::system())).open().await.expect("it opens");
-    let remote = CountingRemote::new(RemoteKind::Keyed);
-    registry.publish(Release::of(over("1.0.0", Effect::Pure, &remote))).expect("a new version");
+    registry.publish(Release::of(serving)).expect("a new version");
     registry.publish(shadow.draft()).expect("a new version");
     registry.shadow(&id("pay"), Some("2.0.0"), "carol").await.expect("it is there");
     for n in 0..answers {
         call(&registry, n).await.expect("it works");
     }
     assert!(registry.drain(Duration::from_secs(60)).await);
-    (heard.events(), remote.calls_total())
+    heard.events()
 }
 
 fn shadowed(verdict: Verdict) -> RegistryEvent {
@@ -483,6 +489,25 @@ async fn a_shadow_with_effects_never_reaches_its_remote() {
         let (told, _) = beside(Release::of(over("2.0.0", effect, &remote)), 3).await;
         assert_eq!(told, vec![shadowed(Verdict::Accepts); 3], "{effect:?}");
         assert_eq!(remote.calls_total(), 0, "{effect:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_does_nothing_that_the_version_beside_it_may_not() {
+    let pure = |number: &str| SkillManifest::new(id("pay"), number).effect(Effect::Pure);
+    let serving = || pure("1.0.0").touches(Touches::READS_PRIVATE).permission("crm:read");
+    let private = || pure("2.0.0").touches(Touches::READS_PRIVATE);
+    for (shadow, verdict, calls) in [
+        (private().touches(Touches::READS_PRIVATE | Touches::EGRESS), Verdict::Wider, 0),
+        (private().permission("crm:write"), Verdict::Wider, 0),
+        (private().permission("crm:read"), Verdict::Same, 1),
+        (pure("2.0.0"), Verdict::Same, 1),
+    ] {
+        let remote = CountingRemote::new(RemoteKind::Keyed);
+        let release = Release::of(RemoteSkill::new(shadow, remote.clone()));
+        let serving = RemoteSkill::new(serving(), CountingRemote::new(RemoteKind::Keyed));
+        let told = beside_of(serving, release, 1).await;
+        assert_eq!((told, remote.calls_total()), (vec![shadowed(verdict)], calls));
     }
 }
 

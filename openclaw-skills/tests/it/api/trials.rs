@@ -1,4 +1,6 @@
-//! Versions over an API on trial: what its answers say about a canary.
+//! Versions over an API on trial: what its answers say about a canary and about a shadow.
+
+use std::time::Duration;
 
 use openclaw_core::{
     Effect, Env, Error, ErrorKind, Result,
@@ -9,13 +11,13 @@ use openclaw_core::{
 use openclaw_skills::{
     SkillCx,
     api::Operation,
-    registry::{Registry, Release},
+    registry::{Registry, RegistryEvent, Release, Verdict},
     skill_fn,
 };
 use serde_json::{Value, json};
 
 use super::{Port, crm, get, post};
-use crate::registry_support::{KEYED, call as call_pay, id, met, pay, route};
+use crate::registry_support::{Heard, KEYED, call as call_pay, id, met, pay, publish, route};
 
 /// How a version asks the API.
 #[derive(Clone, Copy)]
@@ -96,4 +98,24 @@ async fn what_a_skill_refuses_itself_speaks_against_a_canary() {
     };
     let manifest = SkillManifest::new(id("pay"), "1.1.0").effect(KEYED);
     assert_eq!(behind_three_calls(skill_fn(manifest, refuse).unwrap()).await, "1.0.0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_that_is_refused_its_request_is_not_compared() {
+    let heard = Heard::default();
+    let registry = heard.on(Registry::builder(Env::system())).open().await.unwrap();
+    publish(&registry, &[("1.0.0", false)]);
+    let port = Port::always(200, json!({}));
+    let shadow = asking("2.0.0", Effect::Pure, By::Post, &port);
+    registry.publish(Release::of(shadow).draft()).unwrap();
+    registry.shadow(&id("pay"), Some("2.0.0"), "carol").await.unwrap();
+    call_pay(&registry, 1).await.unwrap();
+    assert!(registry.drain(Duration::from_secs(60)).await);
+    let told = RegistryEvent::Shadowed {
+        skill: id("pay"),
+        shadow: "2.0.0".into(),
+        beside: "1.0.0".into(),
+        verdict: Verdict::Withheld,
+    };
+    assert_eq!((heard.events(), port.count()), (vec![told], 0));
 }
