@@ -45,8 +45,10 @@ impl Registry {
         self.apply(skill, RolloutStep::Canary { version, weight }, by).await
     }
 
-    /// Rolls the canary of this version back: nobody meets it any more.
+    /// Rolls the canary of this version back: no new call meets it.
     ///
+    /// By its number neither. Calls that were begun with it end with it. [`abandon`](Self::abandon)
+    /// makes a draft of it.
     /// The order goes on when its caller leaves.
     ///
     /// # Errors
@@ -73,7 +75,8 @@ impl Registry {
         outcome.await.unwrap_or_else(drained)
     }
 
-    /// Ends the trial of whatever version. It is a draft then, and may be tried again or promoted.
+    /// Ends the trial of whatever version. It is a draft then, met by its number, and may be tried
+    /// again or promoted.
     ///
     /// # Errors
     /// The store does not answer.

@@ -19,7 +19,7 @@ pub enum RegistryEvent {
         /// What to use instead.
         replacement: Option<Arc<str>>,
     },
-    /// A canary failed too often: nobody meets it any more.
+    /// A canary failed too often: no new call meets it any more.
     RolledBack {
         /// The skill.
         skill: SkillId,

@@ -141,7 +141,9 @@ impl Line {
     pub(super) fn choose(&self, id: &SkillId, range: &Range, route: &RouteKey) -> Result<&Slot> {
         let tried = self.tried.and_then(|(at, weight)| Some((self.slots.get(at)?, weight)));
         let found = match (range.exact(), tried) {
-            (Some(exact), _) => self.slot(exact).filter(|slot| slot.is_there()),
+            (Some(exact), _) => {
+                self.slot(exact).filter(|slot| slot.is_there() && self.rolled_back(slot).is_none())
+            }
             (None, Some((slot, weight))) => {
                 let theirs =
                     weight > 0 && slot.is_there() && range.matches(&slot.published.version);
@@ -154,6 +156,12 @@ impl Line {
             (None, None) => self.newest(range, None),
         };
         found.ok_or_else(|| self.why_not(id, range))
+    }
+
+    /// Why this version was rolled back, as long as nobody has ended its trial.
+    fn rolled_back(&self, slot: &Slot) -> Option<&Arc<str>> {
+        let canary = self.rollout.canary.as_ref().filter(|c| c.version == *slot.number());
+        canary?.rolled_back.as_ref()
     }
 
     /// The newest version in a range that everybody meets.
@@ -182,13 +190,21 @@ impl Line {
             .with("skill", id)
             .with("version", held.number());
         }
-        let mut fits = fits;
-        let retired = fits.find_map(|slot| match &slot.stage {
+        let retired = fits.clone().find_map(|slot| match &slot.stage {
             Stage::Retired { replacement } => Some((slot, replacement)),
             _ => None,
         });
         let Some((slot, replacement)) = retired else {
-            return missing("no version of the skill fits", id).with("range", range);
+            let mut fits = fits;
+            let back = fits.find_map(|slot| Some((slot, self.rolled_back(slot)?)));
+            return match back {
+                Some((slot, why)) => {
+                    let hint = "this version of the skill was rolled back: ask for another one";
+                    let error = missing(hint, id).with("version", slot.number());
+                    error.with("because", why).with_public(hint)
+                }
+                None => missing("no version of the skill fits", id).with("range", range),
+            };
         };
         let hint = match replacement {
             Some(other) => format!("this version of the skill is retired: use {other}"),

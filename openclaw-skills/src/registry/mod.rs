@@ -85,10 +85,14 @@ use self::{
 /// | draft | no | yes | yes |
 /// | active | yes | yes | yes |
 /// | deprecated | yes, with an event | – | yes, with an event |
-/// | retired | no: `NOT_FOUND`, with a hint | no | no, but calls that were begun with it end with it |
+/// | rolled back | no | no | no: `NOT_FOUND`; [`abandon`](Registry::abandon) makes a draft of it |
+/// | retired | no: `NOT_FOUND`, with a hint | no | no |
 ///
-/// By range the canary's version is met on its routes only, whatever its stage. Reading takes
-/// no lock that is held for longer than a look-up or an insertion.
+/// Calls that were begun with a version end with it, rolled back and retired ones included. The
+/// canary's version is met by its routes, and by whoever asks for exactly its number, whatever its
+/// stage. A sunset that has passed refuses nothing by itself: it is told, and
+/// [`retire`](Registry::retire) ends it. Reading takes no lock that is held for longer than a look-up
+/// or an insertion.
 #[derive(Clone)]
 pub struct Registry(Arc<Shared>);
 
@@ -197,8 +201,9 @@ impl Registry {
     /// The version that a call of this route meets.
     ///
     /// # Errors
-    /// `NOT_FOUND`: there is no such skill, no version fits, or what fits is retired; the public
-    /// message names what to use instead. `PERMISSION_DENIED`: what fits is disabled.
+    /// `NOT_FOUND`: there is no such skill, no version fits, or what fits is retired or was rolled
+    /// back; the public message names what to use instead. `PERMISSION_DENIED`: what fits is
+    /// disabled.
     pub fn resolve(
         &self,
         skill: &SkillId,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    Effect, Env, ErrorKind, Touches,
+    Effect, Env, ErrorKind, Happened, Touches,
     middleware::breaker::{BreakerConfig, Window},
     records::{AuditAction, AuditLog, EVERYBODY},
     skill::{RouteKey, SkillManifest, SkillSource as _},
@@ -61,7 +61,24 @@ async fn a_canary_is_met_by_its_routes_only_even_when_it_was_published_for_every
     assert!(tried(&registry).len() < 100);
     registry.withdraw(&id("pay"), "1.1.0", "a customer called", "carol").await.expect("it is");
     assert_eq!(tried(&registry), Vec::<u64>::new());
-    assert_eq!(met(&registry, "1.1.0", &route(1)), "1.1.0", "by its number it is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_rolled_back_is_not_met_by_its_number_until_its_trial_ends() {
+    let registry = Registry::new(Env::system());
+    publish(&registry, TWO);
+    registry.canary(&id("pay"), "1.1.0", 500, "carol").await.expect("it is there");
+    assert_eq!(met(&registry, "1.1.0", &route(1)), "1.1.0", "on trial");
+    registry.withdraw(&id("pay"), "1.1.0", "a customer called", "carol").await.expect("it is");
+    let asked = registry.find(&id("pay"), Some("1.1.0"), &route(1)).expect_err("rolled back");
+    assert_eq!((asked.kind(), asked.happened()), (ErrorKind::NotFound, Happened::No));
+    assert_eq!(asked.public(), "this version of the skill was rolled back: ask for another one");
+    assert!(asked.context().any(|pair| pair == ("because", "a customer called")), "{asked}");
+    assert_eq!(met(&registry, "^1.1", &route(1)), met(&registry, "1.1.0", &route(1)));
+    let begun = registry.exact(&id("pay"), "1.1.0").expect("calls that were begun end with it");
+    assert_eq!(&*begun.manifest().version, "1.1.0");
+    registry.abandon(&id("pay"), "carol").await.expect("it was tried");
+    assert_eq!(met(&registry, "1.1.0", &route(1)), "1.1.0", "a draft as any other");
 }
 
 #[tokio::test(start_paused = true)]
