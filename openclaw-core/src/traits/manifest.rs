@@ -215,6 +215,8 @@ impl SkillLimits {
 
 /// Since when a skill should not be used any more, and what to use instead.
 ///
+/// It refuses nothing, also behind its end. A registry tells of it; retiring a version ends it.
+///
 /// ```
 /// use std::time::Duration;
 /// use openclaw_core::{Timestamp, skill::Deprecation};

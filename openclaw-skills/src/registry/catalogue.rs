@@ -2,10 +2,10 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
-use openclaw_core::{SkillId, records::Stage};
+use openclaw_core::{SkillId, Timestamp, records::Stage};
 
 use super::{
-    Registry,
+    Registry, is_over,
     line::{Line, Slot},
     range::Range,
     release::{Published, words_of},
@@ -30,6 +30,8 @@ pub struct CatalogueEntry {
     pub version: Arc<str>,
     /// Where the version stands.
     pub stage: Stage,
+    /// Has its sunset passed? It works all the same, until somebody [retires](Registry::retire) it.
+    pub over: bool,
     /// What it is for.
     pub description: Arc<str>,
     /// Its tags, in order.
@@ -52,7 +54,8 @@ impl Registry {
             .collect();
         found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         found.truncate(limit.min(MAX_LISTED));
-        found.into_iter().map(|(_, _, shown)| entry(shown)).collect()
+        let now = self.0.env.now();
+        found.into_iter().map(|(_, _, shown)| entry(shown, now)).collect()
     }
 
     /// Every version of a skill with where it stands, in order.
@@ -60,7 +63,8 @@ impl Registry {
     pub fn versions(&self, skill: &SkillId) -> Vec<CatalogueEntry> {
         let table = self.0.table();
         let slots = table.get(skill).map(Line::slots).unwrap_or_default();
-        slots.iter().map(|slot| entry(show(slot))).collect()
+        let now = self.0.env.now();
+        slots.iter().map(|slot| entry(show(slot), now)).collect()
     }
 
     /// The newest version of each skill. No word is compared while the table is held.
@@ -76,11 +80,12 @@ fn show(slot: &Slot) -> Shown {
     (Arc::clone(&slot.published), slot.stage.clone())
 }
 
-fn entry((published, stage): Shown) -> CatalogueEntry {
+fn entry((published, stage): Shown, now: Timestamp) -> CatalogueEntry {
     let manifest = published.skill.manifest();
     CatalogueEntry {
         id: manifest.id.clone(),
         version: Arc::clone(&manifest.version),
+        over: is_over(&stage, now),
         stage,
         description: Arc::clone(&manifest.description),
         tags: published.tags.iter().map(Arc::clone).collect(),

@@ -96,6 +96,8 @@ impl Registry {
 
     /// Says that a version will not be there for long. It works as before, with an event a call.
     ///
+    /// Also behind its sunset, of which the event tells: only [`retire`](Self::retire) ends it.
+    ///
     /// # Errors
     /// `NOT_FOUND`: the version is not here. `CONFLICT`: it was rolled back. The store does not
     /// answer.

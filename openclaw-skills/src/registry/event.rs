@@ -16,6 +16,8 @@ pub enum RegistryEvent {
         version: Arc<str>,
         /// Until when it is meant to work.
         sunset: Option<Timestamp>,
+        /// Is that over? It works all the same, until somebody [retires](super::Registry::retire) it.
+        over: bool,
         /// What to use instead.
         replacement: Option<Arc<str>>,
     },

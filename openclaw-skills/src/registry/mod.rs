@@ -55,7 +55,7 @@ use std::{
 };
 
 use openclaw_core::{
-    Env, Error, ErrorKind, Result, SkillId,
+    Env, Error, ErrorKind, Result, SkillId, Timestamp,
     middleware::breaker::BreakerConfig,
     records::{Rollouts, Stage},
     skill::{RouteKey, Skill, SkillSource},
@@ -125,6 +125,19 @@ impl Shared {
         if let Some(watcher) = &self.watcher {
             watcher(event);
         }
+    }
+
+    /// What is told when a call meets a version that will soon be gone.
+    fn deprecation(&self, skill: &SkillId, slot: &line::Slot) -> Option<RegistryEvent> {
+        let Stage::Deprecated { since, sunset, replacement } = &slot.stage else { return None };
+        let now = self.env.now();
+        (*since <= now).then(|| RegistryEvent::Deprecated {
+            skill: skill.clone(),
+            version: Arc::clone(slot.number()),
+            sunset: *sunset,
+            over: is_over(&slot.stage, now),
+            replacement: replacement.clone(),
+        })
     }
 }
 
@@ -214,7 +227,7 @@ impl Registry {
             let table = self.0.table();
             let line = table.get(skill).ok_or_else(|| missing("there is no such skill", skill))?;
             let slot = line.choose(skill, range, route)?;
-            (Arc::clone(&slot.serving), deprecation(skill, slot))
+            (Arc::clone(&slot.serving), self.0.deprecation(skill, slot))
         };
         if let Some(event) = told {
             self.0.tell(&event);
@@ -228,15 +241,10 @@ impl Registry {
     }
 }
 
-/// What is told when a call meets a version that will soon be gone.
-fn deprecation(skill: &SkillId, slot: &line::Slot) -> Option<RegistryEvent> {
-    let Stage::Deprecated { sunset, replacement, .. } = &slot.stage else { return None };
-    Some(RegistryEvent::Deprecated {
-        skill: skill.clone(),
-        version: Arc::clone(slot.number()),
-        sunset: *sunset,
-        replacement: replacement.clone(),
-    })
+/// Is this the stage of a version whose sunset has passed?
+fn is_over(stage: &Stage, now: Timestamp) -> bool {
+    let Stage::Deprecated { sunset, .. } = stage else { return false };
+    sunset.is_some_and(|sunset| sunset <= now)
 }
 
 impl SkillSource for Registry {

@@ -33,8 +33,11 @@ pub struct Release {
 
 impl Release {
     /// A release that everybody meets who asks for its range.
+    ///
+    /// It is deprecated when its manifest says so. A stage that an operator has set counts instead.
     pub fn of(skill: impl Skill) -> Self {
-        Self { skill: Arc::new(skill), stage: Stage::Active, tags: BTreeSet::new() }
+        let stage = stage_of(skill.manifest());
+        Self { skill: Arc::new(skill), stage, tags: BTreeSet::new() }
     }
 
     /// Met by its exact number and by the canary only, until it is promoted.
@@ -81,6 +84,15 @@ impl fmt::Debug for Release {
         let SkillManifest { id, version, .. } = self.manifest();
         write!(f, "Release({id} {version}, {})", self.stage.name())
     }
+}
+
+/// Where a manifest says that its version stands.
+fn stage_of(manifest: &SkillManifest) -> Stage {
+    manifest.deprecated.as_ref().map_or(Stage::Active, |said| Stage::Deprecated {
+        since: said.since,
+        sunset: said.sunset,
+        replacement: said.replacement.clone(),
+    })
 }
 
 /// A release that was checked.

@@ -1,14 +1,21 @@
 //! What a registry hands out: ranges, stages, hints, the catalogue, the gate.
 
+use std::time::Duration;
+
 use openclaw_core::{
     Effect, Env, ErrorKind, SkillId, Timestamp, Touches,
-    skill::{SkillManifest, SkillSource as _},
+    skill::{Deprecation, SkillManifest, SkillSource as _},
 };
 use openclaw_skills::registry::{MAX_LISTED, Range, Registry, RegistryEvent, Release};
-use openclaw_testkit::remote::{CountingRemote, RemoteKind, RemoteSkill};
+use openclaw_testkit::{
+    env::test_env,
+    remote::{CountingRemote, RemoteKind, RemoteSkill},
+};
 use serde_json::{Value, json};
 
 use crate::registry_support::{Heard, KEYED, id, met, over, pay, publish, route, told};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 const SHELF: &[(&str, bool)] = &[
     ("1.0.0", false),
@@ -100,9 +107,59 @@ async fn a_deprecated_version_works_and_says_so() {
             skill: id("pay"),
             version: "1.0.0".into(),
             sunset: Some(sunset),
+            over: true,
             replacement: Some("pay v2".into()),
         }]
     );
+}
+
+/// A version whose manifest says since when it is deprecated, for an hour.
+fn old(version: &str, since: Timestamp) -> Release {
+    let said = Deprecation::since(since).sunset(since.after(HOUR)).replacement("pay v2");
+    let manifest = SkillManifest::new(id("pay"), version).effect(KEYED).deprecated(said);
+    Release::of(RemoteSkill::new(manifest, CountingRemote::new(RemoteKind::Keyed)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_is_deprecated_by_its_manifest_and_its_sunset_is_told() {
+    let (env, heard) = (test_env(1), Heard::default());
+    let registry = heard.on(Registry::builder(env.clone())).open().await.expect("it opens");
+    let since = env.now().after(HOUR);
+    registry.publish(old("1.0.0", since)).expect("a new version");
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        assert_eq!(met(&registry, "v1", &route(1)), "1.0.0", "a sunset refuses nothing");
+        let listed = registry.versions(&id("pay")).remove(0);
+        assert_eq!(registry.search("pay", 1), std::slice::from_ref(&listed));
+        told.push((listed.stage.name(), listed.over, heard.events().len()));
+        tokio::time::advance(HOUR).await;
+    }
+    assert_eq!(
+        told,
+        [("deprecated", false, 0), ("deprecated", false, 1), ("deprecated", true, 2)],
+        "nothing before its date"
+    );
+    let event = |over| RegistryEvent::Deprecated {
+        skill: id("pay"),
+        version: "1.0.0".into(),
+        sunset: Some(since.after(HOUR)),
+        over,
+        replacement: Some("pay v2".into()),
+    };
+    assert_eq!(heard.events(), [event(false), event(true)]);
+}
+
+#[tokio::test]
+async fn what_an_operator_says_counts_before_what_a_manifest_says() {
+    let heard = Heard::default();
+    let registry = heard.on(Registry::builder(Env::system())).open().await.expect("it opens");
+    registry.promote(&id("pay"), "1.0.0", "carol").await.expect_err("not there yet");
+    registry.publish(old("1.0.0", Timestamp::from_millis(0))).expect("a new version");
+    registry.promote(&id("pay"), "1.0.0", "carol").await.expect("it is there");
+    assert_eq!(met(&registry, "v1", &route(1)), "1.0.0");
+    assert_eq!(heard.events(), []);
+    registry.publish(old("1.1.0", Timestamp::from_millis(0)).draft()).expect("a new version");
+    assert_eq!(met(&registry, "v1", &route(1)), "1.0.0", "a draft is one, whatever is said of it");
 }
 
 #[tokio::test]
