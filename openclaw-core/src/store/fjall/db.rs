@@ -1,6 +1,9 @@
 //! fjall's database with the keyspaces of a store.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use fjall::{
     Database, Error, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _,
@@ -40,6 +43,8 @@ pub(super) struct Db {
     pub(super) rows: Keyspace,
     pub(super) expiry: Keyspace,
     meta: Keyspace,
+    /// What readers see while a batch is written.
+    held: Arc<Mutex<Option<Snapshot>>>,
     database: Database,
 }
 
@@ -84,6 +89,7 @@ impl Db {
             rows: database.keyspace(ROWS, options)?,
             expiry: database.keyspace(EXPIRY, options)?,
             meta: database.keyspace(META, options)?,
+            held: Arc::default(),
             database,
         })
     }
@@ -111,8 +117,26 @@ impl Db {
         read("version", seen.get(&self.meta, "version"))
     }
 
+    /// A snapshot of whole batches: the one that is held, while one is held.
     pub(super) fn snapshot(&self) -> Snapshot {
-        self.database.snapshot()
+        self.held().clone().unwrap_or_else(|| self.database.snapshot())
+    }
+
+    /// Shows readers what is stored now, and nothing later, until [`Db::show`].
+    ///
+    /// The engine inserts a batch row by row, and then lets snapshots see it. When its worker ends
+    /// a table in between, it moves that border itself: a snapshot shows the rows so far.
+    pub(super) fn hold(&self) {
+        *self.held() = Some(self.database.snapshot());
+    }
+
+    /// Shows readers what is stored.
+    pub(super) fn show(&self) {
+        *self.held() = None;
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Snapshot>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A batch that is durable once it is committed.

@@ -41,7 +41,7 @@ impl Engine for Writer {
     fn batch(&mut self, txns: Vec<Txn>) -> Result<Vec<Outcome>, Failed> {
         let (db, now) = self.begin(self.clock.now()).map_err(Failed::Before)?;
         let result = self.write(&db, now, txns);
-        self.view.done();
+        self.done(&db);
         result
     }
 
@@ -52,7 +52,7 @@ impl Engine for Writer {
         let (db, now) = self.begin(self.clock.now()).map_err(Failed::Before)?;
         let rows = Rows::new(&db, self.earliest);
         let raised = self.keep(&db, rows, Meta { version: least.get(), time: now });
-        self.view.done();
+        self.done(&db);
         raised
     }
 
@@ -65,7 +65,7 @@ impl Engine for Writer {
         if let Ok((db, _)) = self.begin(Timestamp::default()) {
             // A failure is the engine's own: it takes no further batch.
             drop(db.rotate());
-            self.view.done();
+            self.done(&db);
         }
     }
 
@@ -101,8 +101,17 @@ impl Writer {
         (Self { view, clock, saved: meta, earliest, write_buffer, written: 0, place }, shown)
     }
 
+    /// Begins a batch: until [`Writer::done`], readers see what is there now.
     fn begin(&self, now: Timestamp) -> Result<(Db, Timestamp), StoreError> {
-        self.view.begin(now, |db| Ok(db.clone()))
+        self.view.begin(now, |db| {
+            db.hold();
+            Ok(db.clone())
+        })
+    }
+
+    fn done(&self, db: &Db) {
+        db.show();
+        self.view.done();
     }
 
     fn write(&mut self, db: &Db, now: Timestamp, txns: Vec<Txn>) -> Result<Vec<Outcome>, Failed> {
@@ -169,6 +178,6 @@ impl Writer {
             db.save(&mut batch, Meta { time: now, ..self.saved });
             drop(batch.commit());
         }
-        self.view.done();
+        self.done(&db);
     }
 }

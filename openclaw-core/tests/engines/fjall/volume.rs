@@ -96,3 +96,58 @@ async fn rows_that_expired_stay_away_across_restarts_and_tables() {
     bench.clock.advance(Duration::from_secs(9));
     assert!(store.scan_all(Key::system("t").prefix()).await.unwrap().is_empty());
 }
+
+/// The first rows of the transactions below, each behind the last one of its own.
+fn ends() -> Vec<Key> {
+    let row = |n: u64| Key::system("whole").number(n).build();
+    (0..40).flat_map(|txn| [row(txn * 128 + 127), row(txn * 128)]).collect()
+}
+
+/// What rows hold that are always written together.
+async fn is_whole(store: &dyn StateStore) -> Vec<u64> {
+    let rows = store.get_many(&ends()).await.unwrap().value;
+    let seen: Vec<u64> = rows.iter().flatten().map(|row| number(&row.value)).collect();
+    assert_eq!(seen.len(), 80, "rows are missing");
+    for pair in seen.chunks(2) {
+        assert_eq!(pair[0], pair[1], "half of a commit: {seen:?}");
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_reader_on_a_thread_sees_whole_commits_while_tables_are_written() {
+    let bench = Bench::new();
+    let builder = FjallStore::builder().write_buffer(1).cache(1 << 20);
+    let store = builder.open(bench.path(), Arc::new(bench.clock.clone())).unwrap();
+    // The engine takes a while to insert as many rows, and ends a table meanwhile.
+    let all = |round: u64| {
+        let row = move |n: u64| {
+            Op::put(Key::system("whole").number(n).build(), round.to_be_bytes().to_vec())
+        };
+        (0..40).map(|txn| Txn::new("t").ops((txn * 128..txn * 128 + 128).map(row))).collect()
+    };
+    store.commit_many(all(0)).await.into_iter().for_each(|outcome| drop(applied(outcome)));
+    let (reading, here) = (store.clone(), tokio::runtime::Handle::current());
+    let (end, mut ended) = tokio::sync::oneshot::channel::<()>();
+    let reader = tokio::task::spawn_blocking(move || {
+        here.block_on(async {
+            while ended.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+                let latest = is_whole(&reading).await;
+                let frozen = reading.snapshot().await.unwrap();
+                let before = is_whole(&*frozen).await;
+                assert!(before >= latest, "a snapshot went back");
+                is_whole(&reading).await;
+                assert_eq!(is_whole(&*frozen).await, before, "a snapshot has changed");
+            }
+        });
+    });
+    for round in 1..=12 {
+        store.commit_many(all(round)).await.into_iter().for_each(|outcome| drop(applied(outcome)));
+        if reader.is_finished() {
+            break;
+        }
+    }
+    drop(end);
+    reader.await.expect("what a reader sees");
+    assert_eq!(is_whole(&store).await, [12; 80]);
+}
