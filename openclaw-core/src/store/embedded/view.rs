@@ -84,27 +84,37 @@ impl<D> View<D> {
         matches!(self.lock().engine, Engine::Down(_))
     }
 
-    /// Puts the engine down, so that its files can be opened again.
+    /// Why it was closed for good, if it was.
+    pub(in crate::store) fn closed(&self) -> Option<String> {
+        match &self.lock().engine {
+            Engine::Closed(why) => Some(why.clone()),
+            Engine::Up(_) | Engine::Down(_) => None,
+        }
+    }
+
+    /// Puts the engine down, so that its files can be opened again. What is closed stays closed.
     pub(in crate::store) fn put_down(&self, why: StoreError) {
         self.replace(Engine::Down(why));
     }
 
+    /// Puts an opened engine up. What is closed stays closed.
     pub(in crate::store) fn put_up(&self, db: D) {
         self.replace(Engine::Up(db));
     }
 
     /// Closes for good. The first reason stays.
     pub(in crate::store) fn close(&self, why: &str) {
-        if !matches!(self.lock().engine, Engine::Closed(_)) {
-            self.replace(Engine::Closed(why.to_owned()));
-        }
+        self.replace(Engine::Closed(why.to_owned()));
     }
 
     fn replace(&self, engine: Engine<D>) {
-        let before = mem::replace(&mut self.lock().engine, engine);
+        let mut state = self.lock();
+        let closed = matches!(state.engine, Engine::Closed(_));
+        let unused = if closed { engine } else { mem::replace(&mut state.engine, engine) };
+        drop(state);
         // Closing an engine writes to its files: not under the lock. What it can't write any
         // more, the next opening makes up for.
-        drop(guarded(|| drop(before)));
+        drop(guarded(|| drop(unused)));
     }
 }
 

@@ -170,7 +170,12 @@ impl Writer {
     }
 
     /// Opens the database again after an error of its file that lost nothing.
+    ///
+    /// Not once it is closed for good: the transactions behind a failed sync come here, too.
     fn open_again(&mut self) -> Result<(), StoreError> {
+        if let Some(why) = self.view.closed() {
+            return Err(StoreError::Closed(why));
+        }
         let being = "the file failed and is being opened again".to_owned();
         // The old one goes first: it holds the lock of the file.
         self.view.put_down(StoreError::Unavailable(being));

@@ -1,6 +1,13 @@
 //! A disk that fails: what is answered, what is tried again, what is there afterwards.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use openclaw_core::{Rng, store::Disk};
 
@@ -22,6 +29,16 @@ async fn until_it_fails(
         }
     }
     (done, None)
+}
+
+/// No read is answered any more, whatever the writer does behind its last answer.
+async fn stays_closed(store: &RedbStore) {
+    for _ in 0..200 {
+        let read = store.get(&key(1)).await;
+        let Err(StoreError::Closed(why)) = &read else { panic!("{read:?}") };
+        assert!(why.starts_with("poisoned: "), "{why}");
+        std::thread::yield_now();
+    }
 }
 
 #[tokio::test]
@@ -67,6 +84,81 @@ async fn callers_behind_a_failed_sync_are_told_too() {
     let closed = |e: &Outcome| matches!(e, Err(StoreError::Closed(_)));
     assert!(outcomes.iter().any(unknown));
     assert!(outcomes.iter().all(|outcome| unknown(outcome) || closed(outcome)));
+}
+
+/// A disk whose syncs wait for the test.
+#[derive(Clone, Debug)]
+struct Held {
+    disk: FaultDisk,
+    syncs: Arc<Mutex<()>>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Disk for Held {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.disk.read(at, buf)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let _held = self.syncs.lock().unwrap_or_else(PoisonError::into_inner);
+        self.disk.sync()
+    }
+
+    fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.write(at, data)
+    }
+}
+
+#[tokio::test]
+async fn a_raise_queued_behind_a_failed_sync_opens_nothing_again() {
+    for nth in 1..=8 {
+        let bench = Bench::new();
+        let (syncs, asked) = (Arc::default(), Arc::default());
+        let disk = Held { disk: bench.disk.clone(), syncs, asked };
+        let store = RedbStore::builder().disk(disk.clone()).open("test.redb", bench.clock());
+        let store = store.expect("a store");
+        let held = disk.syncs.lock().unwrap();
+        let before = disk.asked.load(Ordering::SeqCst);
+        let mut first = store.commit(admit(0));
+        assert!(poll(&mut first).is_none());
+        while disk.asked.load(Ordering::SeqCst) == before {
+            std::thread::yield_now();
+        }
+        // The writer is busy: what comes now is taken as one.
+        let (mut commit, mut raise) = (store.commit(admit(1)), store.raise(Version::new(1_000)));
+        let mut behind = store.commit(admit(2));
+        assert!(poll(&mut commit).is_none() && poll(&mut raise).is_none());
+        assert!(poll(&mut behind).is_none());
+        bench.disk.fail_sync(nth);
+        drop(held);
+        let outcomes = [first.await, commit.await, behind.await].map(|outcome| outcome.map(drop));
+        let raised = raise.await;
+        let failed = outcomes.iter().position(Result::is_err).unwrap_or(outcomes.len());
+        let unknown = |outcome| matches!(outcome, &Err(StoreError::OutcomeUnknown(_)));
+        assert!(outcomes[..failed].iter().all(Result::is_ok));
+        if let Some((first, later)) = outcomes[failed..].split_first() {
+            assert!(
+                unknown(first) || matches!(raised, Err(StoreError::OutcomeUnknown(_))),
+                "sync {nth}: {first:?}, {raised:?}"
+            );
+            let closed = |e: &Result<(), _>| matches!(e, Err(StoreError::Closed(_)));
+            assert!(later.iter().all(closed), "sync {nth}: {outcomes:?}");
+            if failed < 2 {
+                assert!(closed(&raised), "sync {nth}: {raised:?}");
+            }
+            let read = store.get_many(&[]).await;
+            assert!(matches!(read, Err(StoreError::Closed(_))), "sync {nth}: {read:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -139,6 +231,7 @@ async fn a_full_disk_refuses_and_serves_again_when_there_is_space() {
         if let StoreError::OutcomeUnknown(_) = error {
             // The second of the two phases failed: nothing may be guessed.
             assert!(matches!(store.commit(admit(n)).await, Err(StoreError::Closed(_))));
+            stays_closed(&store).await;
         } else {
             assert!(matches!(error, StoreError::Full(_)), "write {nth}: {error:?}");
             assert!(matches!(store.commit(admit(n)).await, Err(StoreError::Full(_))));
@@ -173,9 +266,7 @@ async fn a_failed_read_opens_the_file_again_and_costs_no_row() {
                 assert_eq!(steps(&store).await, done, "read {nth}: a refused step left a trace");
                 applied(store.commit(admit(n)).await);
             }
-            Some((_, StoreError::OutcomeUnknown(_))) => {
-                assert!(matches!(store.get(&key(1)).await, Err(StoreError::Closed(_))));
-            }
+            Some((_, StoreError::OutcomeUnknown(_))) => stays_closed(&store).await,
             other => panic!("read {nth}: {other:?}"),
         }
         assert!(bench.disk.counts().reads >= nth, "nothing failed");
