@@ -21,6 +21,12 @@ const LOCK: &str = "openclaw.lock";
 /// The engine's own files.
 const ROWS: &str = "rows";
 
+/// Where the engine keeps its parts, each under its number.
+const KEYSPACES: &str = "keyspaces";
+
+/// What the engine writes last when it makes a part: it removes a part without.
+const CURRENT: &str = "current";
+
 /// The same before they are complete: a crash leaves nothing else behind.
 const MAKING: &str = "making";
 
@@ -98,7 +104,7 @@ impl Place {
         sync_directory(rows).map_err(cannot)
     }
 
-    /// Refuses what the engine would take for a new store, or fall over.
+    /// Refuses what the engine would take for a new store, or fall over, or clear away.
     fn check(&self, rows: &Path) -> Result<(), StoreError> {
         let names = |dir: &Path| -> Result<Vec<String>, StoreError> {
             let cannot = |e: io::Error| cannot_use(&self.path, &e);
@@ -107,7 +113,7 @@ impl Place {
             };
             fs::read_dir(dir).map_err(cannot)?.map(|e| name(e).map_err(cannot)).collect()
         };
-        let missing = |what| {
+        let missing = |what: &str| {
             StoreError::Corrupt(format!(
                 "{}: its {what} is missing: restore it from a backup",
                 self.path.display()
@@ -120,16 +126,25 @@ impl Place {
         if !own.iter().any(|name| name.ends_with(".jnl")) {
             return Err(missing("journal"));
         }
-        if !own.iter().any(|name| name == "keyspaces") {
-            return Err(missing("keyspaces"));
+        if !own.iter().any(|name| name == KEYSPACES) {
+            return Err(missing(KEYSPACES));
         }
-        match names(&rows.join("keyspaces"))?.iter().find(|name| name.parse::<u64>().is_err()) {
-            None => Ok(()),
-            Some(name) => Err(StoreError::Corrupt(format!(
+        let mut parts = names(&rows.join(KEYSPACES))?;
+        if let Some(name) = parts.iter().find(|name| name.parse::<u64>().is_err()) {
+            return Err(StoreError::Corrupt(format!(
                 "{}: {name:?} does not belong among its files: move it away",
                 self.path.display()
-            ))),
+            )));
         }
+        // The names of the others are in this one.
+        parts.push("0".to_owned());
+        for part in parts {
+            let current = Path::new(KEYSPACES).join(part).join(CURRENT);
+            if !rows.join(&current).try_exists().map_err(|e| cannot_use(&self.path, &e))? {
+                return Err(missing(&current.display().to_string()));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -164,13 +164,19 @@ async fn a_store_whose_making_was_cut_short_is_made_anew() {
 
 #[test]
 fn what_misses_a_part_is_damaged_and_says_so() {
-    for part in ["version", "0.jnl", "keyspaces", "keyspaces/1", "keyspaces/0/current"] {
+    let parts = ["version", "0.jnl", "keyspaces", "keyspaces/0", "keyspaces/1"];
+    let current = ["keyspaces/0/current", "keyspaces/1/current", "keyspaces/3/current"];
+    for part in parts.into_iter().chain(current) {
         let bench = Bench::new();
         drop(bench.open());
         let path = bench.path().join("rows").join(part);
         if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+        let before = listing(&bench.path());
         assert!(matches!(refused(&bench.path()), StoreError::Corrupt(_)), "{part}");
         assert!(matches!(refused(&bench.path()), StoreError::Corrupt(_)), "{part}, again");
+        if part != "keyspaces/1" {
+            assert_eq!(listing(&bench.path()), before, "{part}: what was left has changed");
+        }
     }
     let bench = Bench::new();
     drop(bench.open());
