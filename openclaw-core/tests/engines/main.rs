@@ -3,6 +3,9 @@
 #[cfg(test)]
 mod backup;
 mod conformance;
+#[cfg(any(feature = "redb", feature = "fjall"))]
+#[cfg(test)]
+mod empty;
 #[cfg(feature = "fjall")]
 #[cfg(test)]
 mod fjall;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::{
     Timestamp,
     store::apply::Row,
-    traits::store::{Entry, Key, ScanQuery, StoreError, Version},
+    traits::store::{Entry, MAX_KEY_LEN, ScanQuery, StoreError, Version},
 };
 
 /// Version and expiry of a row.
@@ -68,8 +68,9 @@ pub(in crate::store) fn range<'a>(
     query: &'a ScanQuery,
     end: Option<&'a [u8]>,
 ) -> Option<Bounds<'a>> {
-    let start = query.prefix.as_bytes();
-    let after = query.after.as_ref().map(Key::as_bytes);
+    let start = within(query.prefix.as_bytes());
+    let after = query.after.as_ref().map(|after| within(after.as_bytes()));
+    let end = end.map(within);
     let low = match after {
         Some(after) if !query.reverse && after >= start => Bound::Excluded(after),
         _ => Bound::Included(start),
@@ -83,6 +84,11 @@ pub(in crate::store) fn range<'a>(
         (Bound::Included(low) | Bound::Excluded(low), Some(high)) if low >= high
     );
     (!empty).then_some((low, high.map_or(Bound::Unbounded, Bound::Excluded)))
+}
+
+/// As much of a bound as any key is compared with: an engine may fall over a longer one.
+fn within(bound: &[u8]) -> &[u8] {
+    bound.get(..=MAX_KEY_LEN).unwrap_or(bound)
 }
 
 fn split(row: &[u8]) -> Result<(Found, &[u8]), StoreError> {

@@ -15,7 +15,7 @@ use crate::{
         apply::{Row, Table},
         embedded::{Found, SWEEP, due, due_key, encode, head, live, range, row},
     },
-    traits::store::{Entry, Key, Page, ScanQuery, StoreError},
+    traits::store::{Entry, Key, MAX_KEY_LEN, Page, ScanQuery, StoreError},
 };
 
 /// What is stored, under what a batch changes: the engine writes a key once a batch.
@@ -156,6 +156,10 @@ pub(super) fn get_many(
     now: Timestamp,
 ) -> Result<Vec<Option<Entry>>, StoreError> {
     let read = |key: &Key| {
+        // Over its own limit the engine panics.
+        if key.as_bytes().len() > MAX_KEY_LEN {
+            return Ok(None);
+        }
         let found = snapshot.get(rows, key.as_bytes()).map_err(fault)?;
         found.map_or(Ok(None), |row| live(&row, now))
     };

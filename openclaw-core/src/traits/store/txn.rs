@@ -198,10 +198,10 @@ impl Txn {
     /// Refuses keys, values and batches over the limits, before anything is applied.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`].
+    /// [`StoreError::TooLarge`], and [`StoreError::Unsupported`] for a key without bytes.
     pub fn check(&self, limits: &StoreCapabilities) -> Result<(), StoreError> {
         fit("operations", self.ops.len(), limits.max_ops)?;
-        self.guards.iter().try_for_each(|g| fit("key", g.key().as_bytes().len(), MAX_KEY_LEN))?;
+        self.guards.iter().try_for_each(|g| fit_key(g.key().as_bytes().len()))?;
         self.ops.iter().try_for_each(|op| {
             let (key, value) = match op {
                 Op::Put { key, value, .. } => (key.as_bytes().len(), value.len()),
@@ -210,10 +210,18 @@ impl Txn {
                     (key.as_bytes().len(), 8)
                 }
             };
-            fit("key", key, MAX_KEY_LEN)?;
+            fit_key(key)?;
             fit("value", value, limits.max_value)
         })
     }
+}
+
+/// Not every engine has a place for a key without bytes.
+fn fit_key(size: usize) -> Result<(), StoreError> {
+    if size == 0 {
+        return Err(StoreError::Unsupported("a key without bytes".to_owned()));
+    }
+    fit("key", size, MAX_KEY_LEN)
 }
 
 const fn fit(what: &'static str, size: usize, limit: usize) -> Result<(), StoreError> {

@@ -14,8 +14,8 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use openclaw_core::{
     Timestamp,
     store::{
-        Commit, FjallStore, Guard, Key, Op, SharedStore, StateStore, StateStoreExt, Store,
-        StoreError, Txn,
+        Commit, FjallStore, Guard, Key, Op, Prefix, ScanQuery, SharedStore, StateStore,
+        StateStoreExt, Store, StoreError, Txn,
     },
 };
 use openclaw_testkit::env::{EPOCH, ManualClock, SeededRng};
@@ -198,6 +198,31 @@ async fn dropping_the_last_handle_writes_what_is_queued() {
     }
     drop(other);
     assert_eq!(steps(&bench.open()).await, (0..100).collect());
+}
+
+#[tokio::test]
+async fn a_key_that_no_row_has_is_absent_whatever_its_length() {
+    let bench = Bench::new();
+    let store = bench.open();
+    applied(store.commit(admit(1)).await);
+    let keys = [0, 481, 65_535, 65_536, 100_000].map(|len| Key::from_bytes(vec![b's'; len]));
+    assert_eq!(store.get_many(&keys).await.unwrap().value, [const { None }; 5]);
+    let all = || ScanQuery::new(Prefix::from_bytes(Vec::new()));
+    let frozen = store.snapshot().await.unwrap();
+    for store in [&store as &dyn StateStore, &*frozen] {
+        for key in &keys {
+            let at = |byte| Key::from_bytes(vec![byte; 1 + key.as_bytes().len()]);
+            for (after, reverse, count) in
+                [(at(0), false, 2), (at(0), true, 0), (at(255), false, 0), (at(255), true, 2)]
+            {
+                let mut query = all().after(Some(after));
+                query.reverse = reverse;
+                assert_eq!(store.scan(query).await.unwrap().value.rows.len(), count);
+            }
+            let prefix = Prefix::from_bytes(at(254).as_bytes().to_vec());
+            assert!(store.scan(ScanQuery::new(prefix)).await.unwrap().value.rows.is_empty());
+        }
+    }
 }
 
 #[tokio::test]
