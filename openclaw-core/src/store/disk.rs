@@ -48,14 +48,29 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
 /// Makes the name of a new file survive power loss, not only its bytes.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Not every system lets a directory be opened, and not every file system syncs one.
-    let Ok(directory) = File::open(parent.unwrap_or_else(|| Path::new("."))) else {
-        return Ok(());
+    use io::ErrorKind as Kind;
+    let synced = match File::open(parent.unwrap_or_else(|| Path::new("."))) {
+        Ok(directory) => directory.sync_all(),
+        // Not every system lets a directory be opened, and one that may be used need not be read.
+        Err(e) if e.kind() == Kind::PermissionDenied => return Ok(()),
+        Err(e) => Err(e),
     };
-    match directory.sync_all() {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Err(e)
-        }
-        _ => Ok(()),
+    match synced {
+        // Not every file system syncs a directory.
+        Err(e) if matches!(e.kind(), Kind::InvalidInput | Kind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_can_not_be_opened_is_not_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(sync_directory(&dir.path().join("file")).is_ok());
+        assert!(sync_directory(Path::new("file")).is_ok());
+        assert!(sync_directory(&dir.path().join("gone/file")).is_err());
     }
 }

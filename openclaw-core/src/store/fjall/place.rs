@@ -42,9 +42,9 @@ impl Place {
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let cannot = |e: io::Error| cannot_use(path, &e);
         match fs::create_dir(path) {
-            Ok(()) => sync_directory(path).map_err(cannot)?,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(cannot(e)),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(cannot(e)),
+            // What is there may be a name that an earlier process left before it was synced.
+            _ => sync_directory(path).map_err(cannot)?,
         }
         if !fs::metadata(path).map_err(cannot)?.is_dir() {
             return Err(StoreError::Unavailable(format!(
@@ -87,6 +87,7 @@ impl Place {
         if !rows.try_exists().map_err(|e| cannot_use(&self.path, &e))? {
             self.make(&rows, memory)?;
         }
+        sync_directory(&rows).map_err(|e| cannot_use(&self.path, &e))?;
         self.check(&rows)?;
         Db::open(&self.path, &rows, memory)
     }
@@ -100,8 +101,11 @@ impl Place {
             _ => {}
         }
         Db::make(&self.path, &making, memory)?;
-        fs::rename(&making, rows).map_err(cannot)?;
-        sync_directory(rows).map_err(cannot)
+        // The engine syncs what is in its parts, and not all of their names.
+        for part in [making.join(KEYSPACES).join("0"), making.join(KEYSPACES)] {
+            sync_directory(&part).map_err(cannot)?;
+        }
+        fs::rename(&making, rows).map_err(cannot)
     }
 
     /// Refuses what the engine would take for a new store, or fall over, or clear away.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use openclaw_core::store::{ScanQuery, TxnId};
+use openclaw_core::store::TxnId;
 
 use super::*;
 
@@ -101,5 +101,35 @@ fn a_failed_sync_closes_the_store_and_is_never_tried_again() {
             assert!(there.range(unknown + 1..).next().is_none(), "a refused step is there");
             applied(store.commit(admit(500)).await);
         });
+    }
+}
+
+#[test]
+fn every_name_is_synced_before_the_store_is_used() {
+    if let Some(path) = child::place() {
+        return drop(open_again(&path, &ManualClock::new(EPOCH)));
+    }
+    let bench = Bench::new();
+    let name = "fjall::sync::every_name_is_synced_before_the_store_is_used";
+    let state = bench.path();
+    let synced = |trace: &[&str], dir: &Path| {
+        let dir = format!("<{}>", dir.display());
+        trace.iter().any(|line| line.contains(" fsync(") && line.contains(&dir))
+    };
+    let (trace, _) = watched(&["-e", "trace=fsync,/^rename,/^mkdir"], name, &bench);
+    let lines: Vec<_> = trace.lines().collect();
+    let moved = lines.iter().position(|line| line.contains("state/rows\")"));
+    let (before, after) = lines.split_at(moved.expect("the rows are moved"));
+    assert!(synced(before, bench.folder.path()), "the store's own name: {trace}");
+    let named = before.iter().rposition(|line| line.contains(" mkdir")).unwrap();
+    for dir in ["making", "making/keyspaces"] {
+        assert!(synced(&before[named..], &state.join(dir)), "{dir}: {trace}");
+    }
+    assert!(synced(after, &state), "the rows' name: {trace}");
+    // A crash between making and syncing leaves names that are there, and not kept.
+    let (trace, _) = watched(&["-e", "trace=fsync"], name, &bench);
+    let lines: Vec<_> = trace.lines().collect();
+    for dir in [bench.folder.path(), &state] {
+        assert!(synced(&lines, dir), "{}: {trace}", dir.display());
     }
 }
