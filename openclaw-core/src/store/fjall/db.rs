@@ -12,7 +12,7 @@ use fjall::{
 
 use super::{
     fault::{cannot_open, fault},
-    tail::Cut,
+    tail::{Cut, write_again},
 };
 use crate::{
     Timestamp,
@@ -69,7 +69,9 @@ impl Db {
 
     /// Opens a store that was made. `place` names it in errors.
     pub(super) fn open(place: &Path, dir: &Path, memory: Memory) -> Result<Opened, StoreError> {
-        let database = start(dir, memory).map_err(|e| cannot_open(place, e))?;
+        let again = write_again(dir).map_err(Error::from);
+        let database =
+            again.and_then(|()| start(dir, memory)).map_err(|e| cannot_open(place, e))?;
         if let Some(name) = [ROWS, EXPIRY, META].iter().find(|name| !database.keyspace_exists(name))
         {
             return Err(StoreError::Corrupt(format!(

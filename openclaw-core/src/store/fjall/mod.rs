@@ -37,7 +37,8 @@ const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
 /// A durable [`StateStore`] in one directory, for many rows and many writes.
 ///
 /// It writes a journal, and sorts it into tables in the background: commits cost less than in
-/// `RedbStore` and stay cheap as the store grows; opening reads the journal, up to some 100 MB.
+/// `RedbStore` and stay cheap as the store grows; opening reads the journal, up to some 100 MB,
+/// and writes its newest file, up to 64 MB, over itself: it may hold what a failed sync left.
 ///
 /// Commits of all callers go through one thread, which writes what waits as one batch with one
 /// sync: the more callers, the more commits a sync carries. Reads run where they are called, on

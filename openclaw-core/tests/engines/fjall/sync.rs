@@ -104,6 +104,12 @@ fn a_failed_sync_closes_the_store_and_is_never_tried_again() {
     }
 }
 
+/// The lines of a trace that name one of these calls, in order.
+fn calls<'a>(trace: &'a str, names: &[&str]) -> Vec<&'a str> {
+    let named = |line: &&str| names.iter().any(|name| line.contains(&format!(" {name}(")));
+    trace.lines().filter(named).collect()
+}
+
 #[test]
 fn every_name_is_synced_before_the_store_is_used() {
     if let Some(path) = child::place() {
@@ -132,4 +138,47 @@ fn every_name_is_synced_before_the_store_is_used() {
     for dir in [bench.folder.path(), &state] {
         assert!(synced(&lines, dir), "{}: {trace}", dir.display());
     }
+}
+
+#[test]
+fn an_opened_journal_is_written_and_synced_again() {
+    if let Some(path) = child::place() {
+        match FjallStore::open(&path, Arc::new(ManualClock::new(EPOCH))) {
+            Ok(store) => {
+                assert_eq!(block_on(steps(&store)), (0..40).collect());
+                child::say("opened 1");
+            }
+            Err(e) => {
+                assert!(matches!(e, StoreError::Unavailable(_)), "{e:?}");
+                child::say("refused 1");
+            }
+        }
+        return;
+    }
+    let bench = Bench::new();
+    block_on(async {
+        let store = bench.open();
+        for n in 0..40 {
+            let bulk = Op::put(Key::system("bulk").number(n).build(), vec![7; 5000]);
+            applied(store.commit(admit(n).op(bulk)).await);
+        }
+    });
+    let name = "fjall::sync::an_opened_journal_is_written_and_synced_again";
+    let journal = bench.path().join("rows/0.jnl");
+    let before = fs::read(&journal).unwrap();
+    let (trace, said) = watched(&["-e", "trace=write,fsync"], name, &bench);
+    assert!(said.contains("opened 1"), "{said}");
+    let on_it: Vec<_> =
+        calls(&trace, &["write", "fsync"]).into_iter().filter(|l| l.contains("0.jnl>")).collect();
+    let synced = on_it.iter().position(|line| line.contains(" fsync(")).expect("a sync");
+    let written = |line: &&str| line.rsplit("= ").next().and_then(|n| n.parse::<usize>().ok());
+    let bytes: usize = on_it[..synced].iter().filter_map(written).sum();
+    let end = before.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    assert_eq!(bytes, end, "{trace}");
+    // A sync that fails once more keeps the store closed, and a later try may open it.
+    let inject = "inject=fsync:error=EIO:when=1+";
+    let (_, said) = watched(&["-e", "trace=fsync", "-e", inject], name, &bench);
+    assert!(said.contains("refused 1"), "{said}");
+    assert!(fs::read(&journal).unwrap() == before, "the journal was changed");
+    block_on(async { assert_eq!(steps(&bench.open()).await, (0..40).collect()) });
 }
