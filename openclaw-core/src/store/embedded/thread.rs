@@ -196,7 +196,15 @@ impl<E: Engine> Turn<E> {
         if txns.is_empty() {
             return;
         }
+        let company = if txns.len() > 1 { txns.clone() } else { Vec::new() };
         match self.attempt(|engine| engine.batch(txns)) {
+            // One of them met a damaged row: each on its own, so that only that one is refused.
+            Err(Failed::Before(StoreError::Corrupt(_))) if !company.is_empty() => {
+                for (txn, answer) in company.into_iter().zip(answers) {
+                    self.write(vec![txn], vec![answer]);
+                }
+                return;
+            }
             Ok(outcomes) => {
                 for ((_, answer), outcome) in answers.into_iter().zip(outcomes) {
                     drop(answer.send(outcome));

@@ -198,7 +198,11 @@ fn expiry(old: Option<Found>) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{store::fjall::db::Memory, traits::store::Version};
+    use crate::{
+        Env,
+        store::{FjallStore, fjall::db::Memory},
+        traits::store::{Commit, Guard, Op, StateStore, Txn, Version},
+    };
 
     fn db(dir: &tempfile::TempDir) -> Db {
         let memory = Memory { cache: 1 << 20, write_buffer: 1 << 20 };
@@ -282,5 +286,31 @@ mod tests {
         assert_eq!(sizes(&db), (1, 1));
         write(&db, 0, |rows| rows.remove(&Key::system("t").number(1).build()).unwrap());
         assert_eq!(sizes(&db), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_row_that_can_not_be_read_refuses_its_own_transaction_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let open = || FjallStore::open(&path, Env::system().clock()).unwrap();
+        let key = |n| Key::system("t").number(n).build();
+        drop(open());
+        let memory = Memory { cache: 1 << 20, write_buffer: 1 << 20 };
+        let db = Db::open(&path, &path.join("rows"), memory).unwrap().db;
+        let mut batch = db.batch();
+        batch.insert(&db.rows, key(1).as_bytes(), b"short".as_slice());
+        batch.commit().unwrap();
+        drop(db);
+        let store = open();
+        let step = |n| Txn::new("t").guard(Guard::Absent(key(n))).op(Op::put(key(n), "x"));
+        let outcomes = store.commit_many((0..4).map(step).collect()).await;
+        for (n, outcome) in outcomes.iter().enumerate() {
+            match (n, outcome) {
+                (1, Err(StoreError::Corrupt(_))) | (0 | 2 | 3, Ok(Commit::Applied(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let found = store.get_many(&[key(0), key(2), key(3)]).await.unwrap().value;
+        assert!(found.iter().all(Option::is_some), "{found:?}");
     }
 }

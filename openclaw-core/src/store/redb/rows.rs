@@ -196,7 +196,11 @@ mod tests {
     use redb::{Database, ReadableDatabase, ReadableTableMetadata, backends::InMemoryBackend};
 
     use super::*;
-    use crate::traits::store::Version;
+    use crate::{
+        Env,
+        store::RedbStore,
+        traits::store::{Commit, Guard, Op, StateStore, Txn, Version},
+    };
 
     fn write<T>(db: &Database, earliest: u64, work: impl FnOnce(Rows<'_>) -> T) -> T {
         let txn = db.begin_write().unwrap();
@@ -246,5 +250,30 @@ mod tests {
         }
         write(&db, 0, |mut rows| rows.remove(&Key::system("t").number(1).build()).unwrap());
         assert_eq!(sizes(&db), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_row_that_can_not_be_read_refuses_its_own_transaction_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let open = || RedbStore::open(&path, Env::system().clock()).unwrap();
+        let key = |n| Key::system("t").number(n).build();
+        drop(open());
+        let db = Database::open(&path).unwrap();
+        write(&db, 0, |mut rows| {
+            drop(rows.rows.insert(key(1).as_bytes(), b"short".as_slice()).unwrap());
+        });
+        drop(db);
+        let store = open();
+        let step = |n| Txn::new("t").guard(Guard::Absent(key(n))).op(Op::put(key(n), "x"));
+        let outcomes = store.commit_many((0..4).map(step).collect()).await;
+        for (n, outcome) in outcomes.iter().enumerate() {
+            match (n, outcome) {
+                (1, Err(StoreError::Corrupt(_))) | (0 | 2 | 3, Ok(Commit::Applied(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let found = store.get_many(&[key(0), key(2), key(3)]).await.unwrap().value;
+        assert!(found.iter().all(Option::is_some), "{found:?}");
     }
 }
