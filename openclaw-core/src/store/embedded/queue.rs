@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::traits::store::{Commit, StoreError, Txn, Version};
+use crate::traits::store::{Commit, Op, StoreError, Txn, Version};
+
+/// How many bytes of keys and values a batch takes, when it is more than one ticket.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// What a caller waits for. When it ends without an answer, nobody knows the outcome.
 pub(in crate::store) type Answer = oneshot::Receiver<Result<Commit, StoreError>>;
@@ -21,6 +24,19 @@ pub(in crate::store) enum Ticket {
 }
 
 impl Ticket {
+    /// The bytes it asks to be written.
+    fn bytes(&self) -> usize {
+        let Self::Commit { txn, .. } = self else { return 0 };
+        let written = |op: &Op| match op {
+            Op::Put { key, value, .. } => key.as_bytes().len() + value.len(),
+            Op::Append { prefix, value, .. } => prefix.as_bytes().len() + value.len(),
+            Op::Delete { key } | Op::Touch { key, .. } | Op::Add { key, .. } => {
+                key.as_bytes().len()
+            }
+        };
+        txn.ops.iter().map(written).sum()
+    }
+
     /// Tells the caller why nothing came of it.
     fn refuse(self, e: StoreError) {
         match self {
@@ -160,7 +176,7 @@ impl Queue {
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.wanted = usize::MAX;
-        let count = state.tickets.len().min(max);
+        let count = fitting(&state.tickets, max);
         let batch = state.tickets.drain(..count).collect();
         drop(state);
         self.space.add_permits(count);
@@ -186,5 +202,40 @@ impl Queue {
         for ticket in tickets {
             ticket.refuse(StoreError::Closed(why.clone()));
         }
+    }
+}
+
+/// How many of the first tickets make a batch: at least one, when there is one.
+fn fitting(tickets: &VecDeque<Ticket>, max: usize) -> usize {
+    let mut bytes = 0_usize;
+    let fits = |ticket: &&Ticket| {
+        bytes = bytes.saturating_add(ticket.bytes());
+        bytes <= BATCH_BYTES
+    };
+    tickets.iter().take(max).take_while(fits).count().max(tickets.len().min(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traits::store::Key;
+
+    #[tokio::test]
+    async fn a_batch_ends_at_its_bytes_and_takes_one_transaction_at_least() {
+        let queue = Queue::new(64);
+        let mib = |count: usize| {
+            let put =
+                |n: usize| Op::put(Key::system("t").number(n as u64).build(), vec![7; 1 << 20]);
+            Txn::new("t").ops((0..count).map(put))
+        };
+        let mut answers = queue.send_many([9, 6, 6, 40, 1, 1].map(mib).into()).await;
+        let raise = queue.send_raise(Version::new(9)).await;
+        answers.extend(queue.send_many([1, 1, 15].map(mib).into()).await);
+        let mut taken = Vec::new();
+        for max in [256, 256, 256, 2, 256, 256] {
+            taken.push(queue.take(max, 0, Duration::ZERO).expect("a batch").len());
+        }
+        assert_eq!(taken, [2, 1, 1, 2, 3, 1]);
+        drop((answers, raise));
     }
 }
