@@ -49,8 +49,9 @@ const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
 ///
 /// * One process, one store: another one that opens the directory gets [`StoreError::Locked`].
 /// * When a write or a sync fails, its commits answer [`StoreError::OutcomeUnknown`], and the
-///   store is closed for good: also when the disk is full. Nothing is tried again. Opening it
-///   again shows what was kept.
+///   store is closed for good: also when the disk is full. No commit is tried again. Dropping
+///   the last handle flushes the journal once more, by the engine's own will; opening it again
+///   shows what was kept.
 /// * A journal whose last batch is not whole, as after power loss, is cut in front of it. One
 ///   that is damaged elsewhere is cut there or refused with [`StoreError::Corrupt`]; no commit
 ///   is ever there by half.

@@ -45,7 +45,7 @@ const LIMITS: StoreCapabilities = StoreCapabilities::new(true);
 /// * When a sync fails, its commits answer [`StoreError::OutcomeUnknown`], and the store is
 ///   closed for good: a sync is never tried again. Opening it again shows what was kept.
 /// * Any other error of the file refuses the batch, which left no trace. The file is opened
-///   again, so that a full disk needs no restart.
+///   again, so that a full disk needs no restart; a sync that fails there closes the store, too.
 /// * The store's time never goes back while it is open, nor behind the last commit when it is
 ///   opened again; an orderly close keeps also the time that only reads have seen.
 /// * While a [`snapshot`](StateStore::snapshot) is held, the file grows by what commits replace.

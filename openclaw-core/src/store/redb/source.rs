@@ -42,40 +42,39 @@ pub(super) struct Opened {
 impl Source {
     /// Opens it for the first time, and makes it when there is none.
     pub(super) fn open(&self) -> Result<Opened, StoreError> {
-        let opened = self.guarded(true)?;
+        let opened = self.guarded(true, &Arc::default())?;
         if self.disk.is_none() {
             sync_directory(&self.path).map_err(|e| cannot_use(&self.path, &e))?;
         }
         Ok(opened)
     }
 
-    /// Opens it again, after an error that lost nothing.
-    pub(super) fn reopen(&self) -> Result<Opened, StoreError> {
-        self.guarded(false)
+    /// Opens it again, after an error that lost nothing. The watch knows why it failed.
+    pub(super) fn reopen(&self, watch: &Arc<Watch>) -> Result<Opened, StoreError> {
+        self.guarded(false, watch)
     }
 
-    fn guarded(&self, create: bool) -> Result<Opened, StoreError> {
-        guarded(|| self.with(create)).unwrap_or_else(|e| Err(in_place(&self.path, e)))
+    fn guarded(&self, create: bool, watch: &Arc<Watch>) -> Result<Opened, StoreError> {
+        guarded(|| self.with(create, watch)).unwrap_or_else(|e| Err(in_place(&self.path, e)))
     }
 
-    fn with(&self, create: bool) -> Result<Opened, StoreError> {
-        let watch = Arc::new(Watch::default());
+    fn with(&self, create: bool, watch: &Arc<Watch>) -> Result<Opened, StoreError> {
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache);
         let opened = match &self.disk {
             Some(disk) => {
                 let backend = OnDisk(Arc::clone(disk));
-                builder.create_with_backend(Watched::new(backend, Arc::clone(&watch)))
+                builder.create_with_backend(Watched::new(backend, Arc::clone(watch)))
             }
             None => {
                 let file = self.file(create)?;
                 let backend = FileBackend::new(file).map_err(|e| cannot_open(&self.path, e))?;
-                builder.create_with_backend(Watched::new(backend, Arc::clone(&watch)))
+                builder.create_with_backend(Watched::new(backend, Arc::clone(watch)))
             }
         };
         let db = opened.map_err(|e| cannot_open(&self.path, e))?;
         let (meta, earliest) = prepare(&db).map_err(|e| in_place(&self.path, e))?;
-        Ok(Opened { db, watch, meta, earliest })
+        Ok(Opened { db, watch: Arc::clone(watch), meta, earliest })
     }
 
     fn file(&self, create: bool) -> Result<File, StoreError> {

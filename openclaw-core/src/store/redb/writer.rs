@@ -179,11 +179,18 @@ impl Writer {
         let being = "the file failed and is being opened again".to_owned();
         // The old one goes first: it holds the lock of the file.
         self.view.put_down(StoreError::Unavailable(being));
-        match self.source.reopen() {
+        let watch = Arc::default();
+        match self.source.reopen(&watch) {
             Ok(Opened { db, watch, meta, earliest }) => {
                 (self.watch, self.saved, self.earliest) = (watch, meta, earliest);
                 self.view.put_up(db);
                 Ok(())
+            }
+            // Nobody knows what this sync left in the file, either.
+            Err(e) if watch.sync_failed() => {
+                let why = self.poisoned(&e);
+                self.view.close(&why);
+                Err(StoreError::Closed(why))
             }
             Err(e) => {
                 self.view.put_down(e.clone());

@@ -86,6 +86,35 @@ async fn callers_behind_a_failed_sync_are_told_too() {
     assert!(outcomes.iter().all(|outcome| unknown(outcome) || closed(outcome)));
 }
 
+#[tokio::test]
+async fn a_sync_that_fails_while_the_file_is_opened_again_closes_the_store() {
+    let mut seen = 0;
+    for nth in 1..=4 {
+        let bench = Bench::new();
+        let store = bench.open();
+        let (done, _) = until_it_fails(&store, 100).await;
+        bench.disk.fill_up(1);
+        for n in [0, 1] {
+            assert!(matches!(store.commit(admit(n)).await, Err(StoreError::Full(_))));
+        }
+        bench.disk.free();
+        bench.disk.fail_sync(nth);
+        let (more, failed) = until_it_fails(&store, 0).await;
+        let (n, error) = failed.expect("a sync failed");
+        assert!(
+            matches!(error, StoreError::OutcomeUnknown(_) | StoreError::Closed(_)),
+            "sync {nth}: {error:?}"
+        );
+        seen += u32::from(more.is_empty() && matches!(error, StoreError::Closed(_)));
+        stays_closed(&store).await;
+        assert!(matches!(store.commit(admit(n)).await, Err(StoreError::Closed(_))), "sync {nth}");
+        drop(store);
+        let there = steps(&bench.cut(nth).open()).await;
+        assert!(there.is_superset(&done) && there.is_superset(&more), "sync {nth}: a step is lost");
+    }
+    assert!(seen > 0, "no sync of an opening has failed");
+}
+
 /// A disk whose syncs wait for the test.
 #[derive(Clone, Debug)]
 struct Held {
