@@ -13,7 +13,7 @@ use crate::{
     traits::store::{Entry, Key, Page, ScanQuery, SharedStore, StoreError, Version},
 };
 
-/// While it is held, compaction keeps what commits replace.
+/// While it is held, compaction keeps what commits replace, and memory what became tables.
 struct Seen {
     snapshot: Snapshot,
     rows: Keyspace,
