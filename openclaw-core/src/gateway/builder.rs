@@ -25,7 +25,9 @@ pub enum AckPolicy {
     Replied,
 }
 
-/// The bounds and times of a gateway. Every default is stated at its field, or at the fields of its type.
+/// The bounds and times of a gateway.
+///
+/// Every default is stated at its field, or at the fields of its type.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GatewayConfig {

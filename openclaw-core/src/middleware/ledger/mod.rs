@@ -56,7 +56,8 @@ const LEASE: Duration = Duration::from_secs(30);
 ///
 /// A call that answers without coming to a mark is logged as an error, and is in doubt: its record
 /// would say that it was surely not sent. So is one that ends with `Maybe`, until the layer has seen
-/// a mark once; from then on it counts as cut off where it waited.
+/// a mark once; from then on it counts as cut off where it waited. So a
+/// [`FallbackLayer`](super::FallbackLayer) stands outside of a ledger: an answer of its own has no mark.
 ///
 /// | the key is | the call is answered by |
 /// |---|---|

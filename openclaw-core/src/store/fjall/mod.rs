@@ -131,7 +131,7 @@ impl FjallStore {
 }
 
 impl FjallStoreBuilder {
-    /// Sets how long the writer waits for the callers it has just answered.
+    /// Sets how long the writer waits for the callers it has just answered. 100 µs.
     ///
     /// It waits only when there are several, and stops when they are back.
     pub const fn linger(mut self, linger: Duration) -> Self {
@@ -139,7 +139,7 @@ impl FjallStoreBuilder {
         self
     }
 
-    /// Sets how many transactions share a sync, at least one.
+    /// Sets how many transactions share a sync, at least one. 256.
     ///
     /// Behind 16 MiB of keys and values a batch takes no more.
     pub const fn max_batch(mut self, transactions: usize) -> Self {
@@ -147,7 +147,7 @@ impl FjallStoreBuilder {
         self
     }
 
-    /// Sets how many bytes of the tables are kept in memory.
+    /// Sets how many bytes of the tables are kept in memory. 32 MiB.
     ///
     /// It fills with use. What is not in it comes from the operating system's own cache.
     pub const fn cache(mut self, bytes: usize) -> Self {
@@ -155,7 +155,7 @@ impl FjallStoreBuilder {
         self
     }
 
-    /// Sets how many bytes of new rows are kept in memory before they become a table.
+    /// Sets how many bytes of new rows are kept in memory before they become a table. 16 MiB.
     ///
     /// Up to three times as many are in memory while tables are written, and all that were written
     /// since a snapshot was taken while that is held. More bytes make fewer and larger tables.

@@ -117,7 +117,7 @@ impl RedbStore {
 }
 
 impl RedbStoreBuilder {
-    /// Sets how long the writer waits for the callers it has just answered.
+    /// Sets how long the writer waits for the callers it has just answered. 100 µs.
     ///
     /// It waits only when there are several, and stops when they are back.
     pub const fn linger(mut self, linger: Duration) -> Self {
@@ -125,7 +125,7 @@ impl RedbStoreBuilder {
         self
     }
 
-    /// Sets how many transactions share a sync, at least one.
+    /// Sets how many transactions share a sync, at least one. 256.
     ///
     /// Behind 16 MiB of keys and values a batch takes no more.
     pub const fn max_batch(mut self, transactions: usize) -> Self {
@@ -133,7 +133,7 @@ impl RedbStoreBuilder {
         self
     }
 
-    /// Sets how many bytes of the file are kept in memory.
+    /// Sets how many bytes of the file are kept in memory. 8 MiB.
     ///
     /// It fills with use. What is not in it comes from the operating system's own cache.
     pub const fn cache(mut self, bytes: usize) -> Self {

@@ -142,6 +142,8 @@ impl SqliteStoreBuilder {
     }
 
     /// Sets how many transactions share a sync, at least one. 256.
+    ///
+    /// Behind 16 MiB of keys and values a batch takes no more.
     pub const fn max_batch(mut self, transactions: usize) -> Self {
         self.batches.max = if transactions == 0 { 1 } else { transactions };
         self
