@@ -22,13 +22,15 @@ impl Claims {
         let ahead = self.ahead.load(Ordering::Relaxed);
         Timestamp::from_millis(ours.as_millis().saturating_add_signed(ahead))
     }
+}
 
-    /// Does its lease end when it should, by what the store has told since it was written?
+impl Claim {
+    /// Does its lease end when it should, by what the store's clock shows now?
     ///
     /// A commit has taken its time meanwhile: a third of the lease is left for that.
-    pub(super) fn is_dated(&self, claim: &Claim) -> bool {
-        let Some(lease) = claim.fence.lease() else { return true };
-        let due = self.now().after(lease.length);
+    pub(super) fn is_dated(&self, now: Timestamp) -> bool {
+        let Some(lease) = self.fence.lease() else { return true };
+        let due = now.after(lease.length);
         let until = lease.row.until;
         due.since(until).max(until.since(due)) <= lease.length / 3
     }

@@ -129,9 +129,6 @@ impl Claims {
         self.in_store.store(true, Ordering::Relaxed);
         let known = commit::commit(&*self.store, txn).await;
         self.in_store.store(false, Ordering::Relaxed);
-        if let Ok(Known::Applied(applied)) = &known {
-            self.told(applied.as_of);
-        }
         self.noted(known)
     }
 
@@ -203,7 +200,7 @@ impl Claims {
             let row = lease.row.renewed(self.now(), lease.length);
             self.put_lease(claim, "renew", row).await?;
             // Our clock may have jumped since the store last told its time.
-            if self.is_dated(claim) {
+            if claim.is_dated(self.now()) {
                 break;
             }
         }
@@ -225,8 +222,9 @@ impl Claims {
         let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
         let put = Op::put(lease.key.clone(), super::row::Row::encode(&row)?);
         let txn = Txn::new(label).guard(claim.fence.guard()).op(put);
-        let version = self.apply(claim, txn).await?.version;
-        claim.fence.leased_at(row, version);
+        let applied = self.apply(claim, txn).await?;
+        self.told(applied.as_of);
+        claim.fence.leased_at(row, applied.version);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::{
     guard_of,
 };
 use crate::{
-    Error, ErrorKind, MessageId, Payer, Result, TenantId,
+    Error, ErrorKind, MessageId, Payer, Result, TenantId, Timestamp,
     records::{
         approvals::{Approvals, Slot},
         audit::{AuditAction, AuditEntry},
@@ -93,6 +93,7 @@ impl Claims {
             let guards = txn.guards.len();
             match self.commit(txn).await? {
                 Known::Applied(applied) => {
+                    self.told(applied.as_of);
                     if let Some(op) = apart {
                         self.commit(Txn::new("consume").guard(place.fence.guard()).op(op)).await?;
                     }
@@ -145,7 +146,7 @@ impl Claims {
                 match self.commit(txn).await? {
                     Known::Applied(applied) => {
                         let claim = claimed(place, record, Some(head), applied.version);
-                        return self.begun(claim).await;
+                        return self.begun(claim, applied.as_of).await;
                     }
                     Known::Lost { guard, .. } if guard < guards && guard >= 2 => {
                         return Err(used());
@@ -166,8 +167,9 @@ impl Claims {
     }
 
     /// A new claim, whose lease is as long by the store's clock as it is by ours.
-    async fn begun(&self, mut claim: Claim) -> Result<Opened> {
-        if !self.is_dated(&claim) {
+    async fn begun(&self, mut claim: Claim, as_of: Timestamp) -> Result<Opened> {
+        self.told(as_of);
+        if !claim.is_dated(as_of) {
             Box::pin(self.renew(&mut claim)).await?;
         }
         Ok(Opened::Ours(claim))
