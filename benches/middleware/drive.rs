@@ -56,6 +56,17 @@ pub(crate) fn measure(effort: Effort, mut call: impl FnMut()) -> Cost {
     Cost { ns, allocs: allocs(call) }
 }
 
+/// What two kinds of runs cost, measured in turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beside {
+    /// Ours, and the peer's.
+    pub(crate) costs: [Cost; 2],
+    /// Our time by the peer's: the median of the rounds, each by the one beside it.
+    ///
+    /// For what leaves rows behind: two stores grow alike, and their fastest rounds are of two sizes.
+    pub(crate) ratio: f64,
+}
+
 /// What a run of `ours` and one of `peers` cost, round by round in turn.
 ///
 /// Whatever else the machine does is spread over both.
@@ -63,15 +74,19 @@ pub(crate) fn measure_beside(
     effort: Effort,
     mut ours: impl FnMut(),
     mut peers: impl FnMut(),
-) -> [Cost; 2] {
-    let mut best = [f64::MAX; 2];
-    for _ in 0..effort.rounds {
-        let once = Effort { rounds: 1, ..effort };
-        best[0] = best[0].min(measure_once(once, &mut ours));
-        best[1] = best[1].min(measure_once(once, &mut peers));
-    }
-    let [ns, peer_ns] = best;
-    [Cost { ns, allocs: allocs(ours) }, Cost { ns: peer_ns, allocs: allocs(peers) }]
+) -> Beside {
+    let once = Effort { rounds: 1, ..effort };
+    let rounds: Vec<[f64; 2]> = (0..effort.rounds)
+        .map(|_| [measure_once(once, &mut ours), measure_once(once, &mut peers)])
+        .collect();
+    let fastest = |of: usize| rounds.iter().fold(f64::MAX, |best, round| best.min(round[of]));
+    let mut ratios: Vec<f64> = rounds.iter().map(|[ours, peer]| ours / peer).collect();
+    ratios.sort_by(f64::total_cmp);
+    let costs = [
+        Cost { ns: fastest(0), allocs: allocs(ours) },
+        Cost { ns: fastest(1), allocs: allocs(peers) },
+    ];
+    Beside { costs, ratio: ratios.get(ratios.len() / 2).copied().unwrap_or_default() }
 }
 
 /// The time of a run of `call`, in nanoseconds.

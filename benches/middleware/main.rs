@@ -28,7 +28,8 @@ use tower::Service;
 
 use self::{
     drive::{
-        COUNTED, Effort, call, cpu_time, finish, measure, measure_beside, measure_once, pin_to,
+        Beside, COUNTED, Effort, call, cpu_time, finish, measure, measure_beside, measure_once,
+        pin_to,
     },
     flags::Flags,
     report::{Ratios, Rows},
@@ -66,10 +67,11 @@ fn run(flags: Flags) -> Outcome<Vec<String>> {
     layers(&mut rows, effort)?;
     limits(&mut rows, effort);
     whole(&mut rows, effort)?;
-    ledger(&mut rows, effort)?;
+    let first_run = ledger(&mut rows, effort)?;
     let calls = effort.calls * rounds;
     let peer = peers::breaker(false).ok_or(REFUSED)?;
     let ratios = Ratios {
+        first_run,
         two_threads: two_threads(calls, &ours::breaker(false)),
         peer_two_threads: two_threads(calls.min(200_000), &peer),
         window: growth(ours::breaker_of(Window::Time(ours::MINUTE))),
@@ -90,6 +92,7 @@ fn run(flags: Flags) -> Outcome<Vec<String>> {
         "10,000 calls in a time window, by 500: {:.2}, the peer {:.2}",
         ratios.window, ratios.peer_window
     );
+    println!("a first run of the ledger, by its commits alone: {:.2}", ratios.first_run);
     let problems = rows.problems(&ratios);
     for problem in &problems {
         println!("PROBLEM {problem}");
@@ -119,7 +122,7 @@ where
 {
     let ((name, mut ours), (peer_name, mut peer)) = (ours, peer);
     let (mut n, mut m) = (0_u64, 0_u64);
-    let [cost, peer_cost] = measure_beside(
+    let Beside { costs: [cost, peer_cost], .. } = measure_beside(
         effort,
         || {
             n += 1;
@@ -186,7 +189,7 @@ fn limits(rows: &mut Rows, effort: Effort) {
     let peer = peers::governor();
     for (name, ticks) in [("limiter_counter", Ticks::counter()), ("limiter", Ticks::runtime())] {
         let one = ours::decision(ticks);
-        let [cost, peer_cost] = measure_beside(
+        let Beside { costs: [cost, peer_cost], .. } = measure_beside(
             effort,
             || {
                 black_box(one.check(&()).is_ok());
@@ -209,7 +212,7 @@ fn limits(rows: &mut Rows, effort: Effort) {
     for (name, ticks) in ways {
         let keyed = ours::keyed_decision(ticks);
         let (mut n, mut m) = (0_u64, 0_u64);
-        let [cost, peer_cost] = measure_beside(
+        let Beside { costs: [cost, peer_cost], .. } = measure_beside(
             effort,
             || {
                 black_box(keyed.check(&key(&mut n)).is_ok());
@@ -235,7 +238,8 @@ fn whole(rows: &mut Rows, effort: Effort) -> Outcome<()> {
     Ok(())
 }
 
-fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
+/// The rows of the ledger; how often the time of its commits alone a first run takes.
+fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<f64> {
     // Each call leaves rows: fewer, so that the store stays what it is in use.
     let effort = Effort { rounds: effort.rounds.min(30), calls: effort.calls / 20 };
     let mut calls = Calls::new(Effect::AtMostOnce)?;
@@ -249,7 +253,7 @@ fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
     let mut commits = stacks::Commits::of(&mut calls, runs).ok_or(recorded)?;
     let mut new = calls.some(runs).ok_or("a key of the bench")?;
     let mut first = stacks::ledger();
-    let [cost, alone] = measure_beside(
+    let Beside { costs: [cost, alone], ratio } = measure_beside(
         effort,
         || {
             let answer = new.next().and_then(|new| call(&mut first, new));
@@ -271,7 +275,7 @@ fn ledger(rows: &mut Rows, effort: Effort) -> Outcome<()> {
         black_box(call(&mut first, again.clone()));
     });
     rows.add("idempotency_replay", cost);
-    Ok(())
+    Ok(ratio)
 }
 
 /// Calls a second of two pinned threads on one breaker, by those of one.

@@ -187,7 +187,9 @@ impl StateStore for Recording {
 #[derive(Debug)]
 pub(crate) struct Commits {
     store: SharedStore,
-    txns: std::vec::IntoIter<Txn>,
+    /// Kept to the end: a copy is to cost what it takes to make one, and nothing else.
+    txns: Vec<Txn>,
+    next: usize,
     /// What was copied in this run: a key that is named twice is made once.
     copies: Vec<(usize, Bytes)>,
 }
@@ -208,12 +210,14 @@ impl Commits {
         let txns =
             std::mem::take(&mut *recording.txns.lock().unwrap_or_else(PoisonError::into_inner));
         let whole = txns.len() == STEPS * usize::try_from(runs).ok()?;
-        whole.then(|| Self { store: store(&env), txns: txns.into_iter(), copies: Vec::new() })
+        whole.then(|| Self { store: store(&env), txns, next: 0, copies: Vec::new() })
     }
 
     /// Those of the next run as they were recorded; each must be applied.
     pub(crate) async fn ready(&mut self) -> Option<()> {
-        for txn in self.txns.by_ref().take(STEPS) {
+        for _ in 0..STEPS {
+            let txn = std::mem::replace(self.txns.get_mut(self.next)?, Txn::new("taken"));
+            self.next += 1;
             applied(&(*self.store).commit(txn).await)?;
         }
         Some(())
@@ -225,45 +229,45 @@ impl Commits {
     pub(crate) async fn made(&mut self) -> Option<()> {
         self.copies.clear();
         for _ in 0..STEPS {
-            let recorded = self.txns.next()?;
-            let txn = self.copy(&recorded);
+            let txn = copy(self.txns.get(self.next)?, &mut self.copies);
+            self.next += 1;
             applied(&(*self.store).commit(txn).await)?;
         }
         Some(())
     }
+}
 
-    fn copy(&mut self, recorded: &Txn) -> Txn {
-        let mut txn = Txn::new(recorded.label);
-        for guard in &recorded.guards {
-            txn = txn.guard(match guard {
-                Guard::Absent(key) => Guard::Absent(self.key(key)),
-                Guard::Exists(key) => Guard::Exists(self.key(key)),
-                Guard::VersionIs(key, version) => Guard::VersionIs(self.key(key), *version),
-            });
-        }
-        for op in &recorded.ops {
-            txn = txn.op(match op {
-                Op::Put { key, value, .. } => Op::put(self.key(key), Bytes::copy_from_slice(value)),
-                Op::Append { prefix, value, .. } => {
-                    let prefix = Bytes::copy_from_slice(prefix.as_bytes());
-                    Op::append(Prefix::from_bytes(prefix), Bytes::copy_from_slice(value))
-                }
-                other => other.clone(),
-            });
-        }
-        txn
-    }
-
-    fn key(&mut self, key: &Key) -> Key {
+/// The same in memory of its own, but for keys that were copied before.
+fn copy(recorded: &Txn, copies: &mut Vec<(usize, Bytes)>) -> Txn {
+    let mut key = |key: &Key| {
         let place = key.as_bytes().as_ptr().addr();
-        let known = self.copies.iter().find(|(copied, _)| *copied == place);
+        let known = copies.iter().find(|(copied, _)| *copied == place);
         let copy = known.map(|(_, copy)| copy.clone()).unwrap_or_else(|| {
             let copy = Bytes::copy_from_slice(key.as_bytes());
-            self.copies.push((place, copy.clone()));
+            copies.push((place, copy.clone()));
             copy
         });
         Key::from_bytes(copy)
+    };
+    let mut txn = Txn::new(recorded.label);
+    for guard in &recorded.guards {
+        txn = txn.guard(match guard {
+            Guard::Absent(absent) => Guard::Absent(key(absent)),
+            Guard::Exists(present) => Guard::Exists(key(present)),
+            Guard::VersionIs(versioned, version) => Guard::VersionIs(key(versioned), *version),
+        });
     }
+    for op in &recorded.ops {
+        txn = txn.op(match op {
+            Op::Put { key: put, value, .. } => Op::put(key(put), Bytes::copy_from_slice(value)),
+            Op::Append { prefix, value, .. } => {
+                let prefix = Bytes::copy_from_slice(prefix.as_bytes());
+                Op::append(Prefix::from_bytes(prefix), Bytes::copy_from_slice(value))
+            }
+            other => other.clone(),
+        });
+    }
+    txn
 }
 
 fn applied(outcome: &Result<Commit, StoreError>) -> Option<()> {

@@ -27,7 +27,7 @@ use openclaw_skills::{Schemas, registry::Range};
 use serde_json::json;
 
 use self::{
-    drive::{Effort, finish, measure, measure_beside, pin_to},
+    drive::{Beside, Effort, finish, measure, measure_beside, pin_to},
     flags::Flags,
     report::Rows,
 };
@@ -87,7 +87,7 @@ fn typed(rows: &mut Rows, effort: Effort) -> Outcome<()> {
         skill.manifest(),
         Arc::clone(&input),
     ));
-    let [bare, typed] = measure_beside(
+    let Beside { costs: [bare, typed], .. } = measure_beside(
         effort,
         || {
             let order = shelf::order();
