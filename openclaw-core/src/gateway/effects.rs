@@ -308,7 +308,7 @@ impl TurnSkills {
         call: &Call<Arc<Value>>,
         request: &SkillRequest,
         decision: Decision,
-    ) -> Result<Claim> {
+    ) -> Result<Box<Claim>> {
         let idempotency =
             call.key().ok_or_else(|| Error::new(ErrorKind::Unclassified, "the call has no key"))?;
         let record = EffectRecord {
@@ -347,7 +347,7 @@ impl TurnSkills {
         &self,
         skill: &Arc<dyn Skill>,
         call: Call<Arc<Value>>,
-        claim: Claim,
+        claim: Box<Claim>,
     ) -> Result<SkillAnswer> {
         let slot = Slot::new(Arc::clone(&self.claims), claim);
         let call = call.with_slot(Arc::<Slot>::clone(&slot));
@@ -425,7 +425,7 @@ impl TurnSkills {
     }
 
     /// Parks an effect whose version is not here any more, and its turn.
-    async fn gone(&self, mut claim: Claim) -> Result<Error> {
+    async fn gone(&self, mut claim: Box<Claim>) -> Result<Error> {
         if claim.record.state.is_in_doubt() {
             self.claims.park(&mut claim, GONE).await?;
             return Ok(self.parked(&claim, GONE));

@@ -51,10 +51,11 @@ fn fenced(guard: usize) -> Error {
 /// The first put of the transaction is the witness: its value is unique to this step, and a
 /// guard of the transaction keeps it from applying twice. Without a put it is the first delete.
 pub(crate) async fn commit(store: &dyn StateStore, txn: Txn) -> Result<Known> {
-    let spare = (!store.capabilities().certain).then(|| (txn.clone(), witness(&txn)));
+    // Boxed, as all that is rare: every commit would carry the room for it.
+    let spare = (!store.capabilities().certain).then(|| Box::new((txn.clone(), witness(&txn))));
     match (store.commit(txn).await, spare) {
-        (Err(StoreError::OutcomeUnknown(id)), Some((txn, witness))) => {
-            // Boxed, as all that is rare: every commit would carry the room for it.
+        (Err(StoreError::OutcomeUnknown(id)), Some(spare)) => {
+            let (txn, witness) = *spare;
             Box::pin(resolve(store, txn, witness, id)).await
         }
         (outcome, _) => settle(outcome),

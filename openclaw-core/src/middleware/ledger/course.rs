@@ -155,6 +155,20 @@ impl<P: Payload, R: Stored> Course<P, R> {
     }
 
     async fn open(&self, call: &Call<P>) -> Result<Opened> {
+        let claim = self.wanted(call)?;
+        let leave = match &self.errand {
+            // Boxed, as all that is rare: every call would carry the room for it.
+            Some(errand) => {
+                let (claims, request) = (&self.shared.claims, &claim.record.request);
+                Box::pin(errand.leave(claims, claim.place(), call, request)).await?
+            }
+            None => self.approved(call),
+        };
+        self.shared.claims.lease(claim, leave).await
+    }
+
+    /// The claim that a call wants to have.
+    fn wanted(&self, call: &Call<P>) -> Result<Box<Claim>> {
         let Some(name) = call.key() else {
             return Err(Refusal::new(Reason::NotRecorded, NAME).into());
         };
@@ -174,15 +188,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
             breach: None,
             costs: Vec::new(),
         };
-        let leave = match &self.errand {
-            // Boxed, as all that is rare: every call would carry the room for it.
-            Some(errand) => {
-                let claims = &self.shared.claims;
-                Box::pin(errand.leave(claims, &place, call, &record.request)).await?
-            }
-            None => self.approved(call),
-        };
-        self.shared.claims.lease(place, record, leave).await
+        Ok(Claim::new(place, record))
     }
 
     /// The approval that the host finds for the call, when one is asked for.
@@ -201,7 +207,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
         })
     }
 
-    async fn claimed<S>(&self, mut claim: Claim, inner: S, call: Call<P>) -> Outcome<R>
+    async fn claimed<S>(&self, mut claim: Box<Claim>, inner: S, call: Call<P>) -> Outcome<R>
     where
         S: Service<Call<P>, Response = R, Error = Error> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -271,7 +277,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
     }
 
     /// Runs the call under its claim, and settles what is left.
-    async fn sent<S>(&self, claim: Claim, inner: S, call: Call<P>) -> Outcome<R>
+    async fn sent<S>(&self, claim: Box<Claim>, inner: S, call: Call<P>) -> Outcome<R>
     where
         S: Service<Call<P>, Response = R, Error = Error> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -279,7 +285,7 @@ impl<P: Payload, R: Stored> Course<P, R> {
         let third = self.length(&call) / 3;
         let slot = Slot::new(Arc::clone(&self.shared.claims), claim);
         let call = call.with_slot(Arc::<Slot>::clone(&slot));
-        let outcome = alive(plain(inner, call), &slot, third).await;
+        let outcome = alive(pin!(plain(inner, call)), &slot, third).await;
         let mut claim = slot.claim.lock().await;
         match outcome {
             Ok(answer) if matches!(claim.record.state, EffectState::Done { .. }) => {
@@ -339,8 +345,11 @@ async fn by<T>(deadline: Option<Instant>, coming: impl Future<Output = T>) -> Op
 }
 
 /// Runs it, and renews its lease meanwhile.
-async fn alive<T>(running: impl Future<Output = T>, slot: &Arc<Slot>, third: Duration) -> T {
-    let mut running = pin!(running);
+async fn alive<F: Future>(
+    mut running: Pin<&mut F>,
+    slot: &Arc<Slot>,
+    third: Duration,
+) -> F::Output {
     // Not before it has to be waited for.
     let mut renewing: Option<Pin<Box<dyn Future<Output = Infallible> + Send>>> = None;
     poll_fn(|cx| {

@@ -46,15 +46,15 @@ impl Errand {
     pub(super) async fn leave<P: Payload>(
         &self,
         claims: &Claims,
-        place: &Place,
+        place: Place,
         call: &Call<P>,
         input: &Arc<serde_json::Value>,
     ) -> Result<Leave> {
         let guarded = Guarded {
-            asked: self.asked(place, call, Arc::clone(input)),
+            asked: self.asked(&place, call, Arc::clone(input)),
             named: self.approval.clone(),
         };
-        match claims.gate(place, guarded, self.decision.clone()).await? {
+        match claims.gate(&place, guarded, self.decision.clone()).await? {
             Gate::Pass(Some(wanted)) => Ok(Leave::Approved(wanted)),
             Gate::Pass(None) if self.decision == Decision::Allow => Ok(Leave::Free),
             Gate::Pass(None) => Ok(Leave::Recorded),

@@ -39,20 +39,15 @@ pub(super) struct Held {
 impl Claims {
     /// What the claim of this effect reserves. Nothing when it is recorded under its key, unless it
     /// `replaces` a record that counts no more.
-    pub(super) async fn reserved(
-        &self,
-        who: Who<'_>,
-        target: &str,
-        key: &Key,
-        replaces: bool,
-    ) -> Result<Reserved> {
-        let wishes = self.budgets.wishes(who.tenant, who.payer, target);
+    pub(super) async fn reserved(&self, claim: &Claim, replaces: bool) -> Result<Reserved> {
+        let who = Who::from(claim);
+        let wishes = self.budgets.wishes(who.tenant, who.payer, &claim.record.target);
         if wishes.is_empty() {
             return Ok(Reserved::default());
         }
         // Boxed: every claim would carry the room for it.
         Box::pin(async move {
-            let held = self.held(who.tenant, &wishes, Some(key)).await?;
+            let held = self.held(who.tenant, &wishes, Some(&claim.key)).await?;
             if held.row.is_some() && !replaces {
                 return Ok(Reserved::default());
             }

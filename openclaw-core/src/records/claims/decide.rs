@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Claims, Fence, Lease, LeaseRow, Place, open::Found};
+use super::{Claim, Claims, Fence, Lease, LeaseRow, Place, open::Found};
 use crate::{
     Error, ErrorKind, Happened, Result, Timestamp,
     records::{
@@ -52,9 +52,8 @@ impl Claims {
         if let Fence::Leased(lease) = &mut place.fence {
             lease.version = holder.map(|(_, entry)| entry.version);
         }
-        let Found::Opened(super::Opened::Ours(mut claim)) =
-            self.take_over(&mut place, record, &entry).await?
-        else {
+        let mut claim = Claim::new(place, record.clone());
+        let Found::Ours = self.take_over(&mut claim, record, &entry).await? else {
             return Err(conflict("the effect has just moved on"));
         };
         let action = AuditAction::EffectDecided;

@@ -105,6 +105,13 @@ impl Fence {
         }
     }
 
+    /// A lease, as it is now, was written in this version.
+    pub(super) const fn written(&mut self, version: Version) {
+        if let Self::Leased(lease) = self {
+            lease.version = Some(version);
+        }
+    }
+
     pub(super) fn leased_at(&mut self, row: LeaseRow, version: Version) {
         if let Self::Leased(lease) = self {
             (lease.row, lease.version) = (row, Some(version));

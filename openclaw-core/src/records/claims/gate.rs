@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Claims, Place, Wanted, decide::Looked, fingerprint, open::claimed};
+use super::{Claim, Claims, Place, Wanted, decide::Looked, fingerprint};
 use crate::{
     Digest, Error, ErrorKind, Result,
     records::{
@@ -82,7 +82,8 @@ impl Claims {
                 Recorded::Counts => Ok(Gate::Pass(None)),
                 Recorded::Unapproved => {
                     let Looked { record, entry, .. } = found;
-                    let mut claim = claimed(place.clone(), record, None, entry.version);
+                    let mut claim = Claim::new(place.clone(), record);
+                    claim.opened(entry.version);
                     self.give_back(&mut claim).await?;
                     Ok(Gate::Unapproved("the effect was claimed before it needed an approval"))
                 }

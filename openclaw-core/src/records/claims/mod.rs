@@ -280,7 +280,7 @@ impl Claim {
 pub(crate) struct Slot {
     pub(crate) claims: Arc<Claims>,
     /// Held over a commit, by one call and its renewal: whoever writes is alone.
-    pub(crate) claim: Mutex<Claim>,
+    pub(crate) claim: Mutex<Box<Claim>>,
     /// What the call is asked to fill, when something is reserved for it.
     pub(crate) meter: Option<Meter>,
     /// The call has come to its mark.
@@ -288,7 +288,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(claims: Arc<Claims>, claim: Claim) -> Arc<Self> {
+    pub(crate) fn new(claims: Arc<Claims>, claim: Box<Claim>) -> Arc<Self> {
         let meter = claim.meter.clone();
         Arc::new(Self { claims, claim: Mutex::new(claim), meter, marked: AtomicBool::new(false) })
     }

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-
 use super::{
     Claim, Claims, Fence, Lease, LeaseRow, Wanted,
     budget::{Reserved, Who, raced},
@@ -59,10 +57,9 @@ pub(crate) enum Leave {
 
 /// What became of a claim under a lease.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once a call, and taken apart at once")]
 pub(crate) enum Opened {
     /// It is ours: new, or taken over.
-    Ours(Claim),
+    Ours(Box<Claim>),
     /// It ended before; the record and how long it still counts.
     Ended(EffectRecord, Duration),
     /// Somebody else runs it; the lease ends in this time.
@@ -78,29 +75,30 @@ impl Claims {
     /// Records the effect, or finds its record, under a fence that the caller holds.
     pub(crate) async fn claim(
         &self,
-        mut place: Place,
-        mut record: EffectRecord,
+        place: Place,
+        record: EffectRecord,
         wanted: Option<Wanted>,
-    ) -> Result<Claim> {
+    ) -> Result<Box<Claim>> {
+        let mut claim = Claim::new(place, record);
         for _ in 0..RACES {
-            let slot = self.slot(&place, wanted.as_ref(), false).await?;
+            let slot = self.slot(&claim, wanted.as_ref(), false).await?;
             let apart = slot.as_ref().filter(|_| planted(Bug::ApprovalApart));
             let apart = apart.map(|slot| slot.op.clone());
-            let (who, key) = (place.who(), &place.key);
-            let reserved = self.reserved(who, &record.target, key, false).await?;
-            let absent = Guard::Absent(place.key.clone());
-            let (txn, head) = self.opening(&mut place, &mut record, absent, slot, reserved)?;
+            let reserved = self.reserved(&claim, false).await?;
+            let absent = Guard::Absent(claim.key.clone());
+            let txn = self.opening(&mut claim, absent, slot, reserved)?;
             let guards = txn.guards.len();
             match self.commit(txn).await? {
                 Known::Applied(applied) => {
                     self.told(applied.as_of);
                     if let Some(op) = apart {
-                        self.commit(Txn::new("consume").guard(place.fence.guard()).op(op)).await?;
+                        self.commit(Txn::new("consume").guard(claim.fence.guard()).op(op)).await?;
                     }
-                    return Ok(claimed(place, record, Some(head), applied.version));
+                    claim.opened(applied.version);
+                    return Ok(claim);
                 }
                 Known::Lost { guard: 1, current: Some(row) } => {
-                    return self.known(place, &record, &row).await;
+                    return self.known(claim, &row).await;
                 }
                 // Somebody else has reserved what was left.
                 Known::Lost { guard, .. } if guard >= guards => {}
@@ -112,40 +110,35 @@ impl Claims {
     }
 
     /// The claim of an earlier attempt. It has a reservation, unless it was given back.
-    async fn known(&self, place: Place, asked: &EffectRecord, row: &Entry) -> Result<Claim> {
-        let mut claim = claimed(place, EffectRecord::decode(&row.value)?, None, row.version);
+    async fn known(&self, mut claim: Box<Claim>, row: &Entry) -> Result<Box<Claim>> {
+        let asked = claim.record.fingerprint;
+        claim.found(EffectRecord::decode(&row.value)?, row.version);
         if !claim.record.state.is_final() {
             // It is judged and dated by the store's time, which a lost commit does not tell.
             let read = self.store.get_many(std::slice::from_ref(&claim.key)).await;
             self.told(self.noted(read.map_err(Error::from))?.as_of);
         }
-        if claim.record.fingerprint == asked.fingerprint {
+        if claim.record.fingerprint == asked {
             self.reserve_again(&mut claim).await?;
         }
         Ok(claim)
     }
 
     /// Records the effect under a lease of its own, takes it over, or says who has it.
-    pub(crate) async fn lease(
-        &self,
-        mut place: Place,
-        mut record: EffectRecord,
-        leave: Leave,
-    ) -> Result<Opened> {
+    pub(crate) async fn lease(&self, mut claim: Box<Claim>, leave: Leave) -> Result<Opened> {
         let wanted = if let Leave::Approved(wanted) = &leave { Some(wanted) } else { None };
-        let (mut absent, mut spent) = (Guard::Absent(place.key.clone()), false);
+        let (mut absent, mut spent) = (Guard::Absent(claim.key.clone()), false);
         for _ in 0..RACES {
             let replaces = !matches!(absent, Guard::Absent(_));
-            let slot = self.slot(&place, wanted, replaces).await?;
-            let (who, key) = (place.who(), &place.key);
-            let reserved = self.reserved(who, &record.target, key, replaces).await?;
+            let slot = self.slot(&claim, wanted, replaces).await?;
+            let reserved = self.reserved(&claim, replaces).await?;
             // With a record there is nothing to open. Should it go meanwhile, nothing is opened unapproved.
             if slot.is_some() || matches!(leave, Leave::Free) {
-                let (txn, head) = self.opening(&mut place, &mut record, absent, slot, reserved)?;
+                let txn = self.opening(&mut claim, absent, slot, reserved)?;
                 let guards = txn.guards.len();
                 match self.commit(txn).await? {
                     Known::Applied(applied) => {
-                        let claim = claimed(place, record, Some(head), applied.version);
+                        claim.opened(applied.version);
                         return self.begun(claim, applied.as_of).await;
                     }
                     Known::Lost { guard, .. } if guard < guards && guard >= 2 => {
@@ -156,18 +149,18 @@ impl Claims {
                 }
             }
             // Boxed, as all that is rare: every claim would carry the room for it.
-            match Box::pin(self.found(&mut place, &record)).await? {
-                Found::Opened(Opened::Ours(claim)) => return self.ours(claim).await,
+            match Box::pin(self.found(&mut claim)).await? {
+                Found::Ours => return Box::pin(self.ours(claim)).await,
                 Found::Opened(opened) => return Ok(opened),
-                Found::Expired(version) => absent = guard_of(&place.key, version),
-                Found::Raced => absent = Guard::Absent(place.key.clone()),
+                Found::Expired(version) => absent = guard_of(&claim.key, version),
+                Found::Raced => absent = Guard::Absent(claim.key.clone()),
             }
         }
         if spent { Err(raced()) } else { Ok(Opened::Busy(Duration::ZERO)) }
     }
 
     /// A new claim, whose lease is as long by the store's clock as it is by ours.
-    async fn begun(&self, mut claim: Claim, as_of: Timestamp) -> Result<Opened> {
+    async fn begun(&self, mut claim: Box<Claim>, as_of: Timestamp) -> Result<Opened> {
         self.told(as_of);
         if !claim.is_dated(as_of) {
             Box::pin(self.renew(&mut claim)).await?;
@@ -176,7 +169,7 @@ impl Claims {
     }
 
     /// A claim that was taken over, with a reservation.
-    async fn ours(&self, mut claim: Claim) -> Result<Opened> {
+    async fn ours(&self, mut claim: Box<Claim>) -> Result<Opened> {
         if let Err(e) = self.reserve_again(&mut claim).await {
             // Whoever asks next need not wait.
             drop(self.release(&mut claim).await);
@@ -186,9 +179,9 @@ impl Claims {
     }
 
     /// Looks at what stands in the way, and takes it over when its lease has run out.
-    async fn found(&self, place: &mut Place, record: &EffectRecord) -> Result<Found> {
-        let Fence::Leased(lease) = &mut place.fence else { return Ok(Found::Raced) };
-        let keys = [place.key.clone(), lease.key.clone()];
+    async fn found(&self, claim: &mut Claim) -> Result<Found> {
+        let Fence::Leased(lease) = &mut claim.fence else { return Ok(Found::Raced) };
+        let keys = [claim.key.clone(), lease.key.clone()];
         let read = self.noted(self.store.get_many(&keys).await.map_err(Error::from))?;
         let now = read.as_of;
         self.told(now);
@@ -201,7 +194,7 @@ impl Claims {
             return Ok(Found::Expired(Some(entry.version)));
         }
         let known = EffectRecord::decode(&entry.value)?;
-        if known.fingerprint != record.fingerprint {
+        if known.fingerprint != claim.record.fingerprint {
             return Ok(Found::Opened(Opened::Reused));
         }
         if known.state.is_final() {
@@ -215,95 +208,94 @@ impl Claims {
         if let Some(holder) = busy {
             return Ok(Found::Opened(Opened::Busy(holder.until.since(now))));
         }
-        self.take_over(place, known, &entry).await
+        self.take_over(claim, known, &entry).await
     }
 
     pub(super) async fn take_over(
         &self,
-        place: &mut Place,
+        claim: &mut Claim,
         known: EffectRecord,
         entry: &Entry,
     ) -> Result<Found> {
-        let Fence::Leased(Lease { key, row, length, .. }) = &mut place.fence else {
+        let Fence::Leased(Lease { key, row, length, .. }) = &mut claim.fence else {
             return Ok(Found::Raced);
         };
         *row = row.renewed(self.now(), *length);
         let put = Op::put(key.clone(), row.encode()?);
         let txn = Txn::new("takeover")
-            .guard(place.fence.guard())
-            .guard(unchanged(place.key.clone(), entry.version))
+            .guard(claim.fence.guard())
+            .guard(unchanged(claim.key.clone(), entry.version))
             .op(put);
         match self.commit(txn).await? {
             Known::Applied(applied) => {
-                let mut claim = claimed(place.clone(), known, None, entry.version);
-                let row = claim.fence.lease().map(|lease| lease.row.clone());
-                row.into_iter().for_each(|row| claim.fence.leased_at(row, applied.version));
-                Ok(Found::Opened(Opened::Ours(claim)))
+                claim.found(known, entry.version);
+                claim.fence.written(applied.version);
+                Ok(Found::Ours)
             }
             Known::Lost { .. } => Ok(Found::Raced),
         }
     }
 
-    /// A new claim, to be committed, and the head of its row; a lease begins now.
+    /// The commit of a new claim; a lease begins now.
     fn opening(
         &self,
-        place: &mut Place,
-        record: &mut EffectRecord,
+        claim: &mut Claim,
         absent: Guard,
         slot: Option<Slot>,
         reserved: Reserved,
-    ) -> Result<(Txn, Bytes)> {
+    ) -> Result<Txn> {
         let now = self.env.now();
-        record.costs = reserved.costs;
-        record.approval = slot.as_ref().map(|slot| Arc::clone(&slot.id));
-        let subject = Arc::clone(&place.subject);
+        let subject = Arc::clone(&claim.subject);
         let action = AuditAction::EffectClaimed;
-        let mut entry = AuditEntry::new(now, action, place.message, subject);
+        let mut entry = AuditEntry::new(now, action, claim.message, subject);
         if let Some(slot) = &slot {
             entry = entry.because(format!("approval {}", slot.id));
         }
-        let mut txn = Txn::new("claim").guard(place.fence.guard()).guard(absent);
-        if let Fence::Leased(lease) = &mut place.fence {
+        let mut txn = Txn::new("claim").guard(claim.fence.guard()).guard(absent);
+        if let Fence::Leased(lease) = &mut claim.fence {
             lease.row = lease.row.renewed(self.by_store(now), lease.length);
             // First, as the witness of this commit: no other call writes the same.
             txn = txn.op(Op::put(lease.key.clone(), lease.row.encode()?));
         }
-        let head = record.head()?;
-        let row = EffectRecord::row(&head, &record.costs, &record.state, None)?;
-        let put = Op::put(place.key.clone(), row);
-        txn = txn.op(put).op(entry.append(&place.tenant)?);
+        let record = &mut claim.record;
+        record.costs = reserved.costs;
+        record.approval = slot.as_ref().map(|slot| Arc::clone(&slot.id));
+        let head = claim.head.insert(record.head()?);
+        let row = EffectRecord::row(head, &record.costs, &record.state, None)?;
+        let put = Op::put(claim.key.clone(), row);
+        txn = txn.op(put).op(entry.append(&claim.tenant)?);
         if let Some(slot) = slot {
             txn = txn.guard(slot.guard).ops((!planted(Bug::ApprovalApart)).then_some(slot.op));
         }
-        Ok((txn.ops(reserved.ops), head))
+        Ok(txn.ops(reserved.ops))
     }
 
     /// The slot of the approval that is asked for, unless the effect is claimed already.
     async fn slot(
         &self,
-        place: &Place,
+        claim: &Claim,
         wanted: Option<&Wanted>,
         replaces: bool,
     ) -> Result<Option<Slot>> {
         let Some(wanted) = wanted else { return Ok(None) };
         // Boxed: every claim would carry the room for it.
-        Box::pin(self.slot_of(place, wanted, replaces)).await
+        Box::pin(self.slot_of(claim, wanted, replaces)).await
     }
 
     async fn slot_of(
         &self,
-        place: &Place,
+        claim: &Claim,
         wanted: &Wanted,
         replaces: bool,
     ) -> Result<Option<Slot>> {
         if !replaces {
-            let known = commit::read::<EffectRecord>(&*self.store, &place.key).await;
+            let known = commit::read::<EffectRecord>(&*self.store, &claim.key).await;
             if self.noted(known)?.is_some() {
                 return Ok(None);
             }
         }
-        let approvals = Approvals::new(Arc::clone(&self.store), place.tenant.clone());
-        let slot = approvals.slot(wanted, place.message).await;
+        let approvals = Approvals::new(Arc::clone(&self.store), claim.tenant.clone());
+        let slot = approvals.slot(wanted, claim.message).await;
         match slot {
             Err(e) if e.kind() == ErrorKind::ApprovalRequired => Err(e),
             slot => self.noted(slot).map(Some),
@@ -311,38 +303,58 @@ impl Claims {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "made once a call, and taken apart at once")]
 pub(super) enum Found {
+    /// It was taken over.
+    Ours,
     Opened(Opened),
     /// Nothing that counts; the version of what is there all the same.
     Expired(Option<Version>),
     Raced,
 }
 
-pub(super) fn claimed(
-    place: Place,
-    record: EffectRecord,
-    head: Option<Bytes>,
-    version: Version,
-) -> Claim {
-    let Place { tenant, payer, message, key, mut fence, subject } = place;
-    if let Fence::Leased(lease) = &mut fence {
-        lease.version = Some(version);
+impl Claim {
+    /// What is to be recorded here, and is not yet.
+    ///
+    /// On the heap from the start: it passes through many hands, and is large.
+    pub(crate) fn new(place: Place, record: EffectRecord) -> Box<Self> {
+        let Place { tenant, payer, message, key, fence, subject } = place;
+        let version = Version::default();
+        let (head, meter, adopted, stale) = (None, None, None, false);
+        Box::new(Self {
+            tenant,
+            payer,
+            message,
+            record,
+            key,
+            version,
+            fence,
+            subject,
+            head,
+            meter,
+            adopted,
+            stale,
+        })
     }
-    let meter = record.reserves().then(Meter::default);
-    Claim {
-        tenant,
-        payer,
-        message,
-        record,
-        key,
-        version,
-        fence,
-        subject,
-        head,
-        meter,
-        adopted: None,
-        stale: false,
+
+    /// Where it is recorded.
+    pub(crate) fn place(&self) -> Place {
+        let Self { tenant, payer, message, key, fence, subject, .. } = self;
+        let (tenant, payer, key) = (tenant.clone(), payer.clone(), key.clone());
+        let (fence, subject) = (fence.clone(), Arc::clone(subject));
+        Place { tenant, payer, message: *message, key, fence, subject }
+    }
+
+    /// It was recorded anew, in this version.
+    pub(super) fn opened(&mut self, version: Version) {
+        self.version = version;
+        self.fence.written(version);
+        self.meter = self.record.reserves().then(Meter::default);
+    }
+
+    /// It was recorded before: like this, in this version.
+    fn found(&mut self, record: EffectRecord, version: Version) {
+        self.meter = record.reserves().then(Meter::default);
+        (self.record, self.version, self.head) = (record, version, None);
     }
 }
 
