@@ -37,6 +37,7 @@ mod sealed;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod tenant;
+mod time;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod tls;
 
@@ -63,5 +64,6 @@ pub use self::{
     metered::{CallMetrics, MeteredStore, StoreLatencies, StoreMetrics, StoreOutcome},
     open::Store,
     tenant::TenantStore,
+    time::StoreTime,
 };
 pub use crate::traits::store::*;

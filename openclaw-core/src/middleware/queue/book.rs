@@ -18,7 +18,7 @@ use crate::{
         jobs::{self, Due, Job, JobRow, due_rows, job_key},
         row::Row,
     },
-    store::{Key, Op, ScanQuery, SharedStore, StateStore as _, Txn, Version},
+    store::{Entry, Key, Op, ScanQuery, SharedStore, StateStore as _, StoreTime, Txn, Version},
     words::meter::Meter,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Book {
     pub(super) name: Arc<str>,
     pub(super) store: SharedStore,
     pub(super) env: Env,
+    /// What the dates of the rows are by.
+    pub(super) time: StoreTime,
     pub(super) depth: u32,
     pub(super) in_flight: usize,
     pub(super) attempts: u32,
@@ -102,6 +104,7 @@ impl Book {
             let query = ScanQuery::new(prefix.clone()).after(after.take()).limit(PAGE);
             let read = self.store.scan(query).await?;
             look.now = read.as_of;
+            self.time.told(look.now);
             for (key, entry) in &read.value.rows {
                 let Some(due) = jobs::named(key, &entry.value, &prefix) else { continue };
                 if due.at > look.now {
@@ -189,7 +192,7 @@ impl Book {
         let owner = job.row.owner;
         loop {
             tokio::time::sleep(self.lease / 3).await;
-            let row = JobRow { due: self.env.now().after(self.lease), ..job.row.clone() };
+            let row = JobRow { due: self.time.now().after(self.lease), ..job.row.clone() };
             if let Ok(Some(version)) = self.step("renew", &job, &row).await {
                 job = Job { row, version, ..job };
                 continue;
@@ -243,7 +246,7 @@ impl Book {
     ) -> Result<bool> {
         let failed = job.row.failed.saturating_add(1);
         let pause = self.delays.pause(failed, Duration::ZERO, random);
-        let now = self.env.now();
+        let now = self.time.now();
         let row = next::settle(&job.row, outcome.clone(), self.attempts, pause, now)?;
         Ok(self.booking("settle", job, &row, Some((outcome, meter))).await?.is_some())
     }
@@ -305,7 +308,11 @@ impl Book {
     }
 
     pub(super) async fn commit(&self, txn: Txn) -> Result<Known> {
-        commit::commit(&*self.store, txn).await
+        let known = commit::commit(&*self.store, txn).await?;
+        if let Known::Applied(applied) = &known {
+            self.time.told(applied.as_of);
+        }
+        Ok(known)
     }
 
     /// A job as it stands; `None` when there is none of this tenant in this queue.
@@ -314,9 +321,25 @@ impl Book {
         tenant: &TenantId,
         id: crate::MessageId,
     ) -> Result<Option<Job>> {
-        let read = commit::read::<JobRow>(&*self.store, &job_key(tenant, id)).await?;
-        let here = read.filter(|(row, _)| row.queue == self.name);
-        Ok(here.map(|(row, version)| Job { tenant: tenant.clone(), id, row, version }))
+        let Some(entry) = self.get(&job_key(tenant, id)).await? else { return Ok(None) };
+        let (row, version) = (JobRow::decode(&entry.value)?, entry.version);
+        let here = row.queue == self.name;
+        Ok(here.then(|| Job { tenant: tenant.clone(), id, row, version }))
+    }
+
+    /// Has the store tell its time before anything is dated; a read, the first time only.
+    pub(super) async fn tell(&self, tenant: &TenantId, id: crate::MessageId) -> Result<()> {
+        if !self.time.is_told() {
+            self.get(&job_key(tenant, id)).await?;
+        }
+        Ok(())
+    }
+
+    /// A row; the store tells its time with it.
+    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        let read = self.store.get_many(std::slice::from_ref(key)).await?;
+        self.time.told(read.as_of);
+        Ok(read.value.into_iter().next().flatten())
     }
 
     /// The jobs of a tenant behind this one, oldest first.

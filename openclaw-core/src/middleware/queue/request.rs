@@ -20,7 +20,7 @@ use crate::{
         jobs::{self, JobRow},
     },
     skill::SkillAnswer,
-    store::SharedStore,
+    store::{SharedStore, StoreTime},
     words::flag::Flag,
 };
 
@@ -39,8 +39,8 @@ use crate::{
 ///
 /// A job is marked as sent before the service is called: let the service's limits refuse, not
 /// wait, or a crash during the wait counts as doubt. Each job has one owner, by a lease that is
-/// renewed while it runs; several processes may run one queue if their clocks agree to well within
-/// the lease. The call's key is its own, or made of the job's id. Tenant, trust label, trace and
+/// renewed while it runs. Leases, turns and deadlines go by the store's clock: several processes may
+/// run one queue, however far their own are off. The call's key is its own, or made of the job's id. Tenant, trust label, trace and
 /// deadline go along, and the payer; the principal and the cancellation do not. An error that an
 /// inner retry has exhausted is final.
 ///
@@ -122,6 +122,7 @@ impl<S> RequestQueue<S> {
         let book = Book {
             name: name.into(),
             store,
+            time: StoreTime::new(env.clone()),
             env,
             claims,
             depth: 10_000,
@@ -148,11 +149,11 @@ impl<S: Send + Sync> RequestQueue<S> {
     /// deadline, `UNSUPPORTED` for an effect that the context withholds, or the store's error.
     pub async fn submit(&self, call: Call<Arc<Value>>) -> Result<JobId> {
         let book = &self.book;
-        let now = book.env.now();
         let id = book.env.next_id();
         let tenant = call.context().tenant().clone();
-        let row = self.row(&call, id, now)?;
-        let entry = AuditEntry::new(now, AuditAction::EffectClaimed, id, call.target())
+        book.tell(&tenant, id).await?;
+        let row = self.row(&call, id, book.time.now())?;
+        let entry = AuditEntry::new(book.env.now(), AuditAction::EffectClaimed, id, call.target())
             .because(format!("queue {}", book.name));
         let txn = jobs::submit(&tenant, id, &row, book.depth, &entry)?;
         match book.commit(txn).await? {
@@ -291,7 +292,7 @@ impl<S: Send + Sync> RequestQueue<S> {
     }
 
     async fn moved(&self, from: &jobs::Job, event: Event, label: &'static str) -> Result<()> {
-        let now = self.book.env.now();
+        let now = self.book.time.now();
         let call = from.row.call.after(event)?;
         let row = JobRow { call, owner: None, failed: 0, due: now, place: now, ..from.row.clone() };
         let moved = self.book.step(label, from, &row).await?;

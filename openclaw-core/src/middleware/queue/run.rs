@@ -83,7 +83,7 @@ impl Hands {
         if room == 0 {
             return Ok(book.poll);
         }
-        let now = book.env.now();
+        let now = book.time.now();
         self.held.retain(|_, until| *until > now);
         self.aside.retain(|_, until| *until > now);
         let mut look = book.look(room, &self.held, &self.aside).await?;
@@ -113,7 +113,7 @@ impl Hands {
     fn ended(&mut self, book: &Book, ended: Result<Option<Hold>, JoinError>) {
         match ended {
             Ok(Some((tenant, pause))) => {
-                self.held.insert(tenant, book.env.now().after(pause));
+                self.held.insert(tenant, book.time.now().after(pause));
             }
             Ok(None) => {}
             // Its lease runs out, and its effect decides then.
@@ -176,7 +176,7 @@ where
     S::Future: Send,
     S::Error: Into<Error> + Send,
 {
-    let mut request = request(&taken.job, book.env.now());
+    let mut request = request(&taken.job, book.time.now());
     if reserves(&taken.job.row.costs) {
         request = request.with_meter(taken.meter.clone());
     }

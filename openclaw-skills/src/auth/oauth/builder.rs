@@ -2,11 +2,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use openclaw_core::{Digest, Env, Result, Secret, TenantId, http::Http, store::SharedStore};
+use openclaw_core::{
+    Digest, Env, Result, Secret, TenantId,
+    http::Http,
+    store::{SharedStore, StoreTime},
+};
 
 use super::{
     ClientAuth, Inner, OAuth,
-    clock::StoreTime,
     decide::Flow,
     endpoint::{Endpoint, Field},
     event::{AuthEvent, Listeners},

@@ -1,7 +1,6 @@
 //! OAuth 2.0: client credentials, refresh tokens, authorisation codes with PKCE.
 
 mod builder;
-mod clock;
 mod code;
 mod decide;
 mod endpoint;

@@ -6,15 +6,13 @@ use openclaw_core::{
     Digest, Error, ErrorKind, Happened, Result, Secret, TenantId, Timestamp,
     records::AuditEntry,
     store::{
-        Commit, Entry, Guard, Key, Op, SharedStore, StateStore as _, StoreError, Txn, Version,
+        Commit, Entry, Guard, Key, Op, SharedStore, StateStore as _, StoreError, StoreTime, Txn,
+        Version,
     },
 };
 use tokio::time::sleep;
 
-use super::{
-    clock::StoreTime,
-    record::{Hidden, Record},
-};
+use super::record::{Hidden, Record};
 
 /// How often a write is tried while the store does not answer.
 const TRIES: u32 = 5;

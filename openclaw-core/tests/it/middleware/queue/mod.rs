@@ -1,6 +1,7 @@
 //! Calls that wait in the store: order, bounds, pace, ends.
 
 mod budgets;
+mod clocks;
 mod crash;
 mod ends;
 mod faults;
