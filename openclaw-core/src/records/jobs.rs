@@ -42,15 +42,23 @@ pub(crate) struct JobRow {
     pub(crate) costs: Vec<Share>,
     /// Whose budgets it counts in, below the tenant.
     pub(crate) payer: Option<Payer>,
+    /// The pause behind its last failed attempt, as it was drawn.
+    pub(crate) pause: Duration,
 }
 
 impl Row for JobRow {
     const NAME: &'static str = "jobs";
-    const FORMAT: u8 = 2;
+    const FORMAT: u8 = 3;
 
     fn decode_old(format: u8, fields: &[u8]) -> Option<postcard::Result<Self>> {
-        // It ended before costs and payer: two zeros are none of either.
-        (format == 1).then(|| postcard::from_bytes(&[fields, &[0, 0]].concat()))
+        // The first ended before costs and payer, the second before the pause, whose seconds and
+        // nanoseconds are two numbers: zeros are none of each.
+        let missing: &[u8] = match format {
+            1 => &[0, 0, 0, 0],
+            2 => &[0, 0],
+            _ => return None,
+        };
+        Some(postcard::from_bytes(&[fields, missing].concat()))
     }
 }
 

@@ -245,7 +245,7 @@ impl Book {
         meter: &Meter,
     ) -> Result<bool> {
         let failed = job.row.failed.saturating_add(1);
-        let pause = self.delays.pause(failed, Duration::ZERO, random);
+        let pause = self.delays.pause(failed, job.row.pause, random);
         let now = self.time.now();
         let row = next::settle(&job.row, outcome.clone(), self.attempts, pause, now)?;
         Ok(self.booking("settle", job, &row, Some((outcome, meter))).await?.is_some())

@@ -120,6 +120,7 @@ fn failed(
         return Ok(JobRow { due: row.place, ..row });
     }
     row.failed = row.failed.saturating_add(1);
+    row.pause = pause;
     if row.failed >= attempts || e.is_exhausted() {
         return spend_by(row, e);
     }
@@ -149,17 +150,15 @@ fn asked(
         Some(Reconciled::CannotKnow) => {
             end(row, Event::Park("nobody can tell whether it happened".into()))
         }
-        Some(Reconciled::NotYetKnown { retry_after }) => {
-            unsettled(row, pause.max(retry_after), now)
-        }
-        None => unsettled(row, pause, now),
+        Some(Reconciled::NotYetKnown { retry_after }) => unsettled(row, pause, retry_after, now),
+        None => unsettled(row, pause, Duration::ZERO, now),
     }
 }
 
-fn unsettled(row: JobRow, pause: Duration, now: Timestamp) -> Result<JobRow> {
+fn unsettled(row: JobRow, pause: Duration, least: Duration, now: Timestamp) -> Result<JobRow> {
     let call = row.call.after(Event::Lost)?;
     let failed = row.failed.saturating_add(1);
-    Ok(later(JobRow { call, failed, ..row }, pause, now))
+    Ok(later(JobRow { call, failed, pause, ..row }, pause.max(least), now))
 }
 
 /// Puts it back; not behind its deadline, where it is ended.

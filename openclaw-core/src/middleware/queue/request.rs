@@ -216,6 +216,7 @@ impl<S: Send + Sync> RequestQueue<S> {
             failed: 0,
             costs: Vec::new(),
             payer: context.payer().cloned(),
+            pause: Duration::ZERO,
         })
     }
 
@@ -294,7 +295,15 @@ impl<S: Send + Sync> RequestQueue<S> {
     async fn moved(&self, from: &jobs::Job, event: Event, label: &'static str) -> Result<()> {
         let now = self.book.time.now();
         let call = from.row.call.after(event)?;
-        let row = JobRow { call, owner: None, failed: 0, due: now, place: now, ..from.row.clone() };
+        let row = JobRow {
+            call,
+            owner: None,
+            failed: 0,
+            pause: Duration::ZERO,
+            due: now,
+            place: now,
+            ..from.row.clone()
+        };
         let moved = self.book.step(label, from, &row).await?;
         moved.map(drop).ok_or_else(|| conflict("the job has just moved on", JobId(from.id)))
     }

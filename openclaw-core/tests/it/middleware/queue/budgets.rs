@@ -252,7 +252,7 @@ async fn a_job_from_before_budgets_is_run_and_paid() {
     let job = submit(&queue, Effect::AtMostOnce, 0..1).await[0];
     let (key, entry) =
         bench.store.scan_all(Key::of(&acme(), "jb").prefix()).await.unwrap().remove(0);
-    let [2, fields @ .., 0, 0] = &entry.value[..] else { panic!("{:?}", entry.value) };
+    let [3, fields @ .., 0, 0, 0, 0] = &entry.value[..] else { panic!("{:?}", entry.value) };
     let old = [&[1], fields].concat();
     bench.store.commit(Txn::new("old").op(Op::put(key, old))).await.unwrap();
     let running = start(&queue);

@@ -194,6 +194,21 @@ async fn a_call_that_panics_each_time_ends() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_job_from_before_its_pause_was_kept_is_run() {
+    let bench = Bench::new();
+    let queue = bench.builder(bench.leaf(async |n, _| fine(n))).build();
+    let job = submit(&queue, Effect::AtMostOnce, 0..1).await[0];
+    let (key, entry) =
+        bench.store.scan_all(Key::of(&acme(), "jb").prefix()).await.unwrap().remove(0);
+    let [3, fields @ .., 0, 0] = &entry.value[..] else { panic!("{:?}", entry.value) };
+    let old = [&[2], fields].concat();
+    bench.store.commit(Txn::new("old").op(Op::put(key, old))).await.unwrap();
+    let running = start(&queue);
+    assert_eq!(queue.wait(&acme(), job).await.unwrap(), SkillAnswer::done(json!(0)));
+    running.abort();
+}
+
 #[cfg(feature = "redb")]
 #[tokio::test]
 async fn a_file_brings_the_jobs_back() {

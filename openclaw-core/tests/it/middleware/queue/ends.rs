@@ -1,6 +1,9 @@
 //! How jobs end when they do not succeed, and when they are forgotten.
 
-use openclaw_core::records::EffectState;
+use openclaw_core::{
+    middleware::{Delays, Jitter},
+    records::EffectState,
+};
 
 use super::*;
 
@@ -16,6 +19,25 @@ async fn attempts_end_and_the_last_error_is_the_result() {
     let e = queue.wait(&acme(), job).await.unwrap_err();
     assert_eq!((e.kind(), e.happened()), (ErrorKind::Unavailable, Happened::No));
     assert_eq!(bench.seen().len(), 3);
+    running.abort();
+}
+
+/// Each pause is up to three times the one before it: more than three times the base, in the end.
+#[tokio::test(start_paused = true)]
+async fn decorrelated_pauses_grow() {
+    let bench = Bench::new();
+    let down = bench.leaf(async |_, _| {
+        Err(Error::new(ErrorKind::Unavailable, "down").with_happened(Happened::No))
+    });
+    let delays = Delays::exponential(S, 2.0, 300 * S).jitter(Jitter::Decorrelated);
+    let queue = bench.builder(down).attempts(8).delays(delays).build();
+    let job = submit(&queue, Effect::Pure, 0..1).await[0];
+    let running = start(&queue);
+    queue.wait(&acme(), job).await.unwrap_err();
+    let at: Vec<_> = bench.seen.lock().unwrap().iter().map(|(.., at)| *at).collect();
+    assert_eq!(at.len(), 8);
+    let pauses: Vec<_> = at.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(pauses.iter().any(|pause| *pause > 4 * S), "{pauses:?}");
     running.abort();
 }
 
