@@ -13,7 +13,7 @@ use super::{
     row::Row,
 };
 use crate::{
-    IdempotencyKey, MessageId, Payer, Result, TenantId, Timestamp, TraceParent, Trust,
+    Digest, IdempotencyKey, MessageId, Payer, Result, TenantId, Timestamp, TraceParent, Trust,
     store::{Guard, Key, Op, Prefix, Txn, Version},
 };
 
@@ -72,6 +72,12 @@ impl JobRow {
     const fn counts(&self) -> bool {
         !matches!(self.call.state, EffectState::Done { .. } | EffectState::Failed { .. })
     }
+
+    /// The row by which the job is found under the call's own key; none for a key made of its id.
+    fn known_by(&self, tenant: &TenantId, id: MessageId) -> Option<Key> {
+        let own = self.key.turn() != Some(id);
+        own.then(|| known_key(tenant, &self.queue, &self.key))
+    }
 }
 
 /// A job as it was read.
@@ -83,7 +89,8 @@ pub(crate) struct Job {
     pub(crate) version: Version,
 }
 
-/// The commit that takes a job in. Its guard and its bound, in this order: new, not full.
+/// The commit that takes a job in. Its guards and its bound, in this order: new, a new key where
+/// the call brought one, not full.
 pub(crate) fn submit(
     tenant: &TenantId,
     id: MessageId,
@@ -92,7 +99,7 @@ pub(crate) fn submit(
     entry: &AuditEntry,
 ) -> Result<Txn> {
     let key = job_key(tenant, id);
-    Ok(Txn::new("submit")
+    let mut txn = Txn::new("submit")
         .guard(Guard::Absent(key.clone()))
         .op(Op::put(key, row.encode()?))
         .op(Op::put(due_key(&row.queue, row.due, id), tenant_bytes(tenant)))
@@ -102,11 +109,20 @@ pub(crate) fn submit(
             bound: Some(0..=i64::from(depth)),
             ttl: None,
         })
-        .op(entry.append(tenant)?))
+        .op(entry.append(tenant)?);
+    if let Some(known) = row.known_by(tenant, id) {
+        txn = txn.guard(Guard::Absent(known.clone())).op(Op::put(known, id.to_bytes().to_vec()));
+    }
+    Ok(txn)
 }
 
-/// Where the bound of the depth stands in [`submit`]: behind the guard and two puts.
-pub(crate) const FULL: usize = 3;
+/// Where the guard of a call's own key stands in [`submit`].
+pub(crate) const KNOWN: usize = 1;
+
+/// Where the bound of the depth stands in this [`submit`]: behind the guards and two puts.
+pub(crate) fn full(submit: &Txn) -> usize {
+    submit.guards.len() + 2
+}
 
 /// The commit that moves a job on; it loses when anybody else moved it since it was read.
 ///
@@ -119,6 +135,7 @@ pub(crate) fn step(
     entry: Option<AuditEntry>,
 ) -> Result<Txn> {
     let key = job_key(&from.tenant, from.id);
+    let known = from.row.known_by(&from.tenant, from.id).filter(|_| !to.counts());
     let bytes = to.encode()?;
     let put = if to.counts() {
         Op::put(key.clone(), bytes)
@@ -136,6 +153,10 @@ pub(crate) fn step(
     if from.row.counts() && !to.counts() {
         let key = depth_key(&to.queue);
         txn = txn.op(Op::Add { key, delta: -1, bound: None, ttl: None });
+    }
+    if let Some(known) = known {
+        // It is forgotten with its result.
+        txn = txn.op(Op::put_for(known, from.id.to_bytes().to_vec(), retention));
     }
     if let Some(entry) = entry {
         txn = txn.op(entry.append(&from.tenant)?);
@@ -164,6 +185,12 @@ pub(crate) fn due_rows(queue: &str) -> Prefix {
 
 fn due_key(queue: &str, due: Timestamp, id: MessageId) -> Key {
     Key::system("jq").text(queue).time(due).id(id).build()
+}
+
+/// The row that names the job of a call's own key, in one queue of a tenant.
+pub(crate) fn known_key(tenant: &TenantId, queue: &str, key: &IdempotencyKey) -> Key {
+    let parts = [queue.as_bytes(), key.as_str().as_bytes()];
+    Key::of(tenant, "jk").bytes(&Digest::of("openclaw.job", parts).short()).build()
 }
 
 fn depth_key(queue: &str) -> Key {

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::next::{self, Outcome, Turn};
 use crate::{
-    Env, Error, ErrorKind, Happened, Reason, Refusal, Result, TenantId, Timestamp,
+    Env, Error, ErrorKind, Happened, IdempotencyKey, Reason, Refusal, Result, TenantId, Timestamp,
     channel::Reconcile,
     middleware::Delays,
     records::{
@@ -15,7 +15,7 @@ use crate::{
         budgets::booked,
         claims::{Claims, Reserved, Who},
         commit::{self, Known},
-        jobs::{self, Due, Job, JobRow, due_rows, job_key},
+        jobs::{self, Due, Job, JobRow, due_rows, job_key, known_key},
         row::Row,
     },
     store::{Entry, Key, Op, ScanQuery, SharedStore, StateStore as _, StoreTime, Txn, Version},
@@ -340,6 +340,18 @@ impl Book {
         let read = self.store.get_many(std::slice::from_ref(key)).await?;
         self.time.told(read.as_of);
         Ok(read.value.into_iter().next().flatten())
+    }
+
+    /// The job that a call with this key has made; `None` when there is none, or none any more.
+    pub(super) async fn known(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Job>> {
+        let row = self.get(&known_key(tenant, &self.name, key)).await?;
+        let id = row.and_then(|row| (*row.value).try_into().ok());
+        let Some(id) = id.map(crate::MessageId::from_bytes) else { return Ok(None) };
+        self.read(tenant, id).await
     }
 
     /// The jobs of a tenant behind this one, oldest first.

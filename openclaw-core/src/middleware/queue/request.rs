@@ -40,7 +40,8 @@ use crate::{
 /// A job is marked as sent before the service is called: let the service's limits refuse, not
 /// wait, or a crash during the wait counts as doubt. Each job has one owner, by a lease that is
 /// renewed while it runs. Leases, turns and deadlines go by the store's clock: several processes may
-/// run one queue, however far their own are off. The call's key is its own, or made of the job's id. Tenant, trust label, trace and
+/// run one queue, however far their own are off. The call's key is its own, or made of the job's id; under one of
+/// its own it is one job of its tenant in this queue, however often it is submitted. Tenant, trust label, trace and
 /// deadline go along, and the payer; the principal and the cancellation do not. An error that an
 /// inner retry has exhausted is final.
 ///
@@ -144,8 +145,11 @@ impl<S> RequestQueue<S> {
 impl<S: Send + Sync> RequestQueue<S> {
     /// Takes a call in; it is durable when its id is here.
     ///
+    /// A call that comes again under its own key is the job that it was, until the result is
+    /// forgotten.
+    ///
     /// # Errors
-    /// [`Reason::Overloaded`] when the queue is full, [`Reason::DeadlineTooNear`] behind the call's
+    /// [`Reason::KeyReused`] when the key was another request's, [`Reason::Overloaded`] when the queue is full, [`Reason::DeadlineTooNear`] behind the call's
     /// deadline, `UNSUPPORTED` for an effect that the context withholds, or the store's error.
     pub async fn submit(&self, call: Call<Arc<Value>>) -> Result<JobId> {
         let book = &self.book;
@@ -156,16 +160,29 @@ impl<S: Send + Sync> RequestQueue<S> {
         let entry = AuditEntry::new(book.env.now(), AuditAction::EffectClaimed, id, call.target())
             .because(format!("queue {}", book.name));
         let txn = jobs::submit(&tenant, id, &row, book.depth, &entry)?;
+        let full = jobs::full(&txn);
         match book.commit(txn).await? {
             Known::Applied(_) => {
                 book.stirred.notify_one();
                 Ok(JobId(id))
             }
-            Known::Lost { guard: jobs::FULL, .. } => {
+            Known::Lost { guard, .. } if guard == full => {
                 let refusal = Refusal::new(Reason::Overloaded, Arc::clone(&book.name));
                 Err(refusal.with_detail("the queue is full").into())
             }
-            Known::Lost { .. } => Err(Error::new(ErrorKind::Conflict, "the job's id is taken")
+            Known::Lost { guard: jobs::KNOWN, .. } => self.known(&tenant, &row).await,
+            Known::Lost { .. } => Err(conflict("the job's id is taken", JobId(id))),
+        }
+    }
+
+    /// The job that was made under the key of this one, of the same request.
+    async fn known(&self, tenant: &TenantId, row: &JobRow) -> Result<JobId> {
+        let book = &self.book;
+        match book.known(tenant, &row.key).await? {
+            Some(job) if job.row.call.fingerprint == row.call.fingerprint => Ok(JobId(job.id)),
+            Some(_) => Err(Refusal::new(Reason::KeyReused, Arc::clone(&book.name)).into()),
+            None => Err(Error::new(ErrorKind::Unavailable, "the key is forgotten just now")
+                .with("queue", &book.name)
                 .with_happened(Happened::No)),
         }
     }

@@ -5,6 +5,7 @@ mod clocks;
 mod crash;
 mod ends;
 mod faults;
+mod keys;
 
 use std::{
     future::Future,
