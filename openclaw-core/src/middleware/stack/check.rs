@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Span,
+    Span, Switch,
     layer::breaker_config,
     settings::{BreakerSettings, ConcurrencySettings, RateSettings, RetrySettings, Settings},
 };
@@ -14,17 +14,24 @@ type Wrong = (&'static str, &'static str);
 /// The longest duration that may be set: a year.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-pub(super) fn check(settings: &Settings) -> Result<(), Wrong> {
-    let on = |part: &Option<super::Switch<Span>>| part.as_ref().and_then(|s| s.on().copied());
+/// Checks whole settings; where two of them conflict, the one that is `written` here is named.
+pub(super) fn check(settings: &Settings, written: &Settings) -> Result<(), Wrong> {
+    let on = |span: &Option<Switch<Span>>| part(span).copied();
     positive("total_timeout", on(&settings.total_timeout))?;
     positive("attempt_timeout", on(&settings.attempt_timeout))?;
-    settings.retry.as_ref().and_then(super::Switch::on).map_or(Ok(()), retry)?;
-    settings.rate_limit.as_ref().and_then(super::Switch::on).map_or(Ok(()), rate)?;
-    settings.concurrency.as_ref().and_then(super::Switch::on).map_or(Ok(()), concurrency)?;
-    settings.breaker.as_ref().and_then(super::Switch::on).map_or(Ok(()), breaker)
+    part(&settings.retry).map_or(Ok(()), |all| retry(all, part(&written.retry)))?;
+    part(&settings.rate_limit).map_or(Ok(()), rate)?;
+    part(&settings.concurrency)
+        .map_or(Ok(()), |all| concurrency(all, part(&written.concurrency)))?;
+    part(&settings.breaker).map_or(Ok(()), breaker)
 }
 
-fn retry(retry: &RetrySettings) -> Result<(), Wrong> {
+/// The settings of a part that is not off.
+fn part<T>(part: &Option<Switch<T>>) -> Option<&T> {
+    part.as_ref().and_then(Switch::on)
+}
+
+fn retry(retry: &RetrySettings, written: Option<&RetrySettings>) -> Result<(), Wrong> {
     at_least_one("retry.attempts", retry.attempts)?;
     longest("retry.base", retry.base)?;
     longest("retry.cap", retry.cap)?;
@@ -34,7 +41,12 @@ fn retry(retry: &RetrySettings) -> Result<(), Wrong> {
     if let (Some(base), Some(cap)) = (retry.base, retry.cap)
         && base > cap
     {
-        return Err(("retry.base", "it is at most the cap"));
+        let own = |field: fn(&RetrySettings) -> Option<Span>| written.and_then(field).is_some();
+        return Err(match (own(|retry| retry.base), own(|retry| retry.cap)) {
+            (true, false) => ("retry.base", "it is at most retry.cap, which is inherited"),
+            (false, true) => ("retry.cap", "it is at least retry.base, which is inherited"),
+            _ => ("retry.base", "it is at most the cap"),
+        });
     }
     Ok(())
 }
@@ -53,16 +65,29 @@ fn rate(rate: &RateSettings) -> Result<(), Wrong> {
     at_least_one("rate_limit.keys", rate.keys)
 }
 
-fn concurrency(concurrency: &ConcurrencySettings) -> Result<(), Wrong> {
+fn concurrency(
+    concurrency: &ConcurrencySettings,
+    written: Option<&ConcurrencySettings>,
+) -> Result<(), Wrong> {
     at_least_one("concurrency.limit", concurrency.limit)?;
     at_least_one("concurrency.adaptive_from", concurrency.adaptive_from)?;
     longest("concurrency.max_wait", concurrency.max_wait)?;
-    match (concurrency.limit, concurrency.adaptive_from) {
-        (Some(limit), Some(from)) if from > limit => {
-            Err(("concurrency.adaptive_from", "it is at most the limit"))
-        }
-        _ => Ok(()),
+    let (limit, from) = (concurrency.limit, concurrency.adaptive_from);
+    if limit.is_none_or(|limit| from.is_none_or(|from| from <= limit)) {
+        return Ok(());
     }
+    let own = |field: fn(&ConcurrencySettings) -> Option<usize>| written.and_then(field).is_some();
+    Err(match (own(|c| c.adaptive_from), own(|c| c.limit)) {
+        (true, false) => {
+            let why = "it is at most concurrency.limit, which is inherited";
+            ("concurrency.adaptive_from", why)
+        }
+        (false, true) => {
+            let why = "it is at least concurrency.adaptive_from, which is inherited";
+            ("concurrency.limit", why)
+        }
+        _ => ("concurrency.adaptive_from", "it is at most the limit"),
+    })
 }
 
 fn breaker(breaker: &BreakerSettings) -> Result<(), Wrong> {

@@ -11,8 +11,9 @@ use crate::{Error, ErrorKind, Limits, Result, words::json};
 /// The configuration of all stacks.
 ///
 /// Each family has a `default` and settings by integration. An integration inherits field by
-/// field from its family's `default`, and that from the built-in settings of [`Kind`]. An
-/// unknown field is refused, with its path.
+/// field from its family's `default`, and that from the built-in settings of [`Kind`]; a breaker's
+/// own window replaces the inherited one, counted in calls or in time. An unknown field is refused,
+/// with its path.
 ///
 /// ```
 /// use openclaw_core::middleware::stack::ResilienceConfig;
@@ -105,9 +106,12 @@ impl ResilienceConfig {
     /// `VALIDATION_ERROR` with the path of the first value that is out of bounds.
     pub fn check(&self) -> Result<()> {
         for kind in Kind::ALL {
-            for name in self.family(kind).keys().map(AsRef::as_ref).chain([DEFAULT]) {
+            // What all inherit comes first: it is blamed on nobody else.
+            let family = self.family(kind);
+            for name in std::iter::once(DEFAULT).chain(family.keys().map(AsRef::as_ref)) {
                 let settings = self.settings(kind, name);
-                super::check::check(&settings).map_err(|(at, why)| {
+                let written = family.get(name).cloned().unwrap_or_default();
+                super::check::check(&settings, &written).map_err(|(at, why)| {
                     let path = format!("{}.{name}.{at}", kind.name());
                     Error::new(ErrorKind::ValidationError, format!("{path}: {why}"))
                         .with("at", path)

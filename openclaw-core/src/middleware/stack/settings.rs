@@ -7,9 +7,14 @@ use super::{
     inherit::{Inherit, Switch, whole},
 };
 
-/// Declares settings of which each may be left out, and is inherited then.
+/// Declares settings of which each may be left out, and is inherited then: from the base as it is,
+/// or as a function of both leaves it.
 macro_rules! settings {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
+    (
+        $(#[$doc:meta])* $name:ident $(, inheriting $own:path)? {
+            $($(#[$field_doc:meta])* $field:ident: $kind:ty,)*
+        }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -25,6 +30,7 @@ macro_rules! settings {
 
         impl Inherit for $name {
             fn over(self, base: Self) -> Self {
+                $(let base = $own(&self, base);)?
                 Self { $($field: self.$field.over(base.$field),)* }
             }
         }
@@ -107,7 +113,7 @@ settings! {
 
 settings! {
     /// When calls are refused because they would fail.
-    BreakerSettings {
+    BreakerSettings, inheriting without_window {
         /// Failures in a row that open it; 0 looks at rates only.
         consecutive_failures: u32,
         /// The part of failed calls in the window that opens it: above 0, at most 1.
@@ -129,6 +135,14 @@ settings! {
         /// Calls that are let through to try.
         half_open_calls: u32,
     }
+}
+
+/// What settings with a window of their own inherit: none of the other kind.
+fn without_window(own: &BreakerSettings, mut base: BreakerSettings) -> BreakerSettings {
+    if own.window_calls.is_some() || own.window_time.is_some() {
+        (base.window_calls, base.window_time) = (None, None);
+    }
+    base
 }
 
 /// How chance moves a pause.

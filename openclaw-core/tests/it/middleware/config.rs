@@ -110,7 +110,51 @@ fn a_value_out_of_bounds_is_named_by_its_path() {
         assert!(message.starts_with(&format!("skill.crm.{path}:")), "{message}");
     }
     let inherited = refused(r#"{"send": {"default": {"retry": {"attempts": 0}}, "mail": {}}}"#);
-    assert!(inherited.starts_with("send."), "{inherited}");
+    assert!(inherited.starts_with("send.default.retry.attempts:"), "{inherited}");
+    let inherited = refused(r#"{"send": {"alpha": {}, "default": {"retry": {"attempts": 0}}}}"#);
+    assert!(inherited.starts_with("send.default.retry.attempts:"), "whoever wrote it: {inherited}");
+}
+
+#[test]
+fn a_window_of_ones_own_replaces_the_inherited_one_of_the_other_kind() {
+    let json = r#"{ "skill": {
+        "default": { "breaker": { "window_calls": 100 } },
+        "crm": { "breaker": { "window_time": "60s" } },
+        "erp": { "breaker": { "minimum_calls": 5 } } },
+        "http": {
+        "default": { "breaker": { "window_time": "60s" } },
+        "shop.test": { "breaker": { "window_calls": 100 } } } }"#;
+    let config = ResilienceConfig::from_json(json).unwrap();
+    let window = |kind, name| {
+        let settings = config.settings(kind, name);
+        let breaker = settings.breaker.as_ref().and_then(Switch::on).unwrap();
+        (breaker.window_calls, breaker.window_time.map(Duration::from))
+    };
+    let minute = Some(Duration::from_secs(60));
+    assert_eq!(window(Kind::Skill, "crm"), (None, minute));
+    assert_eq!(window(Kind::Skill, "erp"), (Some(100), None));
+    assert_eq!(window(Kind::Http, "shop.test"), (Some(100), None));
+}
+
+#[test]
+fn a_value_that_conflicts_with_an_inherited_one_is_named_where_it_was_written() {
+    let cases = [
+        (r#"{"retry": {"cap": "100ms"}}"#, "retry.cap", "retry.base"),
+        (r#"{"retry": {"base": "1m"}}"#, "retry.base", "retry.cap"),
+        (r#"{"concurrency": {"limit": 4}}"#, "concurrency.limit", "concurrency.adaptive_from"),
+        (
+            r#"{"concurrency": {"adaptive_from": 90}}"#,
+            "concurrency.adaptive_from",
+            "concurrency.limit",
+        ),
+    ];
+    for (settings, path, other) in cases {
+        let message = refused(&format!(
+            r#"{{"skill": {{"default": {{"concurrency": {{"adaptive_from": 8}}}}, "crm": {settings}}}}}"#
+        ));
+        assert!(message.starts_with(&format!("skill.crm.{path}:")), "{message}");
+        assert!(message.contains(other) && message.contains("inherited"), "{message}");
+    }
 }
 
 #[test]
