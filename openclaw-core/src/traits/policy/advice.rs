@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderMap, header};
+use jiff::{
+    fmt::{rfc2822, strtime},
+    tz::TimeZone,
+};
 
 use crate::{Clock, Timestamp};
 
@@ -84,6 +88,14 @@ impl Advice {
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// The items of a list: those of all lines of this name, in their order (RFC 9110, 5.3).
+///
+/// No more than [`ITEMS`] are looked at.
+fn items<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| split(line, ',')).take(ITEMS)
 }
 
 fn now(headers: &HeaderMap, clock: &dyn Clock) -> Timestamp {
@@ -186,29 +198,28 @@ impl<'a> Item<'a> {
 
 /// `RateLimit: "default";r=50;t=30, "daily";r=9`: each policy with what is left and for how long.
 fn structured(headers: &HeaderMap) -> Option<Advice> {
-    let field = text(headers, "ratelimit")?;
-    let policies = text(headers, "ratelimit-policy").unwrap_or("");
     let read = |item: &str| {
         let item = Item(item);
-        let policy =
-            split(policies, ',').take(ITEMS).map(Item).find(|policy| policy.name() == item.name());
+        let policy = items(headers, "ratelimit-policy")
+            .map(Item)
+            .find(|policy| policy.name() == item.name());
         if !item.counts_calls() || policy.as_ref().is_some_and(|policy| !policy.counts_calls()) {
             return None;
         }
         let seconds = item.number("t").or_else(|| policy.and_then(|policy| policy.number("w")))?;
         Some(Advice::new(item.number("r")?, Duration::from_secs(seconds)))
     };
-    let tightest = split(field, ',').take(ITEMS).filter_map(read).max_by_key(Advice::tightness);
-    tightest.or_else(|| dictionary(field))
+    let tightest = items(headers, "ratelimit").filter_map(read).max_by_key(Advice::tightness);
+    tightest.or_else(|| dictionary(headers))
 }
 
-/// The most policies that are looked at: no field is worth more time.
+/// The most items that are looked at: no field is worth more time.
 const ITEMS: usize = 16;
 
 /// `RateLimit: limit=100, remaining=50, reset=30`.
-fn dictionary(field: &str) -> Option<Advice> {
+fn dictionary(headers: &HeaderMap) -> Option<Advice> {
     let number = |name: &str| {
-        let mut members = split(field, ',').filter_map(|member| member.split_once('='));
+        let mut members = items(headers, "ratelimit").filter_map(|item| item.split_once('='));
         members.find(|(key, _)| key.trim() == name)?.1.trim().parse::<u64>().ok()
     };
     Some(Advice::new(number("remaining")?, Duration::from_secs(number("reset")?)))
@@ -216,13 +227,15 @@ fn dictionary(field: &str) -> Option<Advice> {
 
 /// How long a server asks us to wait, by `retry-after-ms` or `Retry-After`.
 ///
-/// `Retry-After` is in seconds or a date (RFC 9110, 10.2.3). A date is measured from the
+/// The first counts where it can be read. `Retry-After` is in seconds or a date (RFC 9110, 10.2.3),
+/// in any of the three forms there (5.6.7). A date is measured from the
 /// response's own `Date`, so that the two clocks need not agree; without one, from `clock`.
 /// What can't be read, and a date that has passed, is `None`.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
-    if let Some(ms) = text(headers, "retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(ms / 1_000.0).ok();
+    let millis = text(headers, "retry-after-ms").and_then(|ms| ms.parse::<f64>().ok());
+    if let Some(wait) = millis.and_then(|ms| Duration::try_from_secs_f64(ms / 1_000.0).ok()) {
+        return Some(wait);
     }
     let value = text(headers, header::RETRY_AFTER.as_str())?;
     if let Ok(seconds) = value.parse::<u64>() {
@@ -232,8 +245,15 @@ pub fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
     Some(until.since(now(headers, clock))).filter(|wait| !wait.is_zero())
 }
 
-/// Reads an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Reads an HTTP date: `Sun, 06 Nov 1994 08:49:37 GMT`, or in the two forms of old.
 fn date(text: &str) -> Option<Timestamp> {
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    u64::try_from(date.as_millisecond()).ok().map(Timestamp::from_millis)
+    const RFC_850: &str = "%A, %d-%b-%y %H:%M:%S GMT";
+    const ASCTIME: &str = "%a %b %e %H:%M:%S %Y";
+    let in_utc = |format| {
+        let date = strtime::parse(format, text).and_then(|parts| parts.to_datetime());
+        date.and_then(|date| date.to_zoned(TimeZone::UTC))
+    };
+    let date = rfc2822::parse(text).or_else(|_| in_utc(RFC_850)).or_else(|_| in_utc(ASCTIME));
+    let millis = date.ok()?.timestamp().as_millisecond();
+    u64::try_from(millis).ok().map(Timestamp::from_millis)
 }

@@ -84,6 +84,23 @@ fn the_fields_of_the_draft_are_read() {
     assert_eq!(read(&[("ratelimit-remaining", "3"), ("ratelimit-reset", "4")]), Some((3, 4_000)));
 }
 
+/// RFC 9110, 5.3: lines of one name are one list.
+#[test]
+fn lines_of_one_name_are_one_list() {
+    let lines = [("ratelimit", r#""burst";r=50;t=1"#), ("ratelimit", r#""day";r=0;t=3600"#)];
+    assert_eq!(read(&lines), Some((0, 3_600_000)));
+    let lines = [
+        ("ratelimit", r#""day";r=5"#),
+        ("ratelimit-policy", r#""hour";q=9;w=3600"#),
+        ("ratelimit-policy", r#""day";q=99;w=86400"#),
+    ];
+    assert_eq!(read(&lines), Some((5, 86_400_000)));
+    let lines = [("ratelimit", "limit=100, remaining=50"), ("ratelimit", "reset=30")];
+    assert_eq!(read(&lines), Some((50, 30_000)), "draft 7");
+    let lines = [("ratelimit", r#""broken"#), ("ratelimit", r#""day";r=0;t=9"#)];
+    assert_eq!(read(&lines), Some((0, 9_000)), "what can't be read hides nothing");
+}
+
 #[test]
 fn a_policy_says_its_time_and_its_unit() {
     let field = |field, policy| read(&[("ratelimit", field), ("ratelimit-policy", policy)]);

@@ -41,8 +41,30 @@ fn retry_after_is_read_in_every_form() {
     assert_eq!(wait(&dated), Some(s(7)), "by the server's own clock");
     let both = [("retry-after", "9"), ("retry-after-ms", "1500")];
     assert_eq!(wait(&both), Some(Duration::from_millis(1_500)), "the finer one counts");
-    assert_eq!(wait(&[("retry-after-ms", "-5"), ("retry-after", "9")]), None);
+    assert_eq!(wait(&[("retry-after-ms", "-5"), ("retry-after", "9")]), Some(s(9)), "no time");
+    assert_eq!(wait(&[("retry-after-ms", "soon"), ("retry-after", "9")]), Some(s(9)));
     assert_eq!(wait(&[("retry-after-ms", "1e300")]), None);
+}
+
+/// RFC 9110, 5.6.7: who receives a date must take all three.
+#[test]
+fn a_date_is_read_in_the_three_forms_of_http() {
+    let clock = ManualClock::new(Timestamp::parse_rfc3339("1994-11-06T08:49:07Z").unwrap());
+    let forms = [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+    ];
+    for form in forms {
+        let wait = retry_after(&headers(&[("retry-after", form)]), &clock);
+        assert_eq!(wait, Some(Duration::from_secs(30)), "{form}");
+        let dated = [("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), ("date", form)];
+        assert_eq!(retry_after(&headers(&dated), &clock), Some(Duration::from_secs(30)), "{form}");
+    }
+    for no in ["Sunday, 06-Nov-94 08:49:37 CET", "Nov  6 08:49:37 1994", "Sun Nov 31 08:49:37 1994"]
+    {
+        assert_eq!(retry_after(&headers(&[("retry-after", no)]), &clock), None, "{no}");
+    }
 }
 
 #[test]
