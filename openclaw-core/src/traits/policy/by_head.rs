@@ -1,11 +1,13 @@
 //! The policy of our own calls: their head says everything.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Advice, Assessment, Exhausted, Fault, Head, InDoubt, Policy, by_status};
-use crate::{Call, SystemClock, http::Body};
+use super::{
+    Advice, Assessment, Dated, Exhausted, Fault, Head, InDoubt, Policy, by_status, dated::ByDate,
+};
+use crate::{Call, Clock, SystemClock, http::Body};
 
 /// Reads the head of a [`Call`]; the default of every layer.
 ///
@@ -31,6 +33,16 @@ use crate::{Call, SystemClock, http::Body};
 #[expect(clippy::exhaustive_structs, reason = "it has nothing to grow")]
 pub struct ByHead;
 
+impl ByHead {
+    /// The same, by this clock instead of the machine's.
+    ///
+    /// It counts for dates in responses that have no `Date` of their own.
+    #[must_use]
+    pub const fn with_clock(self, clock: Arc<dyn Clock>) -> Dated<Self> {
+        Dated::new(self, clock)
+    }
+}
+
 impl<P, Res, Err> Policy<Call<P>, Res, Err> for ByHead
 where
     Res: 'static,
@@ -46,20 +58,11 @@ where
     }
 
     fn assess(&self, outcome: Result<&Res, &Err>) -> Assessment {
-        match outcome {
-            Err(e) => e.assess(),
-            Ok(answer) => (answer as &dyn Any).downcast_ref::<http::Response<Body>>().map_or(
-                Assessment::SUCCESS,
-                |response| {
-                    by_status::assess(response.status(), response.headers(), response.extensions())
-                },
-            ),
-        }
+        ByDate::<Call<P>, Res, Err>::assess_by(self, &SystemClock, outcome)
     }
 
     fn advice(&self, outcome: Result<&Res, &Err>) -> Option<Advice> {
-        let response = (outcome.ok()? as &dyn Any).downcast_ref::<http::Response<Body>>()?;
-        Advice::read(response.headers(), &SystemClock)
+        ByDate::<Call<P>, Res, Err>::advice_by(self, &SystemClock, outcome)
     }
 
     fn stamp(&self, mut call: Call<P>, deadline: Option<Instant>, attempt: u32) -> Call<P> {
@@ -85,5 +88,25 @@ where
             response.extensions_mut().insert(InDoubt);
         }
         outcome
+    }
+}
+
+impl<P, Res, Err> ByDate<Call<P>, Res, Err> for ByHead
+where
+    Res: 'static,
+    Err: Fault,
+{
+    fn assess_by(&self, clock: &dyn Clock, outcome: Result<&Res, &Err>) -> Assessment {
+        match outcome {
+            Err(e) => e.assess(),
+            Ok(answer) => (answer as &dyn Any)
+                .downcast_ref::<http::Response<Body>>()
+                .map_or(Assessment::SUCCESS, |response| by_status::assess(response, clock)),
+        }
+    }
+
+    fn advice_by(&self, clock: &dyn Clock, outcome: Result<&Res, &Err>) -> Option<Advice> {
+        let response = (outcome.ok()? as &dyn Any).downcast_ref::<http::Response<Body>>()?;
+        Advice::read(response.headers(), clock)
     }
 }

@@ -1,11 +1,15 @@
 //! The policy of HTTP services: method and status say everything.
 
-use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::{Advice, Assessment, Fault, Head, Policy, advice::retry_after, nearer};
+use super::{
+    Advice, Assessment, Dated, Fault, Head, Policy, advice::retry_after, dated::ByDate, nearer,
+};
 use crate::{
-    ErrorKind, SystemClock,
+    Clock, ErrorKind, SystemClock,
     traits::http::{IDEMPOTENCY_KEY, effect_of},
 };
 
@@ -53,6 +57,39 @@ use crate::{
 #[expect(clippy::exhaustive_structs, reason = "it has nothing to grow")]
 pub struct ByStatus;
 
+impl ByStatus {
+    /// The same, by this clock instead of the machine's.
+    ///
+    /// It counts for dates in responses that have no `Date` of their own.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use http::{Request, Response};
+    /// use openclaw_core::{Clock, Timestamp, policy::{ByStatus, Failure, Policy}};
+    ///
+    /// #[derive(Debug)]
+    /// struct Noon;
+    ///
+    /// impl Clock for Noon {
+    ///     fn now(&self) -> Timestamp {
+    ///         Timestamp::from_millis(784_123_200_000)
+    ///     }
+    /// }
+    ///
+    /// let date = "Sun, 06 Nov 1994 12:00:07 GMT";
+    /// let busy = Response::builder().status(503).header("retry-after", date).body(())?;
+    /// let policy = ByStatus.with_clock(Arc::new(Noon));
+    /// let means =
+    ///     Policy::<Request<()>, _, Failure<std::convert::Infallible>>::assess(&policy, Ok(&busy));
+    /// assert_eq!(means.retry_after, Some(Duration::from_secs(7)));
+    /// # Ok::<(), http::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn with_clock(self, clock: Arc<dyn Clock>) -> Dated<Self> {
+        Dated::new(self, clock)
+    }
+}
+
 /// Marks a response whose attempts are spent, among its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,14 +122,11 @@ impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
     }
 
     fn assess(&self, outcome: Result<&Response<R>, &Err>) -> Assessment {
-        match outcome {
-            Ok(response) => assess(response.status(), response.headers(), response.extensions()),
-            Err(e) => e.assess(),
-        }
+        ByDate::<Request<B>, Response<R>, Err>::assess_by(self, &SystemClock, outcome)
     }
 
     fn advice(&self, outcome: Result<&Response<R>, &Err>) -> Option<Advice> {
-        Advice::read(outcome.ok()?.headers(), &SystemClock)
+        ByDate::<Request<B>, Response<R>, Err>::advice_by(self, &SystemClock, outcome)
     }
 
     fn stamp(
@@ -126,14 +160,30 @@ impl<B, R, Err: Fault> Policy<Request<B>, Response<R>, Err> for ByStatus {
     }
 }
 
-pub(super) fn assess(status: StatusCode, headers: &HeaderMap, marks: &Extensions) -> Assessment {
-    let Some(kind) = fault(status).or_else(|| grpc(headers)) else { return Assessment::SUCCESS };
+impl<B, R, Err: Fault> ByDate<Request<B>, Response<R>, Err> for ByStatus {
+    fn assess_by(&self, clock: &dyn Clock, outcome: Result<&Response<R>, &Err>) -> Assessment {
+        match outcome {
+            Ok(response) => assess(response, clock),
+            Err(e) => e.assess(),
+        }
+    }
+
+    fn advice_by(&self, clock: &dyn Clock, outcome: Result<&Response<R>, &Err>) -> Option<Advice> {
+        Advice::read(outcome.ok()?.headers(), clock)
+    }
+}
+
+pub(super) fn assess<R>(response: &Response<R>, clock: &dyn Clock) -> Assessment {
+    let (headers, marks) = (response.headers(), response.extensions());
+    let Some(kind) = fault(response.status()).or_else(|| grpc(headers)) else {
+        return Assessment::SUCCESS;
+    };
     let means = Assessment::fault(kind).with_exhausted(marks.get::<Exhausted>().is_some());
     let means = if marks.get::<InDoubt>().is_some() { means.in_doubt() } else { means };
     if !kind.is_transient() {
         return means;
     }
-    means.with_retry_after(retry_after(headers, &SystemClock))
+    means.with_retry_after(retry_after(headers, clock))
 }
 
 fn fault(status: StatusCode) -> Option<ErrorKind> {

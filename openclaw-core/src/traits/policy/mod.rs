@@ -8,6 +8,7 @@ mod assessment;
 mod by_head;
 mod by_status;
 mod closures;
+mod dated;
 mod failure;
 mod validator;
 
@@ -21,6 +22,7 @@ pub use self::{
     by_head::ByHead,
     by_status::{ByStatus, Exhausted, InDoubt},
     closures::{Closures, policy},
+    dated::Dated,
     failure::{Failure, Fault},
     validator::{Validator, Violation},
 };

@@ -7,7 +7,7 @@ use openclaw_core::{
     Call, Context, Effect, Error, ErrorKind, Happened, Reason, Refusal, Scope, SystemClock,
     TenantId, Timestamp,
     http::Body,
-    policy::{Assessment, ByHead, ByStatus, Failure, Policy, retry_after},
+    policy::{Advice, Assessment, ByHead, ByStatus, Failure, Policy, retry_after},
     skill::{SkillAnswer, SkillManifest},
 };
 use openclaw_testkit::env::ManualClock;
@@ -172,6 +172,31 @@ async fn a_stamp_of_an_http_request_never_widens_the_deadline() {
     assert_eq!(head(&spare), (Some(near), 2), "a clone knows it, too");
     assert_eq!(head(&stamp(spare, Some(far), 3)), (Some(near), 3));
     assert_eq!(head(&stamp(request, None, 1)), (Some(near), 1));
+}
+
+#[test]
+fn a_date_is_measured_by_the_clock_that_the_policy_was_given() {
+    let clock = ManualClock::new(Timestamp::parse_rfc3339("1994-11-06T08:49:37Z").unwrap());
+    let mut busy = Response::new(Body::full("slow down"));
+    *busy.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    *busy.headers_mut() = headers(&[
+        ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"),
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "1994-11-06T08:50:07Z"),
+    ]);
+    let (by_status, by_head) =
+        (ByStatus.with_clock(Arc::new(clock.clone())), ByHead.with_clock(Arc::new(clock.clone())));
+    for wait in [30, 10].map(Duration::from_secs) {
+        let means = Policy::<Request<()>, _, Foreign>::assess(&by_status, Ok(&busy));
+        assert_eq!(means.retry_after, Some(wait));
+        let advice = Policy::<Request<()>, _, Foreign>::advice(&by_status, Ok(&busy));
+        assert_eq!(advice, Some(Advice::new(0, wait)));
+        let means = Policy::<Call<()>, _, Error>::assess(&by_head, Ok(&busy));
+        assert_eq!(means.retry_after, Some(wait));
+        let advice = Policy::<Call<()>, _, Error>::advice(&by_head, Ok(&busy));
+        assert_eq!(advice, Some(Advice::new(0, wait)));
+        clock.advance(Duration::from_secs(20));
+    }
 }
 
 #[test]
