@@ -92,7 +92,8 @@ impl Delays {
 
     /// Sets the longest pause, jitter included.
     ///
-    /// The other side's Retry-After may still be longer: only the deadline ends that.
+    /// The other side's Retry-After may still be longer, up to the retry's
+    /// [longest wait](super::RetryLayer::longest_wait) and within the deadline.
     #[must_use]
     pub const fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;

@@ -224,7 +224,8 @@ fn next(shared: &Shared, course: &mut Course, means: &Assessment, has_spare: boo
         }
         _ if !has_spare => Next::Return,
         Decision::Wait(after) => {
-            let Some(at) = course.next_at(means, now, after) else {
+            let at = course.next_at(means, now, after).filter(|_| !shared.is_too_long(after));
+            let Some(at) = at else {
                 shared.gave_up(Why::Time, course.tried.tries, means);
                 return Next::Return;
             };
@@ -244,8 +245,10 @@ fn again(shared: &Shared, course: &mut Course, means: &Assessment, now: Instant)
         shared.gave_up(Why::Pauses, tries, means);
         return Next::Exhausted;
     };
-    let pause = own.max(means.retry_after.unwrap_or_default());
-    let Some(at) = course.next_at(means, now, pause) else {
+    let told = means.retry_after.unwrap_or_default();
+    let pause = own.max(told);
+    let at = course.next_at(means, now, pause).filter(|_| !shared.is_too_long(told));
+    let Some(at) = at else {
         // Who has more time may still come back: it is not exhausted.
         shared.gave_up(Why::Time, tries, means);
         return Next::Return;

@@ -35,16 +35,18 @@ use crate::policy::{ByHead, Policy};
 /// |---|---|---|
 /// | attempts | 3 | tries in all, the first one included |
 /// | pauses | 1 s, doubling to 32 s, full jitter | never shorter than the other side's Retry-After |
+/// | longest wait | 5 min | for a Retry-After; behind a longer one it gives up |
 /// | budget | 100 tokens | see [`Budget`] |
 ///
 /// Only transient faults are tried again, and once a try *may* have happened, only a call that
 /// may be repeated: `Pure`, `AtLeastOnce`, or `Keyed` with a key that is still inside its
-/// retention when the next try begins.
+/// retention when the pause before the next try ends. What layers inside wait after that, for a place
+/// or a permit, is not counted: leave room for it in the retention.
 ///
 #[doc = include_str!("table.md")]
 ///
-/// When the next try would come behind the deadline it gives up at once, and returns the outcome
-/// with its Retry-After. When the tries or the budget are spent the outcome is marked exhausted:
+/// When the next try would come behind the deadline, or the other side asks for a longer wait than
+/// the longest, it gives up at once, and returns the outcome with its Retry-After. When the tries or the budget are spent the outcome is marked exhausted:
 /// an outer retry does not multiply them. A refusal of our own layers is returned as it is; it
 /// costs neither a try nor budget. It emits an event for each retry (debug) and each call that it
 /// gives up (warn), none for a success.
@@ -128,6 +130,14 @@ impl<P> RetryLayer<P> {
         self.remade(|shared| shared.set_waits(times))
     }
 
+    /// Waits for nobody's Retry-After that is longer than this: the call returns at once then.
+    ///
+    /// 5 min unless set. It bounds what others ask for, not the pauses of its own.
+    #[must_use]
+    pub fn longest_wait(self, longest: Duration) -> Self {
+        self.remade(|shared| shared.set_longest_wait(longest))
+    }
+
     /// Makes the pauses repeatable.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
@@ -153,6 +163,11 @@ impl<P> RetryLayer<P> {
     /// Changes how often refusals are waited for, for calls that begin from now on.
     pub fn set_wait_for_refusals(&self, times: u32) {
         self.shared.set_waits(times);
+    }
+
+    /// Changes the longest wait for a Retry-After, for waits that begin from now on.
+    pub fn set_longest_wait(&self, longest: Duration) {
+        self.shared.set_longest_wait(longest);
     }
 
     /// Changes the pauses that begin from now on. The budget keeps what it has.

@@ -16,11 +16,17 @@ use super::{
 };
 use crate::{Rng, SystemRng, policy::Assessment};
 
+/// The longest that another's word is waited for, unless said otherwise: as long as a rate limit
+/// heeds one.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
 pub(crate) struct Shared {
     attempts: AtomicU32,
     waits: AtomicU32,
     /// In nanoseconds; the largest is without end.
     within: AtomicU64,
+    /// In nanoseconds; the largest is without end.
+    longest_wait: AtomicU64,
     delays: Mutex<Delays>,
     budget: Budget,
     spends: AtomicBool,
@@ -35,6 +41,7 @@ impl Shared {
             attempts: AtomicU32::new(3),
             waits: AtomicU32::new(0),
             within: AtomicU64::new(u64::MAX),
+            longest_wait: AtomicU64::new(nanos(LONGEST_WAIT)),
             delays: Mutex::new(delays),
             budget: Budget::default(),
             spends: AtomicBool::new(true),
@@ -49,6 +56,7 @@ impl Shared {
             attempts: AtomicU32::new(self.attempts()),
             waits: AtomicU32::new(self.waits()),
             within: AtomicU64::new(self.within.load(Relaxed)),
+            longest_wait: AtomicU64::new(self.longest_wait.load(Relaxed)),
             delays: Mutex::new(self.delays()),
             budget: self.budget.clone(),
             spends: AtomicBool::new(self.spends.load(Relaxed)),
@@ -82,8 +90,17 @@ impl Shared {
     }
 
     pub(super) fn set_within(&self, total: Option<Duration>) {
-        let nanos = total.and_then(|total| u64::try_from(total.as_nanos()).ok());
-        self.within.store(nanos.unwrap_or(u64::MAX), Relaxed);
+        self.within.store(total.map_or(u64::MAX, nanos), Relaxed);
+    }
+
+    /// Is this longer than anybody's word is waited for?
+    pub(super) fn is_too_long(&self, wait: Duration) -> bool {
+        let longest = self.longest_wait.load(Relaxed);
+        longest < u64::MAX && wait > Duration::from_nanos(longest)
+    }
+
+    pub(super) fn set_longest_wait(&self, longest: Duration) {
+        self.longest_wait.store(nanos(longest), Relaxed);
     }
 
     fn delays(&self) -> Delays {
@@ -162,6 +179,10 @@ impl Shared {
             budget: self.budget().map(Budget::left),
         }
     }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Shared {

@@ -25,7 +25,7 @@ pub struct GivenUp {
     /// The budget was empty.
     pub budget: u64,
     /// The next try would have come too late: behind the deadline, the time for all tries, or
-    /// the retention of the key.
+    /// the retention of the key. Or the other side asked for more than the longest wait.
     pub time: u64,
     /// The source of the pauses had no more.
     pub pauses: u64,

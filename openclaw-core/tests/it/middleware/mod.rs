@@ -16,6 +16,7 @@ mod rate_limit_keys;
 mod rate_limit_model;
 mod rate_limit_waits;
 mod retry;
+mod retry_after;
 mod seat;
 mod skill_stack;
 mod stack;
