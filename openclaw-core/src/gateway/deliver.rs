@@ -6,7 +6,6 @@ use super::{
     Inner, LONGEST_WAIT,
     reply_job::ReplyJob,
     tries::{Came, Tries, pause, tries},
-    verdict::words_of,
 };
 use crate::{
     Call, Context, Effect, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Result,
@@ -20,6 +19,7 @@ use crate::{
     skill::SkillAnswer,
     store::{Key, Txn},
     words::caught::caught,
+    words::cut::words_of,
     words::planted::{Bug, planted},
 };
 

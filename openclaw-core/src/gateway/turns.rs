@@ -12,7 +12,6 @@ use super::{
     hints::Hints,
     lock,
     reply_job::ReplyJob,
-    verdict::words_of,
 };
 use crate::{
     Call, Content, Context, Error, ErrorKind, MessageId, Payer, Result, TenantId, Trust,
@@ -30,6 +29,7 @@ use crate::{
     },
     store::{Key, Op, Txn, Version},
     words::caught::caught_now,
+    words::cut::words_of,
     words::planted::{Bug, planted},
 };
 

@@ -16,6 +16,7 @@ use crate::{
     },
     store::{Guard, Op, SharedStore, Txn},
     words::caught::caught,
+    words::cut::{start_of, words_of},
     words::flag::Flag,
 };
 
@@ -25,8 +26,6 @@ pub(super) const SOON: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A refused message over this size is kept without its content.
 const KEPT: usize = 64 << 10;
-/// What an error says is kept up to this many bytes.
-const SAID: usize = 8 << 10;
 /// A name of a refused message is kept up to this many bytes.
 const NAME: usize = 1024;
 
@@ -170,15 +169,4 @@ fn shorten(name: &mut Arc<str>) {
     if name.len() > NAME {
         *name = start_of(name, NAME).into();
     }
-}
-
-/// What an error says, as far as a row has room for it: foreign words may be of any length.
-pub(super) fn words_of(error: &Error) -> Arc<str> {
-    start_of(error.message(), SAID).into()
-}
-
-/// At most so many bytes of a text.
-fn start_of(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }

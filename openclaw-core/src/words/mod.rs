@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod caught;
 pub(crate) mod context;
+pub(crate) mod cut;
 pub(crate) mod digest;
 pub(crate) mod env;
 pub(crate) mod envelope;

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,7 +14,7 @@ use super::{NAME, Stored};
 use crate::{
     Call, Effect, Error, ErrorKind, Reason, Refusal, Result,
     records::{
-        claims::{Slot, failed_before, unsettled},
+        claims::{Claim, Slot, failed_before, unsettled, unstorable},
         ledger::{EffectState, Plan},
     },
     words::planted::{Bug, planted},
@@ -173,13 +174,21 @@ pub(crate) fn may_send(plan: &Plan, state: &EffectState) -> Result<()> {
 async fn settled<R: Stored>(slot: &Slot, outcome: Result<R>) -> Result<R> {
     let mut claim = slot.claim.lock().await;
     match outcome {
-        Ok(answer) => {
-            let stored = answer.store().map_err(unsettled)?;
-            slot.claims.succeeded(&mut claim, stored).await.map_err(unsettled)?;
-            Ok(answer)
-        }
+        Ok(answer) => match kept(slot, &mut claim, &answer).await {
+            Ok(()) => Ok(answer),
+            // It is done all the same: never again, and somebody has to look.
+            Err(e) if unstorable(&e) => {
+                let broken = slot.claims.broken("settle", &mut claim, Arc::default(), &e);
+                Err(Box::pin(broken).await.map_err(unsettled)?)
+            }
+            Err(e) => Err(unsettled(e)),
+        },
         Err(e) => Err(slot.claims.failed(&mut claim, e).await.map_err(unsettled)?),
     }
+}
+
+async fn kept<R: Stored>(slot: &Slot, claim: &mut Claim, answer: &R) -> Result<()> {
+    slot.claims.succeeded(claim, answer.store()?).await
 }
 
 /// What the store could not record was not sent.

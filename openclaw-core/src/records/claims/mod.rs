@@ -28,7 +28,7 @@ pub(crate) use self::{
     fit::{Fit, GONE, fit},
     gate::{Gate, Guarded, refused},
     open::{Leave, Opened, Place},
-    output::{broken_before, broken_message},
+    output::{broken_before, broken_message, unstorable},
     settle::{Heard, Left},
 };
 pub(crate) use super::approvals::Wanted;
@@ -133,8 +133,10 @@ impl Claims {
     }
 
     /// An answer of the store; without one, nothing that follows is the caller's fault.
+    ///
+    /// What it refuses for good is: there no wait helps.
     pub(crate) fn noted<T>(&self, answer: Result<T>) -> Result<T> {
-        if answer.is_err() {
+        if answer.as_ref().is_err_and(|e| e.kind().is_transient()) {
             self.stalled.store(true, Ordering::Relaxed);
         }
         answer

@@ -16,7 +16,7 @@ use crate::{
         ledger::EffectRecord,
         row::Row,
     },
-    store::{Entry, Guard, Key, Op, Txn, Version},
+    store::{Entry, Guard, Key, Op, StateStore as _, StoreError, Txn, Version},
     words::{
         meter::Meter,
         planted::{Bug, planted},
@@ -67,6 +67,9 @@ pub(crate) enum Opened {
     /// The key was used for another request.
     Reused,
 }
+
+/// Bytes that the end of an effect needs in its row: the words of an error, or of a breach.
+const END: usize = 16 << 10;
 
 /// Lost races before a caller hears of them.
 const RACES: usize = 5;
@@ -262,12 +265,23 @@ impl Claims {
         record.approval = slot.as_ref().map(|slot| Arc::clone(&slot.id));
         let head = claim.head.insert(record.head()?);
         let row = EffectRecord::row(head, &record.costs, &record.state, None)?;
+        self.fits(row.len())?;
         let put = Op::put(claim.key.clone(), row);
         txn = txn.op(put).op(entry.append(&claim.tenant)?);
         if let Some(slot) = slot {
             txn = txn.guard(slot.guard).ops((!planted(Bug::ApprovalApart)).then_some(slot.op));
         }
         Ok(txn.ops(reserved.ops))
+    }
+
+    /// Refuses what would have no room for its own end.
+    fn fits(&self, size: usize) -> Result<()> {
+        let limit = self.store.capabilities().max_value;
+        let size = size.saturating_add(END.min(limit / 4));
+        if size <= limit {
+            return Ok(());
+        }
+        Err(StoreError::TooLarge { what: "the record of an effect", size, limit }.into())
     }
 
     /// The slot of the approval that is asked for, unless the effect is claimed already.

@@ -18,7 +18,8 @@ const LONGEST: usize = 1024;
 impl Claims {
     /// Records an effect as done whose output breaks the contract; what is told of it.
     ///
-    /// The alert is an entry of the audit trail in the same commit.
+    /// The alert is an entry of the audit trail in the same commit. An output that no row has
+    /// room for is not kept.
     pub(crate) async fn broken(
         &self,
         label: &'static str,
@@ -27,15 +28,33 @@ impl Claims {
         breach: &Error,
     ) -> Result<Error> {
         let why = words(breach);
-        let done = self.entry(claim, AuditAction::EffectDone, &claim.subject);
-        let alert = self.entry(claim, AuditAction::OutputBroken, &claim.subject);
-        let entries = [done, alert.because(Arc::clone(&why))];
-        let event = Event::Broken { answer: SkillAnswer::Done(output), why: Arc::clone(&why) };
-        self.step(label, claim, event, &entries).await?;
+        match self.alert(label, claim, output, &why).await {
+            Err(e) if unstorable(&e) => self.alert(label, claim, Arc::default(), &why).await?,
+            alerted => alerted?,
+        }
         let Claim { message, subject, .. } = claim;
         tracing::warn!(%message, %subject, %why, "the output of a skill breaks its contract");
         Ok(told(&why))
     }
+
+    async fn alert(
+        &self,
+        label: &'static str,
+        claim: &mut Claim,
+        output: Arc<serde_json::Value>,
+        why: &Arc<str>,
+    ) -> Result<()> {
+        let done = self.entry(claim, AuditAction::EffectDone, &claim.subject);
+        let alert = self.entry(claim, AuditAction::OutputBroken, &claim.subject);
+        let entries = [done, alert.because(Arc::clone(why))];
+        let event = Event::Broken { answer: SkillAnswer::Done(output), why: Arc::clone(why) };
+        self.step(label, claim, event, &entries).await
+    }
+}
+
+/// Does the store refuse this for good? Nothing was applied then.
+pub(crate) fn unstorable(e: &Error) -> bool {
+    e.kind() == ErrorKind::ValidationError && e.happened() == Happened::No
 }
 
 /// The output of a skill that has run, when this error brings one.

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Claim, Claims, output::output_behind};
+use super::{
+    Claim, Claims,
+    output::{output_behind, unstorable},
+};
 use crate::{
     Effect, Error, ErrorKind, Happened, Result, Timestamp,
     channel::Reconciled,
@@ -139,8 +142,12 @@ impl Claims {
                     .entry(claim, AuditAction::EffectDone, &claim.record.target)
                     .because("reconciled");
                 let event = Event::Succeeded(answer.clone());
-                self.step("reconcile", claim, event, &[entry]).await?;
-                Ok(Heard::Happened(answer))
+                match self.step("reconcile", claim, event, &[entry]).await {
+                    Err(e) if unstorable(&e) => {
+                        Err(self.broken("reconcile", claim, Arc::default(), &e).await?)
+                    }
+                    stored => stored.map(|()| Heard::Happened(answer)),
+                }
             }
             Reconciled::DidNotHappen => {
                 self.step("reconcile", claim, Event::DidNotHappen, &[]).await?;

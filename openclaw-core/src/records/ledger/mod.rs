@@ -20,6 +20,7 @@ use crate::{
     skill::SkillAnswer,
     store::{Key, Prefix},
     words::{
+        cut::words_of,
         json::embedded,
         planted::{Bug, planted},
     },
@@ -60,7 +61,7 @@ pub enum EffectState {
     Failed {
         /// What went wrong.
         kind: ErrorKind,
-        /// The operator's message.
+        /// The operator's message, up to 8 KiB of it.
         message: Arc<str>,
         /// Whether the effect happened all the same.
         happened: Happened,
@@ -178,11 +179,7 @@ impl EffectState {
             (
                 Self::Claimed { .. } | Self::Dispatching { .. } | Self::Unknown { .. },
                 Event::Failed(e),
-            ) => Ok(Self::Failed {
-                kind: e.kind(),
-                message: e.message().into(),
-                happened: e.happened(),
-            }),
+            ) => Ok(Self::Failed { kind: e.kind(), message: words_of(&e), happened: e.happened() }),
             (
                 Self::Dispatching { first_at, .. } | Self::Unknown { first_at, .. },
                 Event::Park(reason),

@@ -23,6 +23,7 @@ mod nested;
 mod orders;
 mod outage;
 mod output;
+mod oversized;
 mod patience;
 mod replicas;
 mod restored;
