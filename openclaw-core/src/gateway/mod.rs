@@ -332,6 +332,11 @@ fn in_time(span: Duration) -> Instant {
     now.checked_add(span).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 86_400))
 }
 
+/// A pause that doubles with each one before it, up to the longest.
+fn doubled(first: Duration, before: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << before.min(16)).min(longest)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     Inner, LONGEST_WAIT,
     ask::{Ask, Asked},
+    doubled,
     effects::{Asker, TurnSkills},
     hints::Hints,
     lock,
@@ -33,8 +34,11 @@ use crate::{
     words::planted::{Bug, planted},
 };
 
-/// The longest pause between two attempts at a turn.
+/// The longest pause between two attempts at a turn, or at the commit of an answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest pause before an agent is asked again while the store takes nothing.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(60);
 
 /// A message that an agent has to answer.
 #[derive(Debug)]
@@ -76,6 +80,14 @@ struct Answered {
     session: Option<Arc<Value>>,
     /// The platform's id of a hint that the reply replaces.
     replaces: Option<Arc<str>>,
+}
+
+impl Answered {
+    /// The agent gave up until a person has decided.
+    const fn waits(approval: Arc<str>) -> Self {
+        let answer = Answer::Suspended(Waiting::Approval { approval });
+        Self { answer, session: None, replaces: None }
+    }
 }
 
 /// What follows an attempt.
@@ -152,13 +164,18 @@ async fn conclude(
     lane: &Key,
     mut job: TurnJob,
 ) -> Result<Option<ReplyJob>, Left> {
+    // An answer that the store has not taken yet, and how often in a row it took nothing.
+    let (mut in_hand, mut untaken) = (None, 0);
     loop {
-        let outcome = match attempt(inner, lane, &job).await {
-            Attempt::Answered(given) => answered(inner, lane, &mut job, given).await,
+        let attempt = match in_hand.take() {
+            Some(given) => Attempt::Answered(given),
+            None => attempt(inner, lane, &job).await,
+        };
+        let outcome = match attempt {
+            Attempt::Answered(given) => answered(inner, lane, &mut job, given, &mut in_hand).await,
             Attempt::Waits(approval) => {
-                let answer = Answer::Suspended(Waiting::Approval { approval });
-                let given = Answered { answer, session: None, replaces: None };
-                answered(inner, lane, &mut job, given).await
+                let given = Answered::waits(approval);
+                answered(inner, lane, &mut job, given, &mut in_hand).await
             }
             Attempt::Parked(reason) => {
                 let e = Error::new(ErrorKind::Conflict, reason.to_string());
@@ -175,12 +192,18 @@ async fn conclude(
         job.again = true;
         let pause = match outcome {
             Ok(Next::Ended(reply)) => return Ok(reply),
-            Ok(Next::Again(pause)) => pause,
+            Ok(Next::Again(pause)) => {
+                untaken = 0;
+                pause
+            }
             Err(_) if inner.is_fenced() => return Err(Left),
             Err(e) => {
                 // The row stays as it is: the next attempt, or the next start, finds it.
                 not_taken(job.id, &e);
-                inner.config.turn_pause
+                untaken += 1;
+                let asks = in_hand.is_none();
+                let longest = if asks { LONGEST_OUTAGE_PAUSE } else { LONGEST_PAUSE };
+                doubled(inner.config.turn_pause, untaken - 1, longest)
             }
         };
         if inner.pause(pause).await {
@@ -378,15 +401,21 @@ async fn orphan(
 }
 
 /// The end of an answered turn. An answer that can't be kept is a failed attempt.
+///
+/// While the store is away the answer stays in hand: its agent is not asked again.
 async fn answered(
     inner: &Arc<Inner>,
     lane: &Key,
     job: &mut TurnJob,
     given: Answered,
+    in_hand: &mut Option<Answered>,
 ) -> Result<Next> {
-    match record(inner, lane, job, given).await {
+    match record(inner, lane, job, &given).await {
         Ok(reply) => Ok(Next::Ended(reply)),
-        Err(e) if e.kind().is_transient() || inner.is_fenced() => Err(e),
+        Err(e) if e.kind().is_transient() || inner.is_fenced() => {
+            *in_hand = Some(given);
+            Err(e)
+        }
         Err(e) => fail(inner, job, e).await,
     }
 }
@@ -396,17 +425,17 @@ async fn record(
     inner: &Arc<Inner>,
     lane: &Key,
     job: &TurnJob,
-    given: Answered,
+    given: &Answered,
 ) -> Result<Option<ReplyJob>> {
-    let Answered { mut answer, session, replaces } = given;
-    if planted(Bug::SilentSends) && matches!(answer, Answer::Silent) {
-        answer = Answer::text("");
-    }
+    let Answered { answer, session, replaces } = given;
+    let sends = planted(Bug::SilentSends) && matches!(answer, Answer::Silent);
+    let empty = sends.then(|| Answer::text(""));
+    let answer = empty.as_ref().unwrap_or(answer);
     let mut ops: Vec<Op> = Vec::with_capacity(4);
     let (mut reply, mut waits) = (None, None);
     let action = match answer {
         Answer::Reply(content) => {
-            let row = render(inner, job, &content, replaces)?;
+            let row = render(inner, job, content, replaces.clone())?;
             ops.push(Op::put(live_key(&job.tenant, job.id), Live::Reply(row.clone()).encode()?));
             reply = Some(row);
             AuditAction::Replied
@@ -418,13 +447,14 @@ async fn record(
         }
         Answer::Suspended(waiting) => {
             waits = Some(waiting.clone());
-            let row = TurnRow { waiting: Some(waiting), resolution: None, ..job.row.clone() };
+            let waiting = Some(waiting.clone());
+            let row = TurnRow { waiting, resolution: None, ..job.row.clone() };
             ops.push(Op::put(live_key(&job.tenant, job.id), Live::Turn(row).encode()?));
             AuditAction::Suspended
         }
     };
     let silent = action == AuditAction::Silent;
-    if let Some(value) = session.filter(|_| !planted(Bug::SessionLost)) {
+    if let Some(value) = session.clone().filter(|_| !planted(Bug::SessionLost)) {
         ops.push(sessions::write(lane.clone(), value, inner.env.now())?);
     }
     ops.push(job.entry(inner, action).append(&job.tenant)?);
@@ -485,11 +515,7 @@ async fn count(inner: &Inner, job: &mut TurnJob, error: &Error) -> Result<Next> 
     let row = Live::Turn(job.row.clone()).encode()?;
     let txn = job.txn(inner, "attempt").op(Op::put(live_key(&job.tenant, job.id), row));
     job.version = inner.commit(txn).await?.version;
-    let doubled = inner
-        .config
-        .turn_pause
-        .saturating_mul(1 << (job.row.failed - 1).min(16))
-        .min(LONGEST_PAUSE);
+    let doubled = doubled(inner.config.turn_pause, job.row.failed - 1, LONGEST_PAUSE);
     let asked = error.retry_after().filter(|_| !planted(Bug::RetryAfterIgnored));
     let asked = asked.unwrap_or_default().min(inner.config.defer);
     Ok(Next::Again(doubled.max(asked)))

@@ -189,6 +189,42 @@ async fn an_outage_is_nobody_s_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_is_kept_until_the_store_takes_it() {
+    let (world, asked) = (World::new(1), Arc::<AtomicU32>::default());
+    let here = Arc::clone(&asked);
+    let agent = agent_fn(AgentId::new("echo").unwrap(), move |turn| {
+        here.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(Answer::text(&*turn.text())) }
+    });
+    let run = world.start(|b| b.agent(agent)).await;
+    ends(&world, &run, |plan| plan.fail("turn")).await;
+    assert_eq!((asked.load(Ordering::Relaxed), world.platform.texts().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_asked_less_and_less_while_claims_fail() {
+    let (world, asked) = (World::new(1), Arc::<AtomicU32>::default());
+    let remote = CountingRemote::new(RemoteKind::Unkeyed);
+    let skill = RemoteSkill::named("pay", Effect::AtMostOnce, remote.clone()).unwrap();
+    let here = Arc::clone(&asked);
+    let agent = agent_fn(AgentId::new("payer").unwrap(), move |mut turn| {
+        here.fetch_add(1, Ordering::Relaxed);
+        async move { turn.skill("pay", "pay", json!(7)).await.map(|_| Answer::text("paid")) }
+    });
+    let run = world.start(|b| b.agent(agent).skill(skill)).await;
+    run.plan.fail("claim");
+    let message = world.tell("c1", "m1", "pay").await;
+    tokio::time::sleep(OUTAGE).await;
+    let times = asked.load(Ordering::Relaxed);
+    assert!((4..=8).contains(&times), "asked {times} times");
+    run.plan.heal();
+    let since = tokio::time::Instant::now();
+    run.ends(message, MessageState::Done).await;
+    assert!(since.elapsed() <= Duration::from_secs(60), "{:?}", since.elapsed());
+    assert_eq!((remote.effects_total(), world.platform.texts()), (1, vec!["paid".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_longer_than_a_turn_may_take_costs_no_attempt() {
     let world = World::new(1);
     let remote = CountingRemote::new(RemoteKind::Keyed);
