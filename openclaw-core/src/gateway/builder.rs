@@ -53,6 +53,10 @@ pub struct GatewayConfig {
     pub send_timeout: Duration,
     /// A longer wait before a part is kept in the store and not in memory. 30 s.
     pub defer: Duration,
+    /// The longest wait before a part that a platform may ask for, and any other. 24 h.
+    ///
+    /// A reply that is asked to wait for longer is a dead letter, and the next one goes on.
+    pub longest_wait: Duration,
     /// What one turn may ask for.
     pub budget: Budget,
     /// What one message may cost.
@@ -78,6 +82,7 @@ impl Default for GatewayConfig {
             send_pause: second,
             send_timeout: 30 * second,
             defer: 30 * second,
+            longest_wait: 86_400 * second,
             budget: Budget::default(),
             limits: Limits::default(),
             seal_every: 30 * second,

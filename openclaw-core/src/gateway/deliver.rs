@@ -125,7 +125,8 @@ async fn advance(inner: &Arc<Inner>, job: &mut ReplyJob) -> Result<Next> {
     if let Some(wait) =
         job.row.due.take().map(|due| due.since(inner.env.now())).filter(|wait| !wait.is_zero())
     {
-        return Ok(Next::Pause(wait));
+        // Our clock may have been set back since.
+        return Ok(Next::Pause(wait.min(inner.config.longest_wait)));
     }
     let Some((at, part)) = job.row.next() else { return Ok(Next::Finish) };
     let Some(channel) = inner.channels.get(&job.row.to.channel) else {
@@ -240,7 +241,8 @@ async fn reconcile(
         }
         Ok(Reconciled::NotYetKnown { retry_after }) => {
             job.step(at, Event::Lost)?;
-            Ok(Next::Pause(retry_after.max(inner.config.send_pause)))
+            let wait = retry_after.max(inner.config.send_pause);
+            Ok(Next::Pause(wait.min(inner.config.longest_wait)))
         }
         Err(e) => {
             job.step(at, Event::Lost)?;

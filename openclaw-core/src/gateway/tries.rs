@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Inner, in_time, reply_job::ReplyJob};
+use super::{Inner, doubled, in_time, reply_job::ReplyJob};
 use crate::{
     Call, Effect, Error, ErrorKind, Happened, Reason, Refusal, Result,
     channel::{Channel, Outbound, Receipt},
@@ -134,6 +134,7 @@ impl<'a> Tries<'a> {
                 Ok(receipt)
             }
             Err(e) => {
+                let e = self.inner.unless_too_long(e);
                 let (message, part) = (course.job.id, self.at);
                 tracing::warn!(%message, part, error = %e, "a send failed");
                 course.failed(self.inner, self.at, tries, &e).await?;
@@ -254,9 +255,21 @@ impl<'b> Service<Call<Outbound>> for Leaf<'b, '_> {
 
 /// How long to wait behind this many tries.
 pub(super) fn pause(inner: &Inner, tries: u32, e: &Error) -> Duration {
-    let doubled = inner.config.send_pause.saturating_mul(1 << tries.min(16));
+    let longest = inner.config.longest_wait;
     let asked = e.retry_after().filter(|_| !planted(Bug::RetryAfterIgnored));
-    doubled.max(asked.unwrap_or_default())
+    doubled(inner.config.send_pause, tries, longest).max(asked.unwrap_or_default().min(longest))
+}
+
+impl Inner {
+    /// The error of a try; no other one is made where its platform asks for too long a wait.
+    fn unless_too_long(&self, e: Error) -> Error {
+        let longest = self.config.longest_wait;
+        let Some(asked) = e.retry_after().filter(|asked| *asked > longest) else { return e };
+        let (asked, longest) = (asked.as_secs(), longest.as_secs());
+        let why = format!("it is asked to wait for {asked} s, at most {longest} s are waited");
+        let why = format!("{why}: {}", e.message());
+        Error::new(e.kind(), why).with_happened(e.happened()).with_source(e).exhausted()
+    }
 }
 
 /// The tries that a part's state counts.

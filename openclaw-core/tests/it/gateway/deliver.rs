@@ -99,6 +99,34 @@ async fn a_short_wait_is_met_to_the_second() {
     assert!(!world.trace.commits().contains(&"defer"), "it is kept in memory");
 }
 
+const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_asks_for_years_mutes_no_conversation() {
+    let world = World::new(1);
+    world.platform.script([Sending::Limit(YEARS)]);
+    let run = start(&world).await;
+    let message = world.tell("c1", "m1", "hello").await;
+    run.ends(message, MessageState::Dead).await;
+    let letter = run.dead_letters(&tenant()).show(message).await.unwrap().unwrap();
+    assert_eq!((letter.attempts, letter.kind), (1, ErrorKind::RateLimited));
+    assert!(letter.reason.contains("315360000 s"), "{}", letter.reason);
+    ends(&world, &run, "m2", "next", MessageState::Done).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_asks_for_years_is_asked_again_after_a_day() {
+    let mut world = World::new(1);
+    world.capabilities.post = Effect::Reconcilable;
+    world.platform.script([Sending::LoseAnswer]);
+    world.platform.reconcile_as([Reconciled::NotYetKnown { retry_after: YEARS }]);
+    let run = start(&world).await;
+    let message = world.tell("c1", "m1", "hello").await;
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    run.ends(message, MessageState::Done).await;
+    assert_eq!(world.platform.texts(), ["hello"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_surely_not_sent_goes_out_after_a_crash_in_the_pause() {
     let world = World::new(1);
