@@ -25,7 +25,7 @@ use std::{
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use self::{
@@ -297,21 +297,29 @@ impl Replica {
         for partition in shards {
             let core = Arc::clone(core);
             let left = end.saturating_duration_since(Instant::now());
-            leaving.spawn(async move { core.give_away(partition, left).await });
+            // The last tenth is for the store, to be told that the partition is free.
+            leaving.spawn(async move { core.give_away(partition, left * 9 / 10).await });
         }
         let mut outcome = Ok(());
-        while let Some(left) = leaving.join_next().await {
-            if let Ok(Err(e)) = left {
-                outcome = Err(e);
+        while !leaving.is_empty() {
+            match timeout_at(end, leaving.join_next()).await {
+                Ok(Some(Ok(Err(e)))) => outcome = Err(e),
+                Ok(_) => {}
+                Err(_) => {
+                    // Its lease ends by itself.
+                    let why = "not every partition could be given away in time";
+                    outcome = Err(Error::new(ErrorKind::Timeout, why));
+                    leaving.shutdown().await;
+                }
             }
         }
         core.tasks.stop().await;
-        drop(timeout(end.saturating_duration_since(Instant::now()), core.tells.ended()).await);
+        drop(timeout_at(end, core.tells.ended()).await);
         lock(&core.relayed).clear();
         let member = lock(&core.member).take();
         if let Some(id) = member {
             // Unheard, its lease ends by itself.
-            replicas::leave(&core.parts.store, id).await.ok();
+            drop(timeout_at(end, replicas::leave(&core.parts.store, id)).await);
         }
         outcome
     }

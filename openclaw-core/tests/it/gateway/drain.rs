@@ -148,6 +148,17 @@ async fn a_drain_does_not_wait_for_a_deferred_reply() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_ends_in_time_when_its_seal_hangs() {
+    let world = World::new(1);
+    let run = world.start(|b| b.agent(echo())).await;
+    run.ends(world.tell("c1", "m1", "hello").await, MessageState::Done).await;
+    run.plan.every("seal", Fault::Hang);
+    let since = Instant::now();
+    tokio::time::timeout(2 * MINUTE, run.drain(MINUTE)).await.expect("it ends").unwrap();
+    assert_eq!(since.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_no_lane_that_nobody_can_start() {
     let (world, gate) = (World::new(1), gate());
     let mut config = GatewayConfig::default();

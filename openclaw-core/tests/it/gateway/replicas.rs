@@ -9,10 +9,10 @@ use openclaw_core::{
     store::{Key, MemoryStore, Op, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::{
-    fault::{FaultStore, Plan, Power},
+    fault::{Fault, FaultStore, Plan, Power},
     platform::{Platform, Ticket, Verdict},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{World, echo, envelope, number, tenant};
 
@@ -24,18 +24,19 @@ const CHATS: u64 = 40;
 struct Site {
     platform: Platform,
     power: Power,
+    plan: Plan,
     replica: Replica,
 }
 
 async fn site(world: &World, name: &str, agent: impl Agent) -> Site {
     let power = Power::on();
     let plan = Plan::new(power.clone());
-    let store: FaultStore<MemoryStore> = FaultStore::new(world.rows.clone(), plan);
+    let store: FaultStore<MemoryStore> = FaultStore::new(world.rows.clone(), plan.clone());
     let platform = Platform::new(ChannelId::new("desk").unwrap(), world.trace.clone());
     let desk = platform.channel(world.capabilities.clone(), power.clone());
     let builder = Gateway::builder(world.env.clone(), store).channel(desk).agent(agent);
     let replica = builder.start_replica(ReplicaConfig::named(name)).await.unwrap();
-    Site { platform, power, replica }
+    Site { platform, power, plan, replica }
 }
 
 impl Site {
@@ -118,6 +119,18 @@ async fn a_message_at_the_wrong_door_is_answered_by_its_owner_once_and_in_order(
     }
     let left = world.rows.scan_all(Key::of(&tenant(), "fw").prefix()).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_can_not_give_its_partitions_away_stops_in_time() {
+    let world = World::new(11);
+    let a = site(&world, "a", echo()).await;
+    settled(&[&a]).await;
+    a.plan.every("commit", Fault::Hang);
+    let (deadline, since) = (Duration::from_secs(5), Instant::now());
+    let drained = timeout(Duration::from_secs(60), a.replica.drain(deadline)).await;
+    assert_eq!(drained.expect("it ends").unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(since.elapsed(), deadline);
 }
 
 #[tokio::test(start_paused = true)]
