@@ -266,13 +266,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits until no message and no reply is on hand.
+    /// Waits until no message and no reply is on hand, and who waits for an end has heard of it.
     async fn idle(&self) {
         loop {
             let progress = self.progress.notified();
             let lanes = lock(&self.turns).is_idle() && lock(&self.replies).is_idle();
-            let closing = self.closing.load(Ordering::Relaxed);
-            if lanes && (closing == 0 || planted(Bug::DrainForgetsClosing)) {
+            let closing = self.closing.load(Ordering::Acquire) > 0 || self.owes();
+            if lanes && (!closing || planted(Bug::DrainForgetsClosing)) {
                 return;
             }
             progress.await;

@@ -153,6 +153,8 @@ pub(crate) struct Inner {
     intakes: AtomicUsize,
     /// Last commits and settlements that no lane waits for.
     closing: AtomicUsize,
+    /// The ends at which senders are told: behind its own, a drain waits for each verdict.
+    owed: Mutex<BTreeMap<u64, Arc<Flag>>>,
     /// Items that a drain left for the next start.
     left: AtomicUsize,
     /// When it began: the sweep's ages grow no faster than time has passed since.
@@ -221,6 +223,7 @@ impl Gateway {
             fenced: AtomicBool::new(false),
             intakes: AtomicUsize::new(0),
             closing: AtomicUsize::new(0),
+            owed: Mutex::default(),
             left: AtomicUsize::new(0),
             began,
             tasks: Tasks::default(),
@@ -457,8 +460,28 @@ impl Inner {
     }
 
     fn end_closing(&self) {
-        self.closing.fetch_sub(1, Ordering::Relaxed);
+        // Whoever sees it sees the ends that were told before it.
+        self.closing.fetch_sub(1, Ordering::Release);
         self.progress.notify_waiters();
+    }
+
+    /// Notes a verdict that is told at this end; its number.
+    fn owe(&self, end: &Arc<Flag>) -> u64 {
+        let mut owed = lock(&self.owed);
+        let number = owed.last_key_value().map_or(0, |(last, _)| last + 1);
+        owed.insert(number, Arc::clone(end));
+        number
+    }
+
+    /// A verdict was told.
+    fn told(&self, number: u64) {
+        lock(&self.owed).remove(&number);
+        self.progress.notify_waiters();
+    }
+
+    /// Is there a verdict to be told of something that has ended?
+    fn owes(&self) -> bool {
+        lock(&self.owed).values().any(|end| end.is_up())
     }
 
     /// Tells whoever waits that a message is final.

@@ -72,9 +72,11 @@ pub(super) fn tell_all(inner: &Arc<Inner>, verdicts: Vec<Verdict>) {
                 tell(settle, ack).await;
                 continue;
             };
+            let (here, number) = (Arc::clone(&closing), closing.owe(&end));
             closing.tasks.spawn(async move {
                 end.wait().await;
                 tell(settle, ack).await;
+                here.told(number);
             });
         }
         closing.end_closing();

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use openclaw_core::{
     AgentId, ChannelId, Effect, Error, ErrorKind, SkillId,
     agent::{Agent, Answer, Resolution, Waiting, agent_fn},
-    gateway::{GatewayConfig, MessageState},
+    gateway::{AckPolicy, Gateway, GatewayConfig, MessageState},
     skill::SkillRequest,
 };
 use openclaw_testkit::{
-    fault::{Fault, Plan},
+    fault::{Fault, FaultChannel, Plan},
     platform::{Platform, Sending, Verdict},
     remote::{CountingRemote, RemoteKind, RemoteSkill},
     trace::Event,
@@ -156,6 +156,28 @@ async fn a_drain_ends_in_time_when_its_seal_hangs() {
     let since = Instant::now();
     tokio::time::timeout(2 * MINUTE, run.drain(MINUTE)).await.expect("it ends").unwrap();
     assert_eq!(since.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_the_verdict_of_what_has_ended() {
+    let (world, plan) = (World::new(1), Plan::default());
+    plan.delay("settle", Duration::from_secs(5));
+    let channel = world.platform.channel(world.capabilities.clone(), plan.power().clone());
+    let gateway = Gateway::builder(world.env.clone(), world.rows.clone())
+        .channel_with(FaultChannel::new(channel, plan), AckPolicy::Replied)
+        .agent(desk(&gate()))
+        .start()
+        .await
+        .unwrap();
+    let (ended, suspended) = (world.say("c1", "m1", "hello"), world.say("c2", "m2", "wait"));
+    while world.platform.posts().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let since = Instant::now();
+    gateway.drain(MINUTE).await.unwrap();
+    let verdict = world.platform.peek(ended);
+    assert!(matches!(verdict, Some(Verdict::Accepted { .. })), "{verdict:?}");
+    assert_eq!(since.elapsed().as_secs(), 5, "nobody waits for {suspended:?}");
 }
 
 #[tokio::test(start_paused = true)]
