@@ -11,6 +11,7 @@ use crate::{
         partitions::partition_of,
         sessions::session_key,
     },
+    store::Key,
 };
 
 /// How soon something is looked at again that could not be read.
@@ -61,8 +62,21 @@ async fn wake(inner: &Arc<Inner>, entry: &DueEntry) -> Result<()> {
         let lane = session_key(tenant, &row.to);
         let partition = partition_of(tenant, &row.to);
         let job = ReplyJob::new(tenant.clone(), *id, version, partition, row);
-        lock(&inner.replies).resume(&lane);
-        inner.tasks.spawn(run(Arc::clone(inner), lane, job));
+        // A drain counts it among what is left.
+        inner.begin_closing();
+        inner.tasks.spawn(go_on(Arc::clone(inner), lane, job));
     }
     Ok(())
+}
+
+/// Sends a deferred reply, once there is a place.
+async fn go_on(inner: Arc<Inner>, lane: Key, job: ReplyJob) {
+    let stopped = inner.come_back(&inner.replies, &lane, false).await;
+    if stopped {
+        inner.reply_left(&lane);
+    }
+    inner.end_closing();
+    if !stopped {
+        run(inner, lane, job).await;
+    }
 }

@@ -513,12 +513,19 @@ impl Inner {
         lock(lanes).hold(lane);
         self.start_turns();
         self.start_replies();
-        let mut stopped = self.pause(span).await;
+        let stopped = self.pause(span).await;
+        let stopped = self.come_back(lanes, lane, stopped).await;
+        self.end_closing();
+        stopped
+    }
+
+    /// Takes the next free place for the item of a held lane; true when the drain began.
+    async fn come_back<T>(&self, lanes: &Mutex<Lanes<T>>, lane: &Key, stopped: bool) -> bool {
+        let mut stopped = stopped;
         lock(lanes).want();
         while !lock(lanes).resume_wanted(lane, stopped) {
             stopped = self.pause(PLACE).await;
         }
-        self.end_closing();
         stopped
     }
 

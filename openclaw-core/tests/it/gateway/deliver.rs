@@ -128,6 +128,27 @@ async fn an_owner_that_asks_for_years_is_asked_again_after_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deferred_replies_come_back_a_few_at_a_time() {
+    const CHATS: usize = 10;
+    let world = World::new(1);
+    let limited = std::iter::repeat_n(Sending::Limit(Duration::from_secs(600)), CHATS);
+    let second = Duration::from_secs(1);
+    world.platform.script(limited.chain(std::iter::repeat_n(Sending::Late(second), CHATS)));
+    let mut config = GatewayConfig::default();
+    config.sends = 2;
+    let run = world.start(|b| b.agent(echo()).config(config)).await;
+    let tickets: Vec<Ticket> =
+        (0..CHATS).map(|n| world.say(&format!("c{n}"), &format!("m{n}"), "hello")).collect();
+    for ticket in tickets {
+        run.ends(run.accepted(ticket).await, MessageState::Done).await;
+    }
+    let requests = world.platform.requests();
+    assert_eq!(requests.len(), 2 * CHATS);
+    let crowd = requests[CHATS..].windows(3).filter(|three| three[2] - three[0] < second).count();
+    assert_eq!(crowd, 0, "three at once: {requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_surely_not_sent_goes_out_after_a_crash_in_the_pause() {
     let world = World::new(1);
     world.platform.script([Sending::Limit(Duration::from_secs(20))]);
