@@ -46,10 +46,9 @@ pub(super) async fn pull(core: Arc<Core>, channel: Arc<dyn Channel>) {
         match caught("the channel", channel.receive()).await {
             Ok(None) => return,
             Ok(Some(source)) => {
-                if drain(&core, &*channel, source).await {
+                if drain(&core, &*channel, source, &mut pause).await {
                     return;
                 }
-                pause = first;
             }
             Err(e) => {
                 troubled(&*channel, &e, "the channel can't receive");
@@ -63,7 +62,12 @@ pub(super) async fn pull(core: Arc<Core>, channel: Arc<dyn Channel>) {
 }
 
 /// Pulls until the source ends; true when there is nothing to come back to.
-async fn drain(core: &Arc<Core>, channel: &dyn Channel, mut source: Box<dyn Source>) -> bool {
+async fn drain(
+    core: &Arc<Core>,
+    channel: &dyn Channel,
+    mut source: Box<dyn Source>,
+    pause: &mut Duration,
+) -> bool {
     loop {
         let next = tokio::select! {
             biased;
@@ -73,6 +77,7 @@ async fn drain(core: &Arc<Core>, channel: &dyn Channel, mut source: Box<dyn Sour
         match next {
             Ok(batch) if batch.is_empty() => return true,
             Ok(batch) => {
+                *pause = PAUSES.0;
                 for delivery in batch {
                     bring(core, channel, delivery).await;
                 }

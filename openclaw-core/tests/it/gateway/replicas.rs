@@ -9,7 +9,7 @@ use openclaw_core::{
     store::{Key, MemoryStore, Op, StateStore as _, StateStoreExt as _, Txn},
 };
 use openclaw_testkit::{
-    fault::{Fault, FaultStore, Plan, Power},
+    fault::{Fault, FaultChannel, FaultStore, Plan, Power},
     platform::{Platform, Ticket, Verdict},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -131,6 +131,19 @@ async fn a_replica_that_can_not_give_its_partitions_away_stops_in_time() {
     let drained = timeout(Duration::from_secs(60), a.replica.drain(deadline)).await;
     assert_eq!(drained.expect("it ends").unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!(since.elapsed(), deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_at_once_is_opened_less_and_less() {
+    let (world, plan) = (World::new(12), Plan::default());
+    plan.fail("next");
+    let desk = world.platform.channel(world.capabilities.clone(), plan.power().clone());
+    let builder = Gateway::builder(world.env.clone(), world.rows.clone());
+    let builder = builder.channel(FaultChannel::new(desk, plan.clone())).agent(echo());
+    let _replica = builder.start_replica(ReplicaConfig::named("a")).await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    let opened = plan.injected()["fail"];
+    assert!((5..=12).contains(&opened), "opened {opened} times");
 }
 
 #[tokio::test(start_paused = true)]
