@@ -17,17 +17,19 @@ use crate::{
 /// How soon something is looked at again that could not be read.
 const SOON: Duration = Duration::from_secs(1);
 
+/// The longest sleep: dates are of a clock that may be set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
 /// Wakes deferred replies, and looks after approvals, when their date has come.
 pub(super) async fn alarm(inner: Arc<Inner>) {
     loop {
         let first = lock(&inner.due).first().cloned();
-        let wait =
-            first.as_ref().map_or(Duration::from_secs(3600), |(at, ..)| at.since(inner.env.now()));
+        let wait = first.as_ref().map_or(LONGEST_SLEEP, |(at, ..)| at.since(inner.env.now()));
         tokio::select! {
             biased;
             () = inner.draining.wait() => return,
             () = inner.due_changed.notified() => continue,
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
         }
         let Some(entry) = first.filter(|(at, ..)| *at <= inner.env.now()) else { continue };
         if let Err(e) = wake(&inner, &entry).await {
