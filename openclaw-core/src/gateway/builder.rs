@@ -42,6 +42,8 @@ pub struct GatewayConfig {
     /// Attempts at a turn, the first included. 3.
     pub turn_attempts: u32,
     /// The pause after the first failed attempt at a turn; it doubles, up to 5 s. 1 s.
+    ///
+    /// Up to 60 s where the agent has to be asked again because the store takes nothing.
     pub turn_pause: Duration,
     /// The longest one attempt at a turn may take. 60 s.
     pub turn_timeout: Duration,

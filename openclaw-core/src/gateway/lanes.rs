@@ -190,7 +190,7 @@ impl<T> Lanes<T> {
     }
 
     /// The item of a held lane goes on: `done` ends it.
-    pub(super) fn resume(&mut self, key: &Key) {
+    fn resume(&mut self, key: &Key) {
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.held) else { return };
         lane.held = false;
         let behind = lane.items.len();

@@ -27,7 +27,8 @@ use crate::{
 /// one it refuses with [`Reason::NotRecorded`], and nothing runs unrecorded. `Pure` calls pass.
 ///
 /// A try that the record forbids is not sent: [`Reason::InDoubt`] when an earlier one may have
-/// happened. When the outcome can't be recorded the call ends with an error that says `Maybe`.
+/// happened. When the outcome can't be recorded the call ends with an error that says `Maybe`; an
+/// answer that no row has room for is recorded as done without it, and given to nobody.
 ///
 /// ```
 /// use std::sync::Arc;
