@@ -79,13 +79,12 @@ pub(crate) fn measure_beside(
     let rounds: Vec<[f64; 2]> = (0..effort.rounds)
         .map(|_| [measure_once(once, &mut ours), measure_once(once, &mut peers)])
         .collect();
-    let fastest = |of: usize| rounds.iter().fold(f64::MAX, |best, round| best.min(round[of]));
-    let mut ratios: Vec<f64> = rounds.iter().map(|[ours, peer]| ours / peer).collect();
+    let [ns, peer_ns] = rounds.iter().fold([f64::MAX; 2], |[best, peer_best], [ns, peer_ns]| {
+        [best.min(*ns), peer_best.min(*peer_ns)]
+    });
+    let mut ratios: Vec<f64> = rounds.iter().map(|[ns, peer_ns]| ns / peer_ns).collect();
     ratios.sort_by(f64::total_cmp);
-    let costs = [
-        Cost { ns: fastest(0), allocs: allocs(ours) },
-        Cost { ns: fastest(1), allocs: allocs(peers) },
-    ];
+    let costs = [Cost { ns, allocs: allocs(ours) }, Cost { ns: peer_ns, allocs: allocs(peers) }];
     Beside { costs, ratio: ratios.get(ratios.len() / 2).copied().unwrap_or_default() }
 }
 
