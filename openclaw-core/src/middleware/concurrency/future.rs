@@ -117,7 +117,7 @@ where
 /// Gives the permit back, behind what its limit learns from the outcome.
 fn release(permit: &mut Option<Permit>, means: impl FnOnce() -> Assessment) {
     if let Some(permit) = permit.take() {
-        permit.of().learn(means);
+        permit.learn(means);
     }
 }
 

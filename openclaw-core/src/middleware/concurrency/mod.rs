@@ -16,7 +16,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::{future::ConcurrencyFuture, permits::ConcurrencySnapshot};
-use self::{future::State, permits::Permits};
+use self::{
+    future::State,
+    permits::{Permits, Terms},
+};
 use crate::{
     Refusal,
     policy::{ByHead, Policy},
@@ -33,7 +36,8 @@ use crate::{
 /// of the request at the latest. The refusal is `OVERLOADED`, and nothing was sent.
 ///
 /// An adaptive limit starts at its upper bound. A round of successes while it is in use adds one;
-/// a timeout, throttling or overload of the other side takes a tenth.
+/// a timeout, throttling or overload of the other side takes a tenth, once a round: outcomes of calls
+/// that began before the last time take no more.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -63,7 +67,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLayer<P = ByHead> {
-    permits: Arc<Permits>,
+    terms: Arc<Terms>,
     policy: P,
 }
 
@@ -77,7 +81,8 @@ impl ConcurrencyLayer {
     /// A limit between two bounds that follows what the other side can take.
     #[must_use]
     pub fn adaptive(name: impl Into<Arc<str>>, bounds: RangeInclusive<usize>) -> Self {
-        Self { permits: Arc::new(Permits::new(name.into(), bounds)), policy: ByHead }
+        let permits = Arc::new(Permits::new(name.into(), bounds));
+        Self { terms: Arc::new(Terms::new(permits, Duration::ZERO)), policy: ByHead }
     }
 }
 
@@ -85,19 +90,21 @@ impl<P> ConcurrencyLayer<P> {
     /// Reads requests and outcomes by this policy.
     #[must_use]
     pub fn policy<Q>(self, policy: Q) -> ConcurrencyLayer<Q> {
-        ConcurrencyLayer { permits: self.permits, policy }
+        ConcurrencyLayer { terms: self.terms, policy }
     }
 
     /// Lets calls wait for a permit, this long at most; zero refuses at once.
+    ///
+    /// Clones that were made before go on as they do, with the same permits.
     #[must_use]
     pub fn wait(self, max: Duration) -> Self {
-        self.permits.set_max_wait(max);
-        self
+        let terms = Terms::new(Arc::clone(&self.terms.permits), max);
+        Self { terms: Arc::new(terms), policy: self.policy }
     }
 
     /// Changes the longest wait of calls that come from now on.
     pub fn set_max_wait(&self, max: Duration) {
-        self.permits.set_max_wait(max);
+        self.terms.set_max_wait(max);
     }
 
     /// Changes the bounds; equal ones are a fixed limit. Calls in flight go on.
@@ -105,13 +112,13 @@ impl<P> ConcurrencyLayer<P> {
     /// An adaptive limit keeps what it has found, within the new bounds; a limit that was fixed
     /// has found nothing, and starts at the upper one.
     pub fn set_limit(&self, bounds: RangeInclusive<usize>) {
-        self.permits.resize(bounds);
+        self.terms.permits.resize(bounds);
     }
 
     /// How it is doing.
     #[must_use]
     pub fn snapshot(&self) -> ConcurrencySnapshot {
-        self.permits.snapshot()
+        self.terms.permits.snapshot()
     }
 }
 
@@ -119,7 +126,7 @@ impl<S, P: Clone> Layer<S> for ConcurrencyLayer<P> {
     type Service = Concurrency<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Concurrency { inner, permits: Arc::clone(&self.permits), policy: self.policy.clone() }
+        Concurrency { inner, terms: Arc::clone(&self.terms), policy: self.policy.clone() }
     }
 }
 
@@ -127,13 +134,13 @@ impl<S, P: Clone> Layer<S> for ConcurrencyLayer<P> {
 #[derive(Clone)]
 pub struct Concurrency<S, P = ByHead> {
     inner: S,
-    permits: Arc<Permits>,
+    terms: Arc<Terms>,
     policy: P,
 }
 
 impl<S: fmt::Debug, P> fmt::Debug for Concurrency<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seen = self.permits.snapshot();
+        let seen = self.terms.permits.snapshot();
         f.debug_struct("Concurrency").field("permits", &seen).field("inner", &self.inner).finish()
     }
 }
@@ -154,25 +161,26 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let policy = self.policy.clone();
-        if let Some(permit) = self.permits.take() {
+        let permits = &self.terms.permits;
+        if let Some(permit) = permits.take() {
             let state = State::Calling { future: self.inner.call(request) };
             return ConcurrencyFuture::new(policy, Some(permit), state);
         }
         // Nobody may hold room further in while they wait: readiness is asked for again behind it.
         self.inner = self.inner.clone();
-        let mut max = self.permits.max_wait();
+        let mut max = self.terms.max_wait();
         let now = Instant::now();
         if let Some(deadline) = self.policy.head(&request).deadline {
             max = max.min(deadline.saturating_duration_since(now));
         }
         let until = now.checked_add(max).filter(|_| !max.is_zero());
         let Some(until) = until else {
-            let state = State::Refused { refusal: Some(self.permits.refuse()) };
+            let state = State::Refused { refusal: Some(permits.refuse()) };
             return ConcurrencyFuture::new(policy, None, state);
         };
-        let next = Box::pin(Arc::clone(&self.permits).next());
+        let next = Box::pin(Arc::clone(permits).next());
         let rest = Some((self.inner.clone(), request));
-        let (sleep, permits) = (sleep_until(until), Arc::clone(&self.permits));
+        let (sleep, permits) = (sleep_until(until), Arc::clone(permits));
         ConcurrencyFuture::new(policy, None, State::Waiting { next, sleep, rest, permits })
     }
 }

@@ -26,9 +26,7 @@ pub(super) fn adapt(
     means: &Assessment,
     busy: usize,
 ) -> f64 {
-    let overloaded = means.is_throttled()
-        || !means.local && matches!(means.fault, Some(ErrorKind::Timeout | ErrorKind::Overloaded));
-    let next = if overloaded {
+    let next = if tells_overload(means) {
         limit * BACK_OFF
     } else if means.is_success() && as_f64(busy) * 2.0 >= limit {
         limit + 1.0 / limit.max(1.0)
@@ -36,6 +34,12 @@ pub(super) fn adapt(
         limit
     };
     next.clamp(as_f64(*bounds.start()), as_f64(*bounds.end()))
+}
+
+/// Does the other side have too much?
+fn tells_overload(means: &Assessment) -> bool {
+    means.is_throttled()
+        || !means.local && matches!(means.fault, Some(ErrorKind::Timeout | ErrorKind::Overloaded))
 }
 
 fn as_f64(n: usize) -> f64 {
@@ -62,7 +66,8 @@ pub(super) struct Permits {
     /// Permits there are, in and out.
     limit: AtomicUsize,
     adapts: AtomicBool,
-    max_wait: AtomicU64,
+    /// How often overload has lowered the limit.
+    cuts: AtomicU64,
     refused: AtomicU64,
     waiting: AtomicUsize,
 }
@@ -93,22 +98,18 @@ pub struct ConcurrencySnapshot {
     pub refused: u64,
 }
 
-impl Permits {
-    pub(super) fn new(name: Arc<str>, bounds: RangeInclusive<usize>) -> Self {
-        let limit = fit(*bounds.end());
-        let bounds = fit(*bounds.start()).min(limit)..=limit;
-        let size = Size { bounds, exact: as_f64(limit) };
-        Self {
-            name,
-            semaphore: Semaphore::new(limit),
-            adapts: AtomicBool::new(!size.is_fixed()),
-            size: Mutex::new(size),
-            owed: AtomicUsize::new(0),
-            limit: AtomicUsize::new(limit),
-            max_wait: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
-        }
+/// The permits, and how long the calls of one layer wait for them.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) permits: Arc<Permits>,
+    max_wait: AtomicU64,
+}
+
+impl Terms {
+    pub(super) fn new(permits: Arc<Permits>, max_wait: Duration) -> Self {
+        let terms = Self { permits, max_wait: AtomicU64::new(0) };
+        terms.set_max_wait(max_wait);
+        terms
     }
 
     pub(super) fn set_max_wait(&self, max: Duration) {
@@ -119,11 +120,30 @@ impl Permits {
     pub(super) fn max_wait(&self) -> Duration {
         Duration::from_nanos(self.max_wait.load(Ordering::Relaxed))
     }
+}
+
+impl Permits {
+    pub(super) fn new(name: Arc<str>, bounds: RangeInclusive<usize>) -> Self {
+        let limit = fit(*bounds.end());
+        let bounds = fit(*bounds.start()).min(limit)..=limit;
+        let size = Size { bounds, exact: as_f64(limit) };
+        Self {
+            name,
+            semaphore: Semaphore::new(limit),
+            adapts: AtomicBool::new(!size.is_fixed()),
+            cuts: AtomicU64::new(0),
+            size: Mutex::new(size),
+            owed: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+            refused: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+        }
+    }
 
     /// A permit that is free now.
     pub(super) fn take(self: &Arc<Self>) -> Option<Permit> {
         self.semaphore.try_acquire().ok()?.forget();
-        Some(Permit(Arc::clone(self)))
+        Some(Permit::new(Arc::clone(self)))
     }
 
     /// The next permit, in the order of those who ask.
@@ -131,7 +151,7 @@ impl Permits {
         let waiting = Waiting::join(Arc::clone(&self));
         self.semaphore.acquire().await.ok()?.forget();
         drop(waiting);
-        Some(Permit(self))
+        Some(Permit::new(self))
     }
 
     pub(super) fn refuse(&self) -> Refusal {
@@ -156,13 +176,22 @@ impl Permits {
     }
 
     /// Learns from an outcome, when the limit adapts.
-    pub(super) fn learn(&self, means: impl FnOnce() -> Assessment) {
+    ///
+    /// Overload lowers it once a round: what began before the last time was sent into the same.
+    fn learn(&self, cuts: u64, means: impl FnOnce() -> Assessment) {
         if !self.adapts.load(Ordering::Relaxed) {
             return;
         }
+        let means = means();
         let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if tells_overload(&means) {
+            if self.cuts.load(Ordering::Relaxed) != cuts {
+                return;
+            }
+            self.cuts.store(cuts.wrapping_add(1), Ordering::Relaxed);
+        }
         let busy = self.snapshot().in_flight;
-        size.exact = adapt(size.exact, &size.bounds, &means(), busy);
+        size.exact = adapt(size.exact, &size.bounds, &means, busy);
         self.grow_to(as_size(size.exact));
     }
 
@@ -201,23 +230,31 @@ fn fit(limit: usize) -> usize {
 
 /// The right to one call; it goes back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Permit(Arc<Permits>);
+pub(super) struct Permit {
+    of: Arc<Permits>,
+    /// How often the limit had been lowered when the call began.
+    cuts: u64,
+}
 
 impl Permit {
-    /// The permits it is one of.
-    pub(super) fn of(&self) -> &Permits {
-        &self.0
+    fn new(of: Arc<Permits>) -> Self {
+        Self { cuts: of.cuts.load(Ordering::Relaxed), of }
+    }
+
+    /// The call is over: its limit learns from the outcome.
+    pub(super) fn learn(self, means: impl FnOnce() -> Assessment) {
+        self.of.learn(self.cuts, means);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let owed = &self.0.owed;
+        let owed = &self.of.owed;
         let one_less = |owed: usize| owed.checked_sub(1);
         let gone = owed.load(Ordering::Relaxed) > 0
             && owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
         if !gone {
-            self.0.semaphore.add_permits(1);
+            self.of.semaphore.add_permits(1);
         }
     }
 }
@@ -292,13 +329,13 @@ mod tests {
         ) {
             let permits = Arc::new(Permits::new("test".into(), 2..=16));
             for means in outcomes {
-                let held = permits.take();
-                permits.learn(|| means);
-                drop(held);
+                permits.take().unwrap().learn(|| means);
                 let limit = permits.snapshot().limit;
                 prop_assert!((2..=16).contains(&limit));
             }
-            (0..200).for_each(|_| permits.learn(|| Assessment::fault(ErrorKind::Timeout)));
+            (0..200).for_each(|_| {
+                permits.take().unwrap().learn(|| Assessment::fault(ErrorKind::Timeout));
+            });
             prop_assert_eq!(permits.snapshot().limit, 2);
         }
     }

@@ -206,3 +206,34 @@ mod laws {
 
     layer_laws!("Concurrency", layer::on::<Call<u64>, _>(|| ConcurrencyLayer::new("law", 10_000)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_of_one_clone_is_not_that_of_another() {
+    let strict = ConcurrencyLayer::new("crm", 1);
+    let patient = strict.clone().wait(5 * S);
+    for (layer, refuses) in [(strict, true), (patient, false)] {
+        let (first, second) = tokio::join!(slow(layer.clone(), 0), slow(layer.clone(), 1));
+        first.expect("a permit");
+        assert_eq!(second.is_err(), refuses);
+        assert_eq!(layer.snapshot().in_flight, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_time_out_together_lower_the_limit_once() {
+    let layer = ConcurrencyLayer::adaptive("crm", 4..=64);
+    let round = async || {
+        let mut set = JoinSet::new();
+        for id in 0..64 {
+            let leaf = service_fn(async |_: Call<u32>| {
+                sleep(S).await;
+                Err::<(), _>(Error::new(ErrorKind::Timeout, "too late"))
+            });
+            set.spawn(layer.layer(leaf).oneshot(call(id)));
+        }
+        set.join_all().await;
+        layer.snapshot().limit
+    };
+    assert_eq!(round().await, 57, "a tenth of 64");
+    assert_eq!(round().await, 51, "those of the next round take another");
+}
