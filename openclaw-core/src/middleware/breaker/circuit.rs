@@ -155,6 +155,19 @@ impl<K: Kit> Circuit<K> {
         }
     }
 
+    /// Refuses a call that has not come yet, as it would now, and counts it; `None` lets it come.
+    pub(super) fn refuse(&self, now: impl Fn() -> Duration) -> Option<Option<Duration>> {
+        let word = self.word();
+        if matches!(word.state(), State::Closed | State::Disabled | State::MetricsOnly) {
+            return None;
+        }
+        let after = self.would_refuse(now())?;
+        let after = (!after.is_zero() && after < Duration::MAX).then_some(after);
+        self.refused.0.add(1);
+        self.tell_first(word, after);
+        Some(after)
+    }
+
     #[cold]
     fn try_in(&self, now: Duration) -> Result<Word, Option<Duration>> {
         self.edit(now, |machine| machine.admit(now).map(|()| machine.word(now)))

@@ -53,6 +53,8 @@ pub enum OnCancel {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BreakerConfig {
+    /// Off, it lets every call through and counts nothing. On.
+    pub enabled: bool,
     /// The calls that rates are taken over; without, only failures in a row open it. None.
     pub window: Option<Window>,
     /// The part of failed calls that opens it: above 0, at most 1. 0.5.
@@ -82,6 +84,7 @@ pub struct BreakerConfig {
 impl Default for BreakerConfig {
     fn default() -> Self {
         Self {
+            enabled: true,
             window: None,
             failure_rate: 0.5,
             slow_call_duration: None,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{config::BreakerConfig, lease::Seat, machine::Transition, state::State};
-use crate::Result;
+use crate::{Reason, Refusal, Result};
 
 /// Watches a breaker and steers it. Cheap to clone; nothing in it waits.
 ///
@@ -104,7 +104,7 @@ impl BreakerHandle {
         self.0.circuit().force(State::ForcedOpen, self.0.now());
     }
 
-    /// Closes it, with an empty window; it may open again.
+    /// Closes it, with an empty window; it may open again, unless it is switched off.
     pub fn force_close(&self) {
         self.0.circuit().force(State::Closed, self.0.now());
     }
@@ -126,7 +126,9 @@ impl BreakerHandle {
 
     /// Takes other settings; state, window and a wait that has begun stay.
     ///
-    /// A window of another kind, of calls instead of time, starts empty.
+    /// A window of another kind, of calls instead of time, starts empty. Switched off it is
+    /// [`Disabled`](State::Disabled), open or not, and on again it is closed, as new; one that
+    /// is forced into a state stays there.
     ///
     /// # Errors
     /// `VALIDATION_ERROR` of [`BreakerConfig::check`]; the old settings stay then.
@@ -170,6 +172,32 @@ impl BreakerHandle {
             State::Closed | State::Disabled | State::MetricsOnly => false,
             _ => self.0.circuit().would_refuse(self.0.now()).is_some(),
         }
+    }
+
+    /// The refusal of a call that came now, counted as one; `None` lets it in.
+    ///
+    /// For a layer outside, which answers with it instead of letting a call wait:
+    /// [`RateLimitLayer::gate`](crate::middleware::RateLimitLayer::gate). It takes no permit.
+    ///
+    /// ```
+    /// use openclaw_core::{Reason, middleware::breaker::BreakerLayer};
+    ///
+    /// let handle = BreakerLayer::new("crm").handle();
+    /// assert!(handle.refusal().is_none());
+    /// handle.force_open();
+    /// let refusal = handle.refusal().ok_or("it is open")?;
+    /// assert_eq!((refusal.reason(), refusal.by()), (Reason::CircuitOpen, "crm"));
+    /// assert_eq!(handle.snapshot().refused, 1);
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        let after = self.0.circuit().refuse(|| self.0.now())?;
+        let refusal = Refusal::new(Reason::CircuitOpen, Arc::clone(self.0.circuit().name()));
+        Some(match after {
+            Some(after) => refusal.with_retry_after(after),
+            None => refusal,
+        })
     }
 
     /// The transitions from now on.

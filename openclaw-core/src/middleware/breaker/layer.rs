@@ -26,6 +26,7 @@ use crate::{Env, Result, Rng, SystemRng, middleware::Ticks, policy::ByHead};
 ///
 /// | setting | unit | default | resilience4j calls it |
 /// |---|---|---|---|
+/// | `enabled` | | on | – |
 /// | `window` | calls or time | none | `slidingWindowType`, `slidingWindowSize` |
 /// | `failure_rate` | part of 1 | 0.5 | `failureRateThreshold` |
 /// | `slow_call_duration` | time | none | `slowCallDurationThreshold` |
@@ -222,6 +223,12 @@ impl BreakerBuilder {
     /// Sets all settings at once.
     pub fn config(mut self, config: BreakerConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Whether it is there at all; a reload may change that. On.
+    pub const fn enabled(mut self, enabled: bool) -> Self {
+        self.config.enabled = enabled;
         self
     }
 

@@ -141,6 +141,31 @@ impl Drop for Lease {
     }
 }
 
+/// Counts a failure when it is dropped: the inner service panicked.
+pub(super) struct Panics<'a>(Option<&'a mut Option<Lease>>);
+
+impl<'a> Panics<'a> {
+    #[inline]
+    pub(super) const fn of(lease: &'a mut Option<Lease>) -> Self {
+        Self(Some(lease))
+    }
+
+    /// It did not.
+    #[inline]
+    pub(super) fn no(mut self) -> Option<&'a mut Option<Lease>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Panics<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(mut lease) = self.0.take().and_then(Option::take) {
+            lease.end(Some(true));
+        }
+    }
+}
+
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease").field("ticket", &self.ticket).finish_non_exhaustive()

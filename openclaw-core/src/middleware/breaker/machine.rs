@@ -8,6 +8,9 @@ use super::{
     window::{Counts, Frame, Outcome},
 };
 
+/// How long a window of calls without a failure is kept for a key that is not used: 5 min.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// How many transitions are kept for those who watch.
 const KEPT: usize = 32;
 
@@ -36,8 +39,12 @@ struct Trial {
 pub(super) struct Machine {
     config: BreakerConfig,
     state: State,
+    /// It is disabled by its settings, and by nobody else.
+    rests: bool,
     generation: u64,
     since: Duration,
+    /// When it last counted a call.
+    counted: Duration,
     /// Failures in a row, where they matter.
     streak: u32,
     frame: Frame,
@@ -54,10 +61,12 @@ impl Machine {
     pub(super) fn new(config: BreakerConfig, seed: u64) -> Self {
         Self {
             frame: Frame::new(config.window),
+            state: if config.enabled { State::Closed } else { State::Disabled },
+            rests: !config.enabled,
             config,
-            state: State::Closed,
             generation: 0,
             since: Duration::ZERO,
+            counted: Duration::ZERO,
             streak: 0,
             opened: 0,
             until: Duration::ZERO,
@@ -120,6 +129,7 @@ impl Machine {
     pub(super) fn absorb(&mut self, pending: Pending, now: Duration) {
         if pending.count() > 0 && pending.is_of(self.generation) && self.state.counts() {
             self.streak = 0;
+            self.counted = now;
             self.frame.absorb(pending.tick(), pending.count(), now);
         }
     }
@@ -127,6 +137,7 @@ impl Machine {
     fn count(&mut self, outcome: Outcome, now: Duration) {
         let before = self.frame.counts(now);
         self.frame.push(outcome, now);
+        self.counted = now;
         let counts = self.frame.counts(now);
         let row = self.config.consecutive_failures.unwrap_or(0);
         self.streak = if outcome.failed && row > 0 { self.streak.saturating_add(1) } else { 0 };
@@ -155,8 +166,10 @@ impl Machine {
         self.config.half_open_wait.is_some_and(|wait| now >= self.since.saturating_add(wait))
     }
 
-    /// Goes into a state, also into the one it is in.
+    /// Goes into a state, also into the one it is in; switched off, it rests instead of closing.
     pub(super) fn enter(&mut self, state: State, now: Duration) {
+        self.rests = state == State::Closed && !self.config.enabled;
+        let state = if self.rests { State::Disabled } else { state };
         self.generation += 1;
         if self.log.len() == KEPT {
             self.log.pop_front();
@@ -174,7 +187,7 @@ impl Machine {
                 self.opened = 0;
             }
         }
-        if state.counts() {
+        if state.counts() || self.rests {
             self.streak = 0;
             self.frame.clear();
         }
@@ -193,13 +206,21 @@ impl Machine {
     /// Takes other settings; state, window and waits that have begun stay.
     pub(super) fn reload(&mut self, config: BreakerConfig, now: Duration) {
         self.frame.resize(config.window);
-        self.config = config;
+        let was_enabled = std::mem::replace(&mut self.config, config).enabled;
+        if was_enabled != self.config.enabled && (self.rests || self.is_its_own()) {
+            self.enter(State::Closed, now);
+        }
         if self.config.consecutive_failures.is_none() {
             self.streak = 0;
         }
         if self.state == State::HalfOpen {
             self.decide(now);
         }
+    }
+
+    /// Is it in a state that it goes into by itself?
+    const fn is_its_own(&self) -> bool {
+        matches!(self.state, State::Closed | State::Open | State::HalfOpen)
     }
 
     /// The word that calls read.
@@ -218,7 +239,12 @@ impl Machine {
 
     /// Is it as a new one is, so that forgetting it loses nothing?
     pub(super) fn is_blank(&self, now: Duration) -> bool {
-        self.state == State::Closed && self.streak == 0 && self.counts(now) == Counts::default()
+        let counts = self.counts(now);
+        let idle = matches!(self.frame, Frame::Count(_))
+            && now.saturating_sub(self.counted) >= IDLE
+            && counts.failures + counts.slow == 0;
+        let empty = idle || counts == Counts::default();
+        (self.state == State::Closed || self.rests) && self.streak == 0 && empty
     }
 
     pub(super) fn counts(&self, now: Duration) -> Counts {

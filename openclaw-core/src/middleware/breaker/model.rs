@@ -299,6 +299,7 @@ fn config() -> impl Strategy<Value = BreakerConfig> {
         let (failure_rate, slow_call_rate, minds_slow) = rates;
         let (consecutive_failures, minimum_calls, half_open_permits) = numbers;
         BreakerConfig {
+            enabled: true,
             window,
             failure_rate,
             slow_call_duration: minds_slow.then_some(MS(1)),

@@ -17,7 +17,7 @@ use super::{
     lease::Seat,
     one::One,
 };
-use crate::Result;
+use crate::{Refusal, Result};
 
 /// Enough that threads seldom meet; a power of two.
 const SHARDS: usize = 16;
@@ -33,7 +33,8 @@ const LOOKS: usize = 8;
 /// A breaker that is closed, has an empty window and no failure, and no call under way is as
 /// good as a new one: it goes when room is needed. When all are in use, further keys share
 /// one more breaker, so that a flood of keys can't make room for itself. A window of calls
-/// is never empty again; where keys come and go, use a window of time, or none.
+/// is never empty again: with nothing but successes in it, it counts as empty when it has taken
+/// none for 5 min.
 pub struct Breakers<K> {
     config: RwLock<BreakerConfig>,
     seed: Seeded,
@@ -94,6 +95,14 @@ impl<K: Eq + Hash> Breakers<K> {
         Some(BreakerHandle::new(Arc::clone(&entry.seat)))
     }
 
+    /// The refusal of a call of this key that came now, counted as one; `None` lets it in.
+    ///
+    /// As [`BreakerHandle::refusal`]; a key without a breaker of its own gets one when it calls.
+    #[must_use]
+    pub fn refusal(&self, key: &K) -> Option<Refusal> {
+        self.get(key)?.refusal()
+    }
+
     /// The breaker that the keys share for which there was no room.
     #[must_use]
     pub fn overflow(&self) -> BreakerHandle {
@@ -101,6 +110,8 @@ impl<K: Eq + Hash> Breakers<K> {
     }
 
     /// Gives every breaker other settings; state, windows and waits that have begun stay.
+    ///
+    /// Those that this switches off or on begin anew, but for what somebody has forced.
     ///
     /// # Errors
     /// `VALIDATION_ERROR` of [`BreakerConfig::check`]; the old settings stay then.

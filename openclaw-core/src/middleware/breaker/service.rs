@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
-    lease::{Lease, Seat},
+    lease::{Lease, Panics, Seat},
     one::One,
     registry::PerKey,
 };
@@ -161,22 +161,32 @@ where
         let mut this = self.project();
         loop {
             match this.step.as_mut().project() {
-                // Taken apart here: moved as a whole, an outcome costs more than the breaker.
-                StepProjection::Running { future } => match ready!(future.poll(cx)) {
-                    Ok(answer) => {
-                        end(this.lease, &this.policy.assess(Ok(&answer)));
-                        this.step.set(Step::Over);
-                        return Poll::Ready(Ok(answer));
+                StepProjection::Running { future } => {
+                    let panics = Panics::of(this.lease);
+                    // Taken apart here: moved as a whole, an outcome costs more than the breaker.
+                    match future.poll(cx) {
+                        Poll::Pending => {
+                            panics.no();
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok(answer)) => {
+                            end(panics.no(), &this.policy.assess(Ok(&answer)));
+                            this.step.set(Step::Over);
+                            return Poll::Ready(Ok(answer));
+                        }
+                        Poll::Ready(Err(e)) => {
+                            end(panics.no(), &this.policy.assess(Err(&e)));
+                            this.step.set(Step::Over);
+                            return Poll::Ready(Err(e));
+                        }
                     }
-                    Err(e) => {
-                        end(this.lease, &this.policy.assess(Err(&e)));
-                        this.step.set(Step::Over);
-                        return Poll::Ready(Err(e));
-                    }
-                },
+                }
                 StepProjection::Readying { inner, request } => {
-                    if let Err(e) = ready!(inner.poll_ready(cx)) {
-                        end(this.lease, &this.policy.assess(Err(&e)));
+                    let panics = Panics::of(this.lease);
+                    let ready = inner.poll_ready(cx);
+                    panics.no();
+                    if let Err(e) = ready!(ready) {
+                        end(Some(this.lease), &this.policy.assess(Err(&e)));
                         this.step.set(Step::Over);
                         return Poll::Ready(Err(e));
                     }
@@ -184,7 +194,9 @@ where
                     if let Some(lease) = this.lease {
                         lease.begin();
                     }
+                    let panics = Panics::of(this.lease);
                     let future = inner.call(request);
+                    panics.no();
                     this.step.set(Step::Running { future });
                 }
                 StepProjection::Refused { by, after } => {
@@ -202,8 +214,8 @@ where
 }
 
 #[inline]
-fn end(lease: &mut Option<Lease>, means: &Assessment) {
-    if let Some(mut lease) = lease.take() {
+fn end(lease: Option<&mut Option<Lease>>, means: &Assessment) {
+    if let Some(mut lease) = lease.and_then(Option::take) {
         lease.end(means.is_failure());
     }
 }

@@ -204,16 +204,16 @@ impl<P: 'static> Parts<P> {
     }
 
     fn apply_breaker(&self, settings: Option<&BreakerSettings>) {
-        let config = settings.map_or_else(never_opens, breaker_config);
+        let config = settings.map_or_else(off, breaker_config);
         if let Err(e) = self.breakers.reload(&config) {
             tracing::error!(error = %e, "a breaker keeps its old settings");
         }
     }
 }
 
-/// A breaker that is off: it counts failures in a row, and no run is that long.
-fn never_opens() -> BreakerConfig {
-    BreakerConfig { consecutive_failures: Some(u32::MAX), window: None, ..BreakerConfig::default() }
+/// A breaker that is off.
+fn off() -> BreakerConfig {
+    BreakerConfig { enabled: false, ..BreakerConfig::default() }
 }
 
 /// The settings of a breaker; what is not set has its default.

@@ -118,7 +118,8 @@ settings! {
         consecutive_failures: u32,
         /// The part of failed calls in the window that opens it: above 0, at most 1.
         failure_rate: f64,
-        /// The last calls that rates are taken over: 1 to 1,000,000.
+        /// The last calls that rates are taken over: 1 to 1,000,000. A tenant without failures in them is
+        /// forgotten when another needs the room, 5 min behind its last call at the earliest.
         window_calls: u32,
         /// The last time that rates are taken over, at least 10 ms; instead of `window_calls`.
         window_time: Span,

@@ -101,6 +101,26 @@ async fn nothing_is_forgotten_that_still_matters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_window_of_calls_without_a_failure_is_forgotten_in_time() {
+    let layer = keyed(BreakerLayer::builder("crm").max_keys(2).window(Window::Count(10)));
+    let (leaf, breakers) = (Leaf::default(), layer.breakers());
+    let service = layer.layer(leaf.service());
+    fail(&leaf, &service, 1, 1).await;
+    call(&service, 1).await.unwrap();
+    call(&service, 2).await.unwrap();
+    advance(s(299)).await;
+    call(&service, 3).await.unwrap();
+    assert!(breakers.get(&3).is_none(), "both are kept, and looked at");
+    advance(s(300)).await;
+    call(&service, 3).await.unwrap();
+    assert!(breakers.get(&3).is_some() && breakers.get(&2).is_none());
+    advance(s(3_600)).await;
+    call(&service, 4).await.unwrap();
+    call(&service, 5).await.unwrap();
+    assert!(breakers.get(&1).is_some(), "a failure is in its window");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_under_way_keeps_its_breaker() {
     let layer = keyed(BreakerLayer::builder("crm").max_keys(1));
     let (leaf, breakers) = (Leaf::default(), layer.breakers());

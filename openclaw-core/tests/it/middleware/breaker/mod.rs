@@ -5,6 +5,12 @@ mod handle;
 mod keys;
 pub(super) mod leaf;
 
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Poll,
+};
+
 use http::{Request, Response, StatusCode};
 use openclaw_core::{
     Error, ErrorKind, Happened, Reason, Refusal,
@@ -283,6 +289,38 @@ async fn an_inner_service_that_never_gets_ready_opens_it() {
     }
     assert_eq!(rig.handle.state(), State::Open);
     assert_eq!(rig.leaf.told().calls, 0);
+}
+
+/// How many of ten calls reach a service that panics; who calls catches it, or dies of it.
+async fn panics(layer: &BreakerLayer, caught: bool) -> usize {
+    let mut reached = 0;
+    for _ in 0..10 {
+        let leaf = service_fn(|_: openclaw_core::Call<u64>| {
+            poll_fn(|_| -> Poll<Result<(), Error>> { panic!("foreign code") })
+        });
+        let mut call = Box::pin(layer.layer(leaf).oneshot(request()));
+        let refused = tokio::spawn(poll_fn(move |cx| {
+            let mut poll = || call.as_mut().poll(cx).map(|answer| answer.is_err());
+            if !caught {
+                return poll();
+            }
+            catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Ready(false))
+        }));
+        reached += usize::from(!refused.await.unwrap_or(false));
+    }
+    reached
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_inner_service_is_a_failure() {
+    for keep in [true, false] {
+        let layer = BreakerLayer::builder("crm").open_jitter(0.0).build().unwrap();
+        let handle = layer.handle();
+        assert_eq!(panics(&layer, keep).await, 5, "then it is open");
+        advance(s(60)).await;
+        assert_eq!(panics(&layer, keep).await, 3, "the calls of the trial");
+        assert_eq!(handle.state(), State::Open);
+    }
 }
 
 #[tokio::test(start_paused = true)]
