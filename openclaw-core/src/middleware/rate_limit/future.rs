@@ -42,7 +42,7 @@ pin_project! {
 /// The place a call has taken: given back when the call is dropped before it left.
 pub(super) struct Place<M: Numbers> {
     pub(super) shared: Arc<Shared<M>>,
-    /// Its key; none for a call that needs no place.
+    /// Its key; none for a call that is refused.
     pub(super) key: Option<M::Key>,
     /// What it waits for.
     pub(super) waits: Option<Taken>,
@@ -51,7 +51,7 @@ pub(super) struct Place<M: Numbers> {
 }
 
 impl<M: Numbers> Place<M> {
-    /// None is needed, or none was to be had.
+    /// None was to be had.
     pub(super) const fn none(shared: Arc<Shared<M>>) -> Self {
         Self { shared, key: None, waits: None, last: 0 }
     }
@@ -63,6 +63,14 @@ impl<M: Numbers> Place<M> {
         }
     }
 
+    /// The call goes without: its place is given back.
+    pub(super) fn give_up(&mut self) {
+        if let (Some(taken), Some(key)) = (self.waits.take(), &self.key) {
+            self.shared.left_the_queue();
+            self.shared.give_back(key, taken);
+        }
+    }
+
     /// Tightens the limit by what came back.
     #[inline]
     fn learn<Req, Res, E>(&self, policy: &impl Policy<Req, Res, E>, outcome: Result<&Res, &E>) {
@@ -71,34 +79,31 @@ impl<M: Numbers> Place<M> {
         }
     }
 
-    /// Takes another place when the other side asked for silence meanwhile.
+    /// Says whether the turn of a call has come that has waited for it.
     ///
-    /// `Some` is how long to wait for it.
-    fn take_again(&mut self) -> Result<Option<Duration>, Refusal> {
+    /// `Some` is how long to wait yet: the other side asked for silence meanwhile.
+    fn wait_on(&mut self) -> Result<Option<Duration>, Refusal> {
         let (Some(key), Some(taken)) = (&self.key, self.waits) else { return Ok(None) };
         let at = self.shared.now();
-        if !self.shared.is_silenced(key, at, taken) {
+        let taken = taken.behind(&self.shared.meter().look(key));
+        if let Some(refusal) = self.shared.refused_further_in(key) {
+            return Err(refusal);
+        }
+        if taken.at <= at {
             return Ok(None);
         }
-        match self.shared.reserve(key, at, self.last) {
-            Ok(taken) => {
-                self.waits = Some(taken);
-                Ok(Some(Duration::from_nanos(taken.slot.wait)))
-            }
-            Err(refusal) => {
-                self.leave();
-                Err(refusal)
-            }
+        let wait = taken.at - at;
+        if taken.at > self.last {
+            return Err(self.shared.refuse(key, wait));
         }
+        self.waits = Some(taken);
+        Ok(Some(Duration::from_nanos(wait)))
     }
 }
 
 impl<M: Numbers> Drop for Place<M> {
     fn drop(&mut self) {
-        if let (Some(taken), Some(key)) = (self.waits.take(), &self.key) {
-            self.shared.left_the_queue();
-            self.shared.give_back(key, taken.slot);
-        }
+        self.give_up();
     }
 }
 
@@ -131,13 +136,16 @@ where
                 }
                 StateProjection::Waiting { mut sleep, rest } => {
                     ready!(sleep.as_mut().poll(cx));
-                    match this.place.take_again() {
+                    match this.place.wait_on() {
                         Ok(Some(wait)) => sleep.reset(Instant::now() + wait),
                         Ok(None) => {
                             let rest = rest.take();
                             this.state.set(State::Readying { rest });
                         }
-                        Err(refusal) => this.state.set(State::Refused { refusal: Some(refusal) }),
+                        Err(refusal) => {
+                            this.place.give_up();
+                            this.state.set(State::Refused { refusal: Some(refusal) });
+                        }
                     }
                 }
                 StateProjection::Readying { rest } => {

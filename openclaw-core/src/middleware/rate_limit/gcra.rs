@@ -86,7 +86,7 @@ impl Quota {
 }
 
 /// What a call costs, and how far ahead of its time it may come; in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) cost: u64,
     pub(super) ahead: u64,

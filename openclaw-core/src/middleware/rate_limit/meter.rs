@@ -10,39 +10,35 @@ use std::{
 
 use super::{
     super::by_hash::{ByHash, Seeded, part},
-    gcra::Pace,
+    gcra::Rule,
+    line::Line,
+    words::Words,
 };
 use crate::{Rng, SystemRng};
 
-/// Keeps two words for each limit: its number, and the pace that the other side asked for.
-///
-/// Both are 0 for a limit that was never asked. Each word changes atomically by itself.
+/// Keeps a line for each limit.
 pub trait Numbers: Send + Sync + 'static {
     /// What tells limits apart.
     type Key: Clone + Send + Sync + 'static;
 
-    /// The number and the pace of a key.
-    fn look(&self, key: &Self::Key) -> (u64, u64);
+    /// The line of a key that was never seen.
+    fn fresh(&self) -> Line;
 
-    /// Replaces the number by what `change` makes of it and of the pace, unless that is nothing.
+    /// The line of a key.
+    fn look(&self, key: &Self::Key) -> Line;
+
+    /// Replaces the number of a key by what `change` makes of its line, unless that is nothing.
     ///
     /// `change` may be asked several times. True when the number was replaced.
-    fn update(
-        &self,
-        key: &Self::Key,
-        now: u64,
-        change: impl FnMut(u64, u64) -> Option<u64>,
-    ) -> bool;
+    fn update(&self, key: &Self::Key, now: u64, change: impl FnMut(&Line) -> Option<u64>) -> bool;
 
-    /// Replaces the pace by what `change` makes of it, unless that is nothing.
-    fn repace(&self, key: &Self::Key, now: u64, change: impl FnMut(u64) -> Option<u64>);
+    /// Changes the line of a key at once; says what `change` said.
+    ///
+    /// `change` may be asked several times, of the same line or another.
+    fn amend(&self, key: &Self::Key, now: u64, change: impl FnMut(&mut Line) -> bool) -> bool;
 
-    /// Replaces every number and every pace there is; a number by what is made of both.
-    fn update_all(
-        &self,
-        number: impl FnMut(u64, u64) -> Option<u64>,
-        pace: impl FnMut(u64) -> Option<u64>,
-    );
+    /// Changes every line there is, and the rule of those to come: each line at once.
+    fn amend_all(&self, change: impl FnMut(&mut Line) -> bool);
 
     /// Keys on hand, keys that were forgotten, calls that found no room for their key.
     fn count(&self) -> (usize, u64, u64) {
@@ -57,8 +53,14 @@ pub trait Meter<Req>: Numbers {
 }
 
 /// One limit for all calls.
-#[derive(Debug, Default)]
-pub struct Direct(Words<AtomicU64>);
+#[derive(Debug)]
+pub struct Direct(Words);
+
+impl Direct {
+    pub(super) fn new(rule: Rule) -> Self {
+        Self(Words::new(rule))
+    }
+}
 
 impl<Req> Meter<Req> for Direct {
     fn key(&self, _: &Req) {}
@@ -67,76 +69,25 @@ impl<Req> Meter<Req> for Direct {
 impl Numbers for Direct {
     type Key = ();
 
-    fn look(&self, (): &()) -> (u64, u64) {
+    fn fresh(&self) -> Line {
+        Line::new(self.0.look().rule)
+    }
+
+    fn look(&self, (): &()) -> Line {
         self.0.look()
     }
 
     #[inline]
-    fn update(&self, (): &(), _: u64, change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
+    fn update(&self, (): &(), _: u64, change: impl FnMut(&Line) -> Option<u64>) -> bool {
         self.0.update(change)
     }
 
-    fn repace(&self, (): &(), _: u64, change: impl FnMut(u64) -> Option<u64>) {
-        self.0.pace.change(change);
+    fn amend(&self, (): &(), _: u64, change: impl FnMut(&mut Line) -> bool) -> bool {
+        self.0.amend(change)
     }
 
-    fn update_all(
-        &self,
-        number: impl FnMut(u64, u64) -> Option<u64>,
-        pace: impl FnMut(u64) -> Option<u64>,
-    ) {
-        self.0.update(number);
-        self.0.pace.change(pace);
-    }
-}
-
-/// An atomic number, so that a model checker can bring its own.
-pub(super) trait Word: Send + Sync {
-    fn get(&self) -> u64;
-
-    /// Puts `new` where `old` is; else what is there.
-    fn exchange(&self, old: u64, new: u64) -> Result<u64, u64>;
-
-    /// Replaces the number, unless `change` makes nothing of it.
-    #[inline]
-    fn change(&self, mut change: impl FnMut(u64) -> Option<u64>) -> bool {
-        let mut old = self.get();
-        while let Some(new) = change(old) {
-            match self.exchange(old, new) {
-                Ok(_) => return true,
-                Err(other) => old = other,
-            }
-        }
-        false
-    }
-}
-
-impl Word for AtomicU64 {
-    fn get(&self) -> u64 {
-        self.load(Ordering::Acquire)
-    }
-
-    fn exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
-        self.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire)
-    }
-}
-
-/// Number and pace of one limit.
-#[derive(Debug, Default)]
-pub(super) struct Words<W> {
-    pub(super) number: W,
-    pub(super) pace: W,
-}
-
-impl<W: Word> Words<W> {
-    pub(super) fn look(&self) -> (u64, u64) {
-        (self.number.get(), self.pace.get())
-    }
-
-    #[inline]
-    pub(super) fn update(&self, mut change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
-        let pace = self.pace.get();
-        self.number.change(|number| change(number, pace))
+    fn amend_all(&self, change: impl FnMut(&mut Line) -> bool) {
+        self.0.amend(change);
     }
 }
 
@@ -152,7 +103,9 @@ pub struct PerKey<K, F> {
     shards: Box<[Mutex<Shard<K>>]>,
     key: F,
     seed: Seeded,
-    rest: Words<AtomicU64>,
+    rest: Words,
+    /// Held while every line changes, so that all go from one rule to the next.
+    changing: Mutex<()>,
     forgotten: AtomicU64,
     crowded: AtomicU64,
 }
@@ -163,19 +116,13 @@ struct Shard<K> {
     round: Vec<u64>,
     room: usize,
     hand: usize,
+    /// The rule of keys to come.
+    rule: Rule,
 }
 
 struct Place<K> {
     key: K,
-    number: u64,
-    pace: u64,
-}
-
-impl<K> Place<K> {
-    /// Is it as good as one that was never seen?
-    const fn is_over(&self, now: u64) -> bool {
-        self.number <= now && Pace(self.pace).is_over(now)
-    }
+    line: Line,
 }
 
 impl<K, F> std::fmt::Debug for PerKey<K, F> {
@@ -185,18 +132,21 @@ impl<K, F> std::fmt::Debug for PerKey<K, F> {
 }
 
 impl<K: Hash + Eq + Clone, F> PerKey<K, F> {
-    pub(super) fn new(key: F, keys: usize) -> Self {
+    pub(super) fn new(key: F, keys: usize, rule: Rule) -> Self {
         let keys = keys.max(1);
         // A power of two, and no more than there are keys.
         let shards = SHARDS.min(1 << keys.ilog2());
         let room = keys.div_ceil(shards);
-        let shard =
-            |_| Mutex::new(Shard { places: ByHash::default(), round: Vec::new(), room, hand: 0 });
+        let shard = |_| {
+            let (places, round) = (ByHash::default(), Vec::new());
+            Mutex::new(Shard { places, round, room, hand: 0, rule })
+        };
         Self {
             shards: (0..shards).map(shard).collect(),
             key,
             seed: Seeded::new(SystemRng.next_u64()),
-            rest: Words::default(),
+            rest: Words::new(rule),
+            changing: Mutex::default(),
             forgotten: AtomicU64::new(0),
             crowded: AtomicU64::new(0),
         }
@@ -237,22 +187,26 @@ where
 {
     type Key = K;
 
-    fn look(&self, key: &K) -> (u64, u64) {
+    fn fresh(&self) -> Line {
+        Line::new(self.rest.look().rule)
+    }
+
+    fn look(&self, key: &K) -> Line {
         let hash = self.seed.hash(key);
         let Some(shard) = self.shard(hash) else { return self.rest.look() };
         match shard.places.get(&hash) {
-            Some(place) if place.key == *key => (place.number, place.pace),
-            None if shard.places.len() < shard.room => (0, 0),
+            Some(place) if place.key == *key => place.line,
+            None if shard.places.len() < shard.room => Line::new(shard.rule),
             _ => self.rest.look(),
         }
     }
 
-    fn update(&self, key: &K, now: u64, mut change: impl FnMut(u64, u64) -> Option<u64>) -> bool {
+    fn update(&self, key: &K, now: u64, mut change: impl FnMut(&Line) -> Option<u64>) -> bool {
         let hash = self.seed.hash(key);
         let own = self.shard(hash).and_then(|mut shard| {
-            shard.with(hash, key, now, &self.forgotten, |place| {
-                let next = change(place.number, place.pace);
-                place.number = next.unwrap_or(place.number);
+            shard.with(hash, key, now, &self.forgotten, |line| {
+                let next = change(line);
+                line.number = next.unwrap_or(line.number);
                 next.is_some()
             })
         });
@@ -262,30 +216,24 @@ where
         })
     }
 
-    fn repace(&self, key: &K, now: u64, mut change: impl FnMut(u64) -> Option<u64>) {
+    fn amend(&self, key: &K, now: u64, mut change: impl FnMut(&mut Line) -> bool) -> bool {
         let hash = self.seed.hash(key);
-        let own = self.shard(hash).and_then(|mut shard| {
-            shard.with(hash, key, now, &self.forgotten, |place| {
-                place.pace = change(place.pace).unwrap_or(place.pace);
-            })
-        });
-        own.unwrap_or_else(|| {
-            self.rest.pace.change(change);
-        });
+        let own = self
+            .shard(hash)
+            .and_then(|mut shard| shard.with(hash, key, now, &self.forgotten, &mut change));
+        own.unwrap_or_else(|| self.rest.amend(change))
     }
 
-    fn update_all(
-        &self,
-        mut number: impl FnMut(u64, u64) -> Option<u64>,
-        mut pace: impl FnMut(u64) -> Option<u64>,
-    ) {
-        self.rest.update(&mut number);
-        self.rest.pace.change(&mut pace);
+    fn amend_all(&self, mut change: impl FnMut(&mut Line) -> bool) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.rest.amend(&mut change);
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fresh = Line::new(shard.rule);
+            change(&mut fresh);
+            shard.rule = fresh.rule;
             for place in shard.places.values_mut() {
-                place.number = number(place.number, place.pace).unwrap_or(place.number);
-                place.pace = pace(place.pace).unwrap_or(place.pace);
+                change(&mut place.line);
             }
         }
     }
@@ -303,7 +251,7 @@ where
 }
 
 impl<K: Eq + Clone> Shard<K> {
-    /// Does something to the place of a key; `None` when there is no room for a new one.
+    /// Does something to the line of a key; `None` when there is no room for a new one.
     #[inline]
     fn with<T>(
         &mut self,
@@ -311,15 +259,15 @@ impl<K: Eq + Clone> Shard<K> {
         key: &K,
         now: u64,
         forgotten: &AtomicU64,
-        f: impl FnOnce(&mut Place<K>) -> T,
+        f: impl FnOnce(&mut Line) -> T,
     ) -> Option<T> {
         if let Some(place) = self.places.get_mut(&hash) {
             // Two keys with one hash: the second goes with those that find no room.
-            return (place.key == *key).then(|| f(place));
+            return (place.key == *key).then(|| f(&mut place.line));
         }
         self.make_room(hash, now, forgotten)?;
-        let new = Place { key: key.clone(), number: 0, pace: 0 };
-        Some(f(self.places.entry(hash).or_insert(new)))
+        let new = Place { key: key.clone(), line: Line::new(self.rule) };
+        Some(f(&mut self.places.entry(hash).or_insert(new).line))
     }
 
     /// Room for a new key: that of one of the next two, if it can be forgotten, or more.
@@ -329,7 +277,7 @@ impl<K: Eq + Clone> Shard<K> {
             let at = self.hand % len;
             self.hand = (at + 1) % len;
             let Some(old) = self.round.get_mut(at) else { continue };
-            if self.places.get(old).is_none_or(|place| place.is_over(now)) {
+            if self.places.get(old).is_none_or(|place| place.line.is_over(now)) {
                 self.places.remove(old);
                 forgotten.fetch_add(1, Ordering::Relaxed);
                 if len > self.room {
@@ -351,7 +299,8 @@ mod tests {
 
     #[test]
     fn limits_by_key_show_how_they_are_kept() {
-        let shown = format!("{:?}", PerKey::<u8, _>::new(|request: &u8| *request, 3));
+        let shown =
+            format!("{:?}", PerKey::<u8, _>::new(|request: &u8| *request, 3, Rule::default()));
         assert_eq!(shown, "PerKey { shards: 2, .. }");
     }
 }

@@ -3,11 +3,13 @@
 mod future;
 mod gcra;
 mod handle;
+mod line;
 mod meter;
 mod place;
 mod shared;
 #[cfg(test)]
 mod threads;
+mod words;
 
 use std::{
     fmt,
@@ -49,7 +51,7 @@ const KEYS: usize = 100_000;
 /// | keys | one limit for all calls | [`per_key`](Self::per_key): one a tenant, a credential, an address; 100,000 keys |
 /// | longest wait | zero: refused at once | [`wait`](Self::wait): places are given in the order of the calls |
 /// | advice | heeded, for 5 min at most | [`learn`](Self::learn) |
-/// | gate | none | [`gate`](Self::gate): a call that is refused further in needs no place |
+/// | gate | none | [`gate`](Self::gate): a call that is refused further in waits for no place |
 ///
 /// A place is taken when the service is called. A wait ends at the deadline of the request at
 /// the latest: a call whose place lies behind it is refused at once, with the time until its
@@ -59,8 +61,8 @@ const KEYS: usize = 100_000;
 /// What the other side says of its own limit
 /// ([`Policy::advice`](crate::policy::Policy::advice), or a Retry-After of a throttled or
 /// unavailable one) tightens the limit of that key, and never loosens it. Nothing left, or a
-/// Retry-After, is silence: calls that have a place in it take another behind it, within their
-/// longest wait. Calls that are left are spread over the time until the reset; a burst of the
+/// Retry-After, is silence: calls that wait go on behind it in their order, within their longest
+/// wait; none is put off by more than the silence. What ends at once says nothing. Calls that are left are spread over the time until the reset; a burst of the
 /// same length as before stays possible.
 ///
 /// It stands inside the retry, so that each attempt counts, and outside the breaker.
@@ -95,12 +97,12 @@ const KEYS: usize = 100_000;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct RateLimitLayer<P = ByHead, M = Direct> {
+pub struct RateLimitLayer<P = ByHead, M: Numbers = Direct> {
     shared: Arc<Shared<M>>,
     policy: P,
 }
 
-impl<P: Clone, M> Clone for RateLimitLayer<P, M> {
+impl<P: Clone, M: Numbers> Clone for RateLimitLayer<P, M> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), policy: self.policy.clone() }
     }
@@ -110,8 +112,7 @@ impl RateLimitLayer {
     /// One limit for all calls; what is over it is refused.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, quota: Quota) -> Self {
-        let shared = Shared::new(name.into(), quota, Direct::default());
-        Self { shared: Arc::new(shared), policy: ByHead }
+        Self { shared: Arc::new(Shared::new(name.into(), quota)), policy: ByHead }
     }
 }
 
@@ -119,9 +120,7 @@ impl<P> RateLimitLayer<P> {
     /// Reads this clock instead of the runtime's. It begins anew: what was used up is forgotten.
     #[must_use]
     pub fn ticks(self, ticks: Ticks) -> Self {
-        let mut shared = self.shared.remade(Direct::default());
-        shared.set_ticks(ticks);
-        Self { shared: Arc::new(shared), policy: self.policy }
+        Self { shared: Arc::new(self.shared.by_ticks(ticks)), policy: self.policy }
     }
 
     /// One limit a key, for 100,000 keys.
@@ -141,12 +140,12 @@ impl<P> RateLimitLayer<P> {
         K: Hash + Eq + Clone + Send + Sync + 'static,
         F: Fn(&Req) -> K + Send + Sync + 'static,
     {
-        let meter = PerKey::new(key, keys);
-        RateLimitLayer { shared: Arc::new(self.shared.remade(meter)), policy: self.policy }
+        let meter = PerKey::new(key, keys, self.shared.rule());
+        RateLimitLayer { shared: Arc::new(self.shared.by_key(meter)), policy: self.policy }
     }
 }
 
-impl<P, M> RateLimitLayer<P, M> {
+impl<P, M: Numbers> RateLimitLayer<P, M> {
     /// Reads requests and outcomes by this policy.
     #[must_use]
     pub fn policy<Q>(self, policy: Q) -> RateLimitLayer<Q, M> {
@@ -154,26 +153,54 @@ impl<P, M> RateLimitLayer<P, M> {
     }
 
     /// Lets calls wait for their place, this long at most; zero refuses at once.
+    ///
+    /// Clones that were made before go on as they do, at the same limit.
     #[must_use]
     pub fn wait(self, max: Duration) -> Self {
-        self.shared.set_max_wait(max);
-        self
+        self.forked(|shared| shared.set_max_wait(max))
     }
 
-    /// Lets a call pass without a place when this says that it is refused further in.
+    /// Asks this, by key, before a call waits for its place or is refused for want of one.
     ///
-    /// A breaker's handle knows: waiting for a place is of no use while it is open.
+    /// What it says is the answer of the call, and its place is given back: a call has nothing to
+    /// wait for while a breaker further in refuses it. Who waits asks again when its turn comes.
+    /// Clones that were made before do not ask.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use openclaw_core::{
+    ///     Reason, middleware::{Quota, RateLimitLayer, breaker::BreakerLayer},
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let breaker = BreakerLayer::new("crm").handle();
+    /// let crm = breaker.clone();
+    /// let limit = RateLimitLayer::new("crm", Quota::per_second(NonZeroU32::MIN))
+    ///     .gate(move |()| crm.refusal());
+    /// limit.check(&()).expect("the first");
+    /// assert_eq!(limit.check(&()).unwrap_err().reason(), Reason::RateLimited);
+    /// breaker.force_open();
+    /// assert_eq!(limit.check(&()).unwrap_err().reason(), Reason::CircuitOpen);
+    /// # }
+    /// ```
     #[must_use]
-    pub fn gate(self, refused: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        self.shared.set_gate(Arc::new(refused));
-        self
+    pub fn gate(self, gate: impl Fn(&M::Key) -> Option<Refusal> + Send + Sync + 'static) -> Self {
+        self.forked(|shared| shared.set_gate(Arc::new(gate)))
     }
 
     /// Says whether the other side's advice tightens the limit, and for how long at most.
+    ///
+    /// Clones that were made before go on as they do, at the same limit.
     #[must_use]
     pub fn learn(self, learns: bool, longest: Duration) -> Self {
-        self.shared.set_learning(learns, longest);
-        self
+        self.forked(|shared| shared.set_learning(learns, longest))
+    }
+
+    /// Settings of its own, and the same limit.
+    fn forked(self, change: impl FnOnce(&mut Shared<M>)) -> Self {
+        let mut shared = self.shared.fork();
+        change(&mut shared);
+        Self { shared: Arc::new(shared), policy: self.policy }
     }
 
     /// Changes the longest wait of calls that come from now on.
@@ -238,16 +265,20 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
     }
 }
 
-impl<P, K, F> RateLimitLayer<P, PerKey<K, F>> {
+impl<P, K, F> RateLimitLayer<P, PerKey<K, F>>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    F: Send + Sync + 'static,
+{
     /// Changes how many keys are told apart, in whole shards: each of the up to 64 has one.
     ///
     /// Keys that are on hand stay until their time is over, also where there is room for fewer.
     pub fn set_keys(&self, keys: usize) {
-        self.shared.meter.set_keys(keys);
+        self.shared.meter().set_keys(keys);
     }
 }
 
-impl<S, P: Clone, M> Layer<S> for RateLimitLayer<P, M> {
+impl<S, P: Clone, M: Numbers> Layer<S> for RateLimitLayer<P, M> {
     type Service = RateLimit<S, P, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -256,20 +287,20 @@ impl<S, P: Clone, M> Layer<S> for RateLimitLayer<P, M> {
 }
 
 /// A service that keeps to a quota; made by [`RateLimitLayer`].
-pub struct RateLimit<S, P = ByHead, M = Direct> {
+pub struct RateLimit<S, P = ByHead, M: Numbers = Direct> {
     inner: S,
     shared: Arc<Shared<M>>,
     policy: P,
 }
 
-impl<S: Clone, P: Clone, M> Clone for RateLimit<S, P, M> {
+impl<S: Clone, P: Clone, M: Numbers> Clone for RateLimit<S, P, M> {
     fn clone(&self) -> Self {
         let (inner, policy) = (self.inner.clone(), self.policy.clone());
         Self { inner, shared: Arc::clone(&self.shared), policy }
     }
 }
 
-impl<S: fmt::Debug, P, M> fmt::Debug for RateLimit<S, P, M> {
+impl<S: fmt::Debug, P, M: Numbers> fmt::Debug for RateLimit<S, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimit")
             .field("shared", &self.shared)
@@ -295,12 +326,8 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let (policy, shared) = (self.policy.clone(), Arc::clone(&self.shared));
-        if shared.is_closed_further_in() {
-            let state = State::Calling { future: self.inner.call(request) };
-            return RateLimitFuture::new(policy, Place::none(shared), state);
-        }
         let deadline = self.policy.head(&request).deadline;
-        let key = shared.meter.key(&request);
+        let key = shared.meter().key(&request);
         let at = shared.now();
         let last = shared.last(at, deadline);
         match shared.reserve(&key, at, last) {
@@ -317,7 +344,12 @@ where
             Ok(taken) => {
                 self.unready();
                 shared.joined_the_queue();
-                let place = Place { shared, key: Some(key), waits: Some(taken), last };
+                let refusal = shared.refused_further_in(&key);
+                let mut place = Place { shared, key: Some(key), waits: Some(taken), last };
+                if refusal.is_some() {
+                    place.give_up();
+                    return RateLimitFuture::new(policy, place, State::Refused { refusal });
+                }
                 let rest = Some((self.inner.clone(), request));
                 let sleep = sleep(Duration::from_nanos(taken.slot.wait));
                 RateLimitFuture::new(policy, place, State::Waiting { sleep, rest })
@@ -326,7 +358,7 @@ where
     }
 }
 
-impl<S: Clone, P, M> RateLimit<S, P, M> {
+impl<S: Clone, P, M: Numbers> RateLimit<S, P, M> {
     /// Gives up the readiness that was asked for: nobody may hold room further in while they wait.
     fn unready(&mut self) {
         self.inner = self.inner.clone();

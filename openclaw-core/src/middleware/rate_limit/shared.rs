@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,9 +12,10 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Numbers, Quota,
-    gcra::{Pace, Rule, Slot},
-    place::{Lesson, Taken, give_back, is_silenced, learn, take},
+    Direct, Numbers, Quota,
+    gcra::Rule,
+    line::Lesson,
+    place::{Taken, give_back, take},
 };
 use crate::{
     ErrorKind, Reason, Refusal,
@@ -22,27 +23,39 @@ use crate::{
     policy::{Advice, Assessment},
 };
 
-/// Says that a call would be refused further in: it needs no place then.
-pub(super) type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Says how a call of this key would be refused further in.
+pub(super) type Gate<K> = Arc<dyn Fn(&K) -> Option<Refusal> + Send + Sync>;
 
-/// The quota, how long calls wait, what was learnt; the numbers are the meter's.
-pub(crate) struct Shared<M> {
+/// The settings of one layer, and the limit that it shares with the clones it came from.
+pub(crate) struct Shared<M: Numbers> {
     name: Arc<str>,
     ticks: Ticks,
-    pub(super) meter: M,
-    /// Nanoseconds a call; 0 is no limit.
-    interval: AtomicU64,
-    ahead: AtomicU64,
-    /// Held while the quota changes: the numbers go from one rule to the next.
-    changing: Mutex<()>,
+    limit: Arc<Limit<M>>,
     max_wait: AtomicU64,
     learns: AtomicBool,
     longest_block: AtomicU64,
-    gate: OnceLock<Gate>,
+    gate: Option<Gate<M::Key>>,
+}
+
+/// A limit: its numbers and quota, and what became of its calls.
+struct Limit<M> {
+    meter: M,
     refused: AtomicU64,
     waiting: AtomicU64,
     tightened: AtomicU64,
     refusing: AtomicBool,
+}
+
+impl<M> Limit<M> {
+    fn new(meter: M) -> Arc<Self> {
+        Arc::new(Self {
+            meter,
+            refused: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+            tightened: AtomicU64::new(0),
+            refusing: AtomicBool::new(false),
+        })
+    }
 }
 
 /// How a limit is doing.
@@ -75,80 +88,78 @@ const fn at(elapsed: Duration) -> u64 {
     secs.wrapping_mul(1_000_000_000).wrapping_add(nanos as u64).wrapping_add(1)
 }
 
-impl<M> Shared<M> {
-    pub(super) fn new(name: Arc<str>, quota: Quota, meter: M) -> Self {
+impl Shared<Direct> {
+    pub(super) fn new(name: Arc<str>, quota: Quota) -> Self {
         Self {
             name,
             ticks: Ticks::runtime(),
-            meter,
-            interval: AtomicU64::new(quota.interval),
-            ahead: AtomicU64::new(quota.ahead()),
-            changing: Mutex::default(),
+            limit: Limit::new(Direct::new(quota.rule())),
             max_wait: AtomicU64::new(0),
             learns: AtomicBool::new(true),
             longest_block: AtomicU64::new(nanos(Duration::from_secs(300))),
-            gate: OnceLock::new(),
-            refused: AtomicU64::new(0),
-            waiting: AtomicU64::new(0),
-            tightened: AtomicU64::new(0),
-            refusing: AtomicBool::new(false),
+            gate: None,
         }
     }
 
-    /// A new limit of the same settings around another meter.
-    pub(super) fn remade<N>(&self, meter: N) -> Shared<N> {
+    /// What calls are judged by.
+    pub(super) fn rule(&self) -> Rule {
+        self.meter().fresh().rule
+    }
+
+    /// The same settings around limits by key; none has used up anything.
+    pub(super) fn by_key<N: Numbers>(&self, meter: N) -> Shared<N> {
+        let gate = self.gate.clone().map(|gate| Arc::new(move |_: &N::Key| gate(&())) as _);
+        self.remade(Limit::new(meter), gate)
+    }
+
+    /// The same settings by another clock; what was used up by this one is forgotten.
+    pub(super) fn by_ticks(&self, ticks: Ticks) -> Self {
+        let limit = Limit::new(Direct::new(self.rule()));
+        Self { ticks, ..self.remade(limit, self.gate.clone()) }
+    }
+}
+
+impl<M: Numbers> Shared<M> {
+    /// The same limit, with settings of its own.
+    pub(super) fn fork(&self) -> Self {
+        self.remade(Arc::clone(&self.limit), self.gate.clone())
+    }
+
+    fn remade<N: Numbers>(&self, limit: Arc<Limit<N>>, gate: Option<Gate<N::Key>>) -> Shared<N> {
         let copy = |n: &AtomicU64| AtomicU64::new(n.load(Ordering::Relaxed));
-        let gate = OnceLock::new();
-        if let Some(refused) = self.gate.get() {
-            gate.get_or_init(|| Arc::clone(refused));
-        }
         Shared {
             name: Arc::clone(&self.name),
             ticks: self.ticks.clone(),
-            meter,
-            interval: copy(&self.interval),
-            ahead: copy(&self.ahead),
-            changing: Mutex::default(),
+            limit,
             max_wait: copy(&self.max_wait),
             learns: AtomicBool::new(self.learns.load(Ordering::Relaxed)),
             longest_block: copy(&self.longest_block),
             gate,
-            refused: AtomicU64::new(0),
-            waiting: AtomicU64::new(0),
-            tightened: AtomicU64::new(0),
-            refusing: AtomicBool::new(false),
         }
     }
 
-    /// Sets the gate, once.
-    pub(super) fn set_gate(&self, gate: Gate) {
-        self.gate.get_or_init(|| gate);
+    #[inline]
+    pub(super) fn meter(&self) -> &M {
+        &self.limit.meter
     }
 
-    pub(super) fn is_closed_further_in(&self) -> bool {
-        self.gate.get().is_some_and(|refused| refused())
+    pub(super) fn set_gate(&mut self, gate: Gate<M::Key>) {
+        self.gate = Some(gate);
+    }
+
+    /// How a call of this key would be refused further in.
+    pub(super) fn refused_further_in(&self, key: &M::Key) -> Option<Refusal> {
+        self.gate.as_ref().and_then(|gate| gate(key))
     }
 
     /// Changes the quota: the calls that are missing stay so many, at the pace of the new one.
-    pub(super) fn set_quota(&self, quota: Option<Quota>)
-    where
-        M: Numbers,
-    {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.rule();
-        let next = quota.map_or(Rule { cost: 0, ahead: 0 }, |quota| quota.rule());
-        if next == old {
-            return;
-        }
-        self.ahead.store(next.ahead, Ordering::Relaxed);
-        self.interval.store(next.cost, Ordering::Relaxed);
+    pub(super) fn set_quota(&self, quota: Option<Quota>) {
+        let rule = quota.map_or(Rule { cost: 0, ahead: 0 }, |quota| quota.rule());
         let now = self.now();
-        let carried = |number, pace| {
-            let carried = old.carried(next, Pace(pace), number, now);
-            // A number before `now` says no more than `now`.
-            (carried != number.max(now)).then_some(carried)
-        };
-        self.meter.update_all(carried, |_| None);
+        self.meter().amend_all(|line| {
+            line.change(rule, now);
+            true
+        });
     }
 
     pub(super) fn set_max_wait(&self, max: Duration) {
@@ -160,21 +171,10 @@ impl<M> Shared<M> {
         self.longest_block.store(nanos(longest_block), Ordering::Relaxed);
     }
 
-    /// Reads this clock from now on. What was used up by another is forgotten with it.
-    pub(super) fn set_ticks(&mut self, ticks: Ticks) {
-        self.ticks = ticks;
-    }
-
     /// The time since the limit was made.
     #[inline]
     pub(super) fn now(&self) -> u64 {
         at(self.ticks.elapsed())
-    }
-
-    #[inline]
-    fn rule(&self) -> Rule {
-        let (cost, ahead) = (&self.interval, &self.ahead);
-        Rule { cost: cost.load(Ordering::Relaxed), ahead: ahead.load(Ordering::Relaxed) }
     }
 
     /// When a call that comes now must have its place at the latest.
@@ -188,48 +188,38 @@ impl<M> Shared<M> {
     }
 
     pub(super) fn left_the_queue(&self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.limit.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn joined_the_queue(&self) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.limit.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes a place, unless it lies behind `last`.
     #[inline]
-    pub(super) fn reserve(&self, key: &M::Key, now: u64, last: u64) -> Result<Taken, Refusal>
-    where
-        M: Numbers,
-    {
-        let taken = take(&self.meter, key, now, self.rule(), last)
-            .map_err(|wait| self.refuse(Duration::from_nanos(wait)))?;
-        if taken.slot.wait == 0 && self.refusing.load(Ordering::Relaxed) {
-            self.refusing.store(false, Ordering::Relaxed);
+    pub(super) fn reserve(&self, key: &M::Key, now: u64, last: u64) -> Result<Taken, Refusal> {
+        let taken = take(self.meter(), key, now, last).map_err(|wait| self.refuse(key, wait))?;
+        if taken.slot.wait == 0 && self.limit.refusing.load(Ordering::Relaxed) {
+            self.limit.refusing.store(false, Ordering::Relaxed);
         }
         Ok(taken)
     }
 
-    /// Has the other side asked for silence since the place was taken?
-    pub(super) fn is_silenced(&self, key: &M::Key, now: u64, taken: Taken) -> bool
-    where
-        M: Numbers,
-    {
-        is_silenced(&self.meter, key, now, taken)
-    }
-
     /// How long a call of this key would wait if it came now.
-    pub(super) fn peek(&self, key: &M::Key, now: u64) -> Duration
-    where
-        M: Numbers,
-    {
-        let (number, pace) = self.meter.look(key);
-        Duration::from_nanos(self.rule().slot_at(Pace(pace), number, now).wait)
+    pub(super) fn peek(&self, key: &M::Key, now: u64) -> Duration {
+        Duration::from_nanos(self.meter().look(key).slot(now).wait)
     }
 
+    /// Refuses a call for want of a place, unless it is refused further in anyway.
     #[cold]
-    fn refuse(&self, after: Duration) -> Refusal {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        if !self.refusing.swap(true, Ordering::Relaxed) {
+    pub(super) fn refuse(&self, key: &M::Key, wait: u64) -> Refusal {
+        self.refused_further_in(key).unwrap_or_else(|| self.refuse_here(wait))
+    }
+
+    fn refuse_here(&self, wait: u64) -> Refusal {
+        let after = Duration::from_nanos(wait);
+        self.limit.refused.fetch_add(1, Ordering::Relaxed);
+        if !self.limit.refusing.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 limit = &*self.name,
                 after_ms = after.as_millis(),
@@ -240,18 +230,12 @@ impl<M> Shared<M> {
     }
 
     /// Gives the last place back.
-    pub(super) fn give_back(&self, key: &M::Key, slot: Slot)
-    where
-        M: Numbers,
-    {
-        give_back(&self.meter, key, self.now(), slot);
+    pub(super) fn give_back(&self, key: &M::Key, taken: Taken) {
+        give_back(self.meter(), key, self.now(), taken);
     }
 
     /// Tightens the limit of a key by what came back; never loosens it.
-    pub(super) fn learn(&self, key: &M::Key, means: &Assessment, advice: Option<Advice>)
-    where
-        M: Numbers,
-    {
+    pub(super) fn learn(&self, key: &M::Key, means: &Assessment, advice: Option<Advice>) {
         let busy =
             means.is_throttled() || !means.local && means.fault == Some(ErrorKind::Unavailable);
         let told = means.retry_after.filter(|_| busy).map(|after| Advice::new(0, after));
@@ -261,13 +245,10 @@ impl<M> Shared<M> {
         }
     }
 
-    pub(super) fn tighten(&self, key: &M::Key, advice: Advice)
-    where
-        M: Numbers,
-    {
-        let lesson = self.lesson(advice, self.now());
-        if learn(&self.meter, key, lesson) {
-            self.tightened.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn tighten(&self, key: &M::Key, advice: Advice) {
+        let lesson = self.lesson(advice);
+        if self.meter().amend(key, lesson.now, |line| lesson.teach(line)) {
+            self.limit.tightened.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(
                 limit = &*self.name,
                 remaining = advice.remaining,
@@ -276,36 +257,31 @@ impl<M> Shared<M> {
         }
     }
 
-    pub(super) fn tighten_all(&self, advice: Advice)
-    where
-        M: Numbers,
-    {
-        let lesson = self.lesson(advice, self.now());
-        self.meter.update_all(|number, _| lesson.number(number), |pace| lesson.pace(pace));
+    pub(super) fn tighten_all(&self, advice: Advice) {
+        let lesson = self.lesson(advice);
+        self.meter().amend_all(|line| lesson.teach(line));
     }
 
     /// What advice says: silence, or so many calls spread over the time to the reset.
-    fn lesson(&self, advice: Advice, now: u64) -> Lesson {
-        let longest = self.longest_block.load(Ordering::Relaxed);
+    fn lesson(&self, advice: Advice) -> Lesson {
+        let (now, longest) = (self.now(), self.longest_block.load(Ordering::Relaxed));
         let reset_in = nanos(advice.reset_in);
-        let until = now.saturating_add(reset_in.min(longest));
-        match reset_in.checked_div(advice.remaining) {
-            None => Lesson::silence(until, self.rule(), now),
-            Some(cost) => {
-                Lesson::spread(advice.remaining, cost.min(longest), until, self.rule(), now)
-            }
+        let cost = reset_in.checked_div(advice.remaining).unwrap_or(0);
+        Lesson {
+            calls: advice.remaining,
+            cost: cost.min(longest),
+            until: now.saturating_add(reset_in.min(longest)),
+            now,
+            queue: self.limit.waiting.load(Ordering::Relaxed) > 0,
         }
     }
 
-    pub(super) fn snapshot(&self) -> RateLimitSnapshot
-    where
-        M: Numbers,
-    {
-        let (keys, forgotten, crowded) = self.meter.count();
+    pub(super) fn snapshot(&self) -> RateLimitSnapshot {
+        let (keys, forgotten, crowded) = self.meter().count();
         RateLimitSnapshot {
-            refused: self.refused.load(Ordering::Relaxed),
-            waiting: self.waiting.load(Ordering::Relaxed),
-            tightened: self.tightened.load(Ordering::Relaxed),
+            refused: self.limit.refused.load(Ordering::Relaxed),
+            waiting: self.limit.waiting.load(Ordering::Relaxed),
+            tightened: self.limit.tightened.load(Ordering::Relaxed),
             keys,
             forgotten,
             crowded,
@@ -313,9 +289,9 @@ impl<M> Shared<M> {
     }
 }
 
-impl<M> fmt::Debug for Shared<M> {
+impl<M: Numbers> fmt::Debug for Shared<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rule { cost, ahead } = self.rule();
+        let Rule { cost, ahead } = self.meter().fresh().rule;
         f.debug_struct("RateLimit")
             .field("name", &self.name)
             .field("interval", &Duration::from_nanos(cost))

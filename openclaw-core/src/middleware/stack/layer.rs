@@ -47,7 +47,8 @@ pub type Stacked<S, P> = Timeout<
 /// Made by [`Resilience`](super::Resilience). Every layer is there, and one that is off lets
 /// everything pass: so settings change at run time. Only a rate limit that is off still heeds
 /// what the other side says of its own limit. Rate limit and breaker are kept by tenant; the
-/// concurrency limit and the retry budget belong to the integration.
+/// concurrency limit and the retry budget belong to the integration. A call that would wait for a place
+/// or find none hears of an open breaker at once.
 #[derive(Debug)]
 pub struct StackLayer<P: 'static>(Arc<Parts<P>>);
 
@@ -103,13 +104,16 @@ impl<P: 'static> StackLayer<P> {
         let breaker = breaker.build().unwrap_or_else(|_| BreakerLayer::new(Arc::clone(name)));
         let breaker = breaker.per_key(tenant::<P> as TenantOf<P>);
         let any = Quota::per_second(NonZeroU32::MAX);
+        let breakers = breaker.breakers();
+        let gate = Arc::clone(&breakers);
         let parts = Parts {
             total: TimeoutLayer::total(Arc::clone(name), Duration::MAX),
             retry,
             rate_limit: RateLimitLayer::new(Arc::clone(name), any)
-                .per_key_of(tenant::<P> as TenantOf<P>, keys.unwrap_or(TENANTS)),
+                .per_key_of(tenant::<P> as TenantOf<P>, keys.unwrap_or(TENANTS))
+                .gate(move |tenant| gate.refusal(tenant)),
             concurrency: ConcurrencyLayer::new(Arc::clone(name), usize::MAX),
-            breakers: breaker.breakers(),
+            breakers,
             breaker,
             attempt: TimeoutLayer::attempt(Arc::clone(name), Duration::MAX),
         };

@@ -13,7 +13,7 @@ use std::{
 use http::Response;
 use openclaw_core::{
     Call, Context, Effect, Error, ErrorKind, TenantId,
-    middleware::{Quota, RateLimitLayer},
+    middleware::{Quota, RateLimitLayer, breaker::BreakerLayer},
     policy::{ByStatus, Failure},
     skill::SkillManifest,
 };
@@ -345,17 +345,25 @@ async fn a_throttled_error_blocks_its_key_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_refused_further_in_needs_no_place() {
-    let open = Arc::new(AtomicBool::new(true));
-    let seen = Arc::clone(&open);
-    let layer =
-        RateLimitLayer::new("crm", one_a_second()).gate(move || seen.load(Ordering::Relaxed));
-    for _ in 0..10 {
-        ask(&layer, call("acme")).await.expect("it goes straight through");
+async fn a_call_that_is_refused_further_in_waits_for_no_place() {
+    let breaker = BreakerLayer::new("inside").handle();
+    for max_wait in [Duration::ZERO, 5 * S] {
+        let inside = breaker.clone();
+        let gate = move |(): &()| inside.refusal();
+        let layer = RateLimitLayer::new("crm", one_a_second()).wait(max_wait).gate(gate);
+        breaker.force_open();
+        ask(&layer, call("acme")).await.expect("there is a place, and nobody asks");
+        let began = Instant::now();
+        for _ in 0..10 {
+            let e = ask(&layer, call("acme")).await.expect_err("refused further in");
+            assert_eq!((e.kind(), began.elapsed()), (ErrorKind::CircuitOpen, Duration::ZERO));
+        }
+        assert_eq!((layer.snapshot().refused, layer.snapshot().waiting), (0, 0));
+        assert_eq!(layer.peek(&()), S, "their places were given back");
+        breaker.force_close();
+        let answer = ask(&layer, call("acme")).await;
+        assert_eq!(answer.is_ok(), !max_wait.is_zero());
     }
-    open.store(false, Ordering::Relaxed);
-    ask(&layer, call("acme")).await.expect("the whole quota is left");
-    ask(&layer, call("acme")).await.expect_err("and is used up now");
 }
 
 #[tokio::test(start_paused = true)]
@@ -437,4 +445,14 @@ mod laws {
         "RateLimit",
         layer::on::<Call<u64>, _>(|| RateLimitLayer::new("law", Quota::per_second(n(1_000_000))))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setting_of_one_clone_is_not_that_of_another() {
+    let strict = RateLimitLayer::new("crm", one_a_second());
+    let patient = strict.clone().wait(5 * S);
+    let deaf = strict.clone().learn(false, S);
+    ask(&deaf, call("acme")).await.expect("the first");
+    ask(&strict, call("acme")).await.expect_err("it does not wait, and the quota is the same");
+    ask(&patient, call("acme")).await.expect("it waits");
 }

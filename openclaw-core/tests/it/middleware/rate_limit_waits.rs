@@ -106,6 +106,95 @@ async fn a_silence_longer_than_the_wait_refuses_them() {
     assert!(refused.iter().flatten().all(|after| (8..=9).contains(after)), "{refused:?}");
 }
 
+/// Calls numbered from 0 and made at once; which one was made when, in milliseconds.
+async fn in_a_queue(
+    layer: &RateLimitLayer,
+    calls: u32,
+    meanwhile: impl Future<Output = ()>,
+) -> Vec<(u32, u128)> {
+    let (began, times) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+    let mut set = JoinSet::new();
+    for id in 0..calls {
+        let times = Arc::clone(&times);
+        let leaf = service_fn(move |call: Call<u32>| {
+            times.lock().unwrap().push((*call.payload(), began.elapsed().as_millis()));
+            std::future::ready(Ok::<_, Error>(()))
+        });
+        set.spawn(layer.layer(leaf).oneshot(call().map(|_| id)));
+    }
+    meanwhile.await;
+    assert!(set.join_all().await.iter().all(Result::is_ok));
+    times.lock().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_shorter_than_the_queue_moves_it_and_keeps_its_order() {
+    let layer = RateLimitLayer::new("crm", one_a_second()).wait(60 * S);
+    let busy = service_fn(async |_: Call<u32>| {
+        sleep(S / 2).await;
+        Err::<(), _>(Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(2 * S))
+    });
+    let mut busy = layer.layer(busy);
+    let first = busy.ready().await.unwrap().call(call());
+    let times = in_a_queue(&layer, 20, async {
+        first.await.expect_err("throttled");
+    })
+    .await;
+    // Told at 0.5 s: nothing until 2.5 s, then one a second, in the order they had.
+    let expected: Vec<_> = (0..20).map(|id| (id, 2_500 + 1_000 * u128::from(id))).collect();
+    assert_eq!(times, expected);
+    assert_eq!(layer.peek(&()), S, "a new call comes behind them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silences_on_top_of_each_other_move_a_queue_behind_the_last() {
+    let layer = RateLimitLayer::new("crm", one_a_second()).wait(60 * S);
+    layer.check(&()).expect("the first");
+    let silences = async {
+        for (after, silence) in [(500, 2_000), (0, 2_000), (100, 1_900), (400, 3_000)] {
+            sleep(Duration::from_millis(after)).await;
+            layer.block(Duration::from_millis(silence));
+        }
+    };
+    let times = in_a_queue(&layer, 5, silences).await;
+    assert_eq!(times, [(0, 4_000), (1, 5_000), (2, 6_000), (3, 7_000), (4, 8_000)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_a_silence_has_moved_is_given_back() {
+    let layer = RateLimitLayer::new("crm", one_a_second()).wait(60 * S);
+    layer.check(&()).expect("the first");
+    let mut service = layer.layer(service_fn(async |_: Call<u32>| Ok::<_, Error>(())));
+    let second = service.ready().await.unwrap().call(call());
+    let third = service.ready().await.unwrap().call(call());
+    layer.block(5 * S);
+    assert_eq!(layer.peek(&()), 7 * S, "places at 5 and 6 s");
+    drop(third);
+    assert_eq!(layer.peek(&()), 6 * S);
+    drop(second);
+    assert_eq!(layer.peek(&()), 5 * S);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_that_is_over_at_once_teaches_nothing() {
+    for burst in [1, 3] {
+        let burst = NonZeroU32::new(burst).unwrap();
+        let layer = RateLimitLayer::new("crm", one_a_second().burst(burst));
+        layer.block(Duration::ZERO);
+        layer.block_key(&(), Duration::ZERO);
+        let now = service_fn(async |_: Call<u32>| {
+            Err::<(), _>(Error::new(ErrorKind::RateLimited, "now").with_retry_after(Duration::ZERO))
+        });
+        let mut now = layer.layer(now);
+        for _ in 0..burst.get() {
+            let e = now.ready().await.unwrap().call(call()).await.expect_err("it says so");
+            assert!(e.refusal().is_none(), "the whole burst passes");
+        }
+        assert_eq!(layer.snapshot().tightened, 0);
+        layer.check(&()).expect_err("and no more");
+    }
+}
+
 /// Polls this often, a quarter of a second apart; true when it ended.
 async fn poll_times<F: Future>(future: F, times: u32) -> bool {
     let mut future = Box::pin(future);

@@ -126,6 +126,102 @@ async fn a_reload_changes_settings_and_keeps_state() {
     assert_eq!(resilience.config(), config(second));
 }
 
+fn breaking(breaker: &str) -> ResilienceConfig {
+    config(&format!(r#"{{ "skill": {{ "crm": {{ "retry": "off", "breaker": {breaker} }} }} }}"#))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_is_switched_off_lets_everything_pass_and_begins_anew() {
+    let on = || breaking(r#"{ "consecutive_failures": 5 }"#);
+    let resilience = Resilience::new(on()).unwrap();
+    let stack = resilience.skill("crm");
+    for _ in 0..5 {
+        ask_down(&stack, "acme").await;
+    }
+    assert_eq!(ask_down(&stack, "acme").await, (ErrorKind::CircuitOpen, 0));
+    resilience.reload(breaking(r#""off""#)).unwrap();
+    for tenant in ["acme", "globex"] {
+        for _ in 0..20 {
+            assert_eq!(ask_down(&stack, tenant).await, (ErrorKind::Unavailable, 1), "{tenant}");
+        }
+    }
+    resilience.reload(on()).unwrap();
+    for tenant in ["acme", "globex", "initech"] {
+        for _ in 0..5 {
+            assert_eq!(ask_down(&stack, tenant).await, (ErrorKind::Unavailable, 1), "{tenant}");
+        }
+        assert_eq!(ask_down(&stack, tenant).await, (ErrorKind::CircuitOpen, 0), "{tenant}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_forced_stays_so_when_a_breaker_is_switched() {
+    let resilience = Resilience::new(breaking("{}")).unwrap();
+    let stack = resilience.skill("crm");
+    ask_well(&stack, "acme").await.unwrap();
+    let breaker = stack.breaker(&TenantId::new("acme").unwrap()).unwrap();
+    let switched = || {
+        [r#""off""#, "{}"].map(|setting| {
+            resilience.reload(breaking(setting)).unwrap();
+            breaker.state()
+        })
+    };
+    assert_eq!(switched(), [State::Disabled, State::Closed]);
+    breaker.force_open();
+    assert_eq!(switched(), [State::ForcedOpen; 2]);
+    breaker.disable();
+    assert_eq!(switched(), [State::Disabled; 2]);
+    resilience.reload(breaking(r#""off""#)).unwrap();
+    breaker.force_close();
+    assert_eq!(breaker.state(), State::Disabled, "nobody's any more, and off");
+    assert_eq!(switched(), [State::Disabled, State::Closed]);
+}
+
+/// A stack that lets calls wait, whose breaker is open.
+async fn open_behind_a_limit(max_wait: &str) -> Stack {
+    let json = format!(
+        r#"{{ "skill": {{ "crm": {{ "retry": "off", "breaker": {{ "consecutive_failures": 1 }},
+            "rate_limit": {{ "calls": 1, "per": "10s", "max_wait": "{max_wait}" }} }} }} }}"#
+    );
+    let stack = Resilience::new(config(&json)).unwrap().skill("crm");
+    assert_eq!(ask_down(&stack, "acme").await, (ErrorKind::Unavailable, 1));
+    stack
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_place_at_an_open_breaker() {
+    for max_wait in ["20s", "0s"] {
+        let stack = open_behind_a_limit(max_wait).await;
+        let began = Instant::now();
+        for _ in 0..5 {
+            let e = ask_well(&stack, "acme").await.expect_err("it is open");
+            assert_eq!((e.kind(), began.elapsed()), (ErrorKind::CircuitOpen, Duration::ZERO));
+            assert!(e.retry_after().is_some_and(|after| after > 50 * S), "{e}");
+        }
+        assert_eq!(stack.snapshot().rate_limit.waiting, 0);
+        let breaker = stack.breaker(&TenantId::new("acme").unwrap()).unwrap();
+        assert_eq!(breaker.snapshot().refused, 5, "they are the breaker's refusals");
+        breaker.force_close();
+        tokio::time::sleep(10 * S).await;
+        ask_well(&stack, "acme").await.expect("no token was spent on them");
+        ask_well(&stack, "globex").await.expect("another tenant");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_hears_when_the_breaker_has_opened() {
+    let stack = open_behind_a_limit("20s").await;
+    let breaker = stack.breaker(&TenantId::new("acme").unwrap()).unwrap();
+    breaker.force_close();
+    let waits = ask_well(&stack, "acme");
+    let opens = async {
+        tokio::time::sleep(S).await;
+        breaker.force_open();
+    };
+    let (answer, ()) = tokio::join!(waits, opens);
+    assert_eq!(answer.expect_err("it is open").kind(), ErrorKind::CircuitOpen);
+}
+
 fn limited(rate: &str) -> ResilienceConfig {
     config(&format!(r#"{{ "skill": {{ "crm": {{ "retry": "off", "rate_limit": {rate} }} }} }}"#))
 }
