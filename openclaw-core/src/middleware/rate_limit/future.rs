@@ -84,11 +84,12 @@ impl<M: Numbers> Place<M> {
     /// `Some` is how long to wait yet: the other side asked for silence meanwhile.
     fn wait_on(&mut self) -> Result<Option<Duration>, Refusal> {
         let (Some(key), Some(taken)) = (&self.key, self.waits) else { return Ok(None) };
-        let at = self.shared.now();
-        let taken = taken.behind(&self.shared.meter().look(key));
         if let Some(refusal) = self.shared.refused_further_in(key) {
             return Err(refusal);
         }
+        // The timer has ended: only a place that was moved since lies ahead.
+        let at = self.shared.now().max(taken.at);
+        let taken = taken.behind(&self.shared.meter().look(key));
         if taken.at <= at {
             return Ok(None);
         }
