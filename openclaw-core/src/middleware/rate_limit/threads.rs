@@ -173,10 +173,7 @@ fn a_call_is_judged_by_a_rule_and_the_number_that_belongs_to_it() {
             });
             return Vec::new();
         }
-        let wait = match take(numbers, &(), NOW, NOW) {
-            Ok(_) => return Vec::new(),
-            Err(wait) => wait,
-        };
+        let Err(wait) = take(numbers, &(), NOW, NOW) else { return Vec::new() };
         assert!([SECOND, SLOW.cost, FAST.cost].contains(&wait), "{wait}");
         Vec::new()
     };

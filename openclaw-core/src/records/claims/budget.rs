@@ -73,7 +73,7 @@ impl Claims {
         if !matches!(claim.record.state, EffectState::Claimed { .. }) {
             return Ok(());
         }
-        let over = |share: &Share| share.reserved > 0 && share.until <= self.env.now();
+        let over = |share: &Share| share.reserved > 0 && share.until <= self.time.now();
         if claim.record.reserves() && !claim.record.costs.iter().any(over) {
             return Ok(());
         }
@@ -175,7 +175,7 @@ impl Claims {
             keys.extend(beside.cloned());
             let read = self.noted((*self.store).get_many(&keys).await.map_err(Error::from))?;
             let as_of = read.as_of;
-            self.told(as_of);
+            self.time.told(as_of);
             if wishes.iter().any(|wish| wish.held(tenant, as_of) != wish.held(tenant, now)) {
                 now = as_of;
                 continue;

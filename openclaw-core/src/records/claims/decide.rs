@@ -68,7 +68,7 @@ impl Claims {
         let mut keys = vec![place.key.clone()];
         keys.extend(place.fence.lease().map(|Lease { key, .. }| key.clone()));
         let read = self.noted((*self.store).get_many(&keys).await.map_err(Error::from))?;
-        self.told(read.as_of);
+        self.time.told(read.as_of);
         let mut rows = read.value.into_iter();
         let (record, holder) = (rows.next().flatten(), rows.next().flatten());
         let Some(entry) = record else { return Ok(None) };

@@ -2,7 +2,6 @@
 
 mod budget;
 mod charge;
-mod clock;
 mod decide;
 mod fence;
 mod fit;
@@ -14,7 +13,7 @@ mod settle;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -40,10 +39,10 @@ use super::{
 };
 use crate::{
     Call, Digest, Effect, Env, Error, ErrorKind, Happened, IdempotencyKey, MessageId, Payer,
-    Result, TenantId,
+    Result, TenantId, Timestamp,
     channel::Intent,
     records::ledger::EffectState,
-    store::{Applied, Guard, Key, Op, Prefix, SharedStore, Txn, Version},
+    store::{Applied, Guard, Key, Op, Prefix, SharedStore, StoreTime, Txn, Version},
     words::{meter::Meter, scratch::scratch},
 };
 
@@ -61,8 +60,8 @@ pub(crate) struct Claims {
     fenced: AtomicBool,
     /// A call under one of these claims has come to a mark.
     marks: AtomicBool,
-    /// How far the store's clock is ahead of ours, in milliseconds, as it was last told.
-    ahead: AtomicI64,
+    /// What leases and first tries are dated by: whoever judges them reads the store's time.
+    time: StoreTime,
 }
 
 /// An effect that was claimed here, with its row's version and the right to write it.
@@ -89,16 +88,16 @@ pub(crate) struct Claim {
 }
 
 impl Claims {
-    pub(crate) const fn new(store: SharedStore, env: Env, budgets: Budgets) -> Self {
+    pub(crate) fn new(store: SharedStore, env: Env, budgets: Budgets) -> Self {
         Self {
             store,
+            time: StoreTime::new(env.clone()),
             env,
             budgets,
             stalled: AtomicBool::new(false),
             in_store: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
             marks: AtomicBool::new(false),
-            ahead: AtomicI64::new(0),
         }
     }
 
@@ -161,7 +160,7 @@ impl Claims {
         let mut keys = vec![claim.key.clone()];
         keys.extend(claim.fence.lease().map(|lease| lease.key.clone()));
         let read = self.noted(self.store.get_many(&keys).await.map_err(Error::from))?;
-        self.told(read.as_of);
+        self.time.told(read.as_of);
         let mut rows = read.value.into_iter();
         let gone = || self.lost(Known::Lost { guard: 0, current: None });
         let record = rows.next().flatten().ok_or_else(gone)?;
@@ -199,10 +198,10 @@ impl Claims {
         self.refresh(claim).await?;
         for _ in 0..2 {
             let Fence::Leased(lease) = &claim.fence else { return Ok(()) };
-            let row = lease.row.renewed(self.now(), lease.length);
+            let row = lease.row.renewed(self.time.now(), lease.length);
             self.put_lease(claim, "renew", row).await?;
             // Our clock may have jumped since the store last told its time.
-            if claim.is_dated(self.now()) {
+            if claim.is_dated(self.time.now()) {
                 break;
             }
         }
@@ -225,7 +224,7 @@ impl Claims {
         let put = Op::put(lease.key.clone(), super::row::Row::encode(&row)?);
         let txn = Txn::new(label).guard(claim.fence.guard()).op(put);
         let applied = self.apply(claim, txn).await?;
-        self.told(applied.as_of);
+        self.time.told(applied.as_of);
         claim.fence.leased_at(row, applied.version);
         Ok(())
     }
@@ -269,6 +268,16 @@ impl Claim {
     /// Was it surely not sent, when each try is marked?
     pub(crate) const fn is_unsent(&self) -> bool {
         matches!(self.record.state, EffectState::Claimed { .. })
+    }
+
+    /// Does its lease end when it should, by what the store's clock shows now?
+    ///
+    /// A commit has taken its time meanwhile: a third of the lease is left for that.
+    fn is_dated(&self, now: Timestamp) -> bool {
+        let Some(lease) = self.fence.lease() else { return true };
+        let due = now.after(lease.length);
+        let until = lease.row.until;
+        due.since(until).max(until.since(due)) <= lease.length / 3
     }
 
     /// Is it known what the store holds?

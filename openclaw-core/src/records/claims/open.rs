@@ -93,7 +93,7 @@ impl Claims {
             let guards = txn.guards.len();
             match self.commit(txn).await? {
                 Known::Applied(applied) => {
-                    self.told(applied.as_of);
+                    self.time.told(applied.as_of);
                     if let Some(op) = apart {
                         self.commit(Txn::new("consume").guard(claim.fence.guard()).op(op)).await?;
                     }
@@ -119,7 +119,7 @@ impl Claims {
         if !claim.record.state.is_final() {
             // It is judged and dated by the store's time, which a lost commit does not tell.
             let read = self.store.get_many(std::slice::from_ref(&claim.key)).await;
-            self.told(self.noted(read.map_err(Error::from))?.as_of);
+            self.time.told(self.noted(read.map_err(Error::from))?.as_of);
         }
         if claim.record.fingerprint == asked {
             self.reserve_again(&mut claim).await?;
@@ -164,7 +164,7 @@ impl Claims {
 
     /// A new claim, whose lease is as long by the store's clock as it is by ours.
     async fn begun(&self, mut claim: Box<Claim>, as_of: Timestamp) -> Result<Opened> {
-        self.told(as_of);
+        self.time.told(as_of);
         if !claim.is_dated(as_of) {
             Box::pin(self.renew(&mut claim)).await?;
         }
@@ -187,7 +187,7 @@ impl Claims {
         let keys = [claim.key.clone(), lease.key.clone()];
         let read = self.noted(self.store.get_many(&keys).await.map_err(Error::from))?;
         let now = read.as_of;
-        self.told(now);
+        self.time.told(now);
         let mut rows = read.value.into_iter();
         let (found, holder) = (rows.next().flatten(), rows.next().flatten());
         lease.version = holder.as_ref().map(|entry| entry.version);
@@ -223,7 +223,7 @@ impl Claims {
         let Fence::Leased(Lease { key, row, length, .. }) = &mut claim.fence else {
             return Ok(Found::Raced);
         };
-        *row = row.renewed(self.now(), *length);
+        *row = row.renewed(self.time.now(), *length);
         let put = Op::put(key.clone(), row.encode()?);
         let txn = Txn::new("takeover")
             .guard(claim.fence.guard())
@@ -256,7 +256,7 @@ impl Claims {
         }
         let mut txn = Txn::new("claim").guard(claim.fence.guard()).guard(absent);
         if let Fence::Leased(lease) = &mut claim.fence {
-            lease.row = lease.row.renewed(self.by_store(now), lease.length);
+            lease.row = lease.row.renewed(self.time.by_store(now), lease.length);
             // First, as the witness of this commit: no other call writes the same.
             txn = txn.op(Op::put(lease.key.clone(), lease.row.encode()?));
         }

@@ -50,13 +50,13 @@ impl Claims {
         let EffectRecord { state, effect, .. } = &claim.record;
         // The time matters to what is in doubt only. It is the store's: another process may have
         // sent it first, and its clock showed something else.
-        let now = if state.is_in_doubt() { self.now() } else { Timestamp::default() };
+        let now = if state.is_in_doubt() { self.time.now() } else { Timestamp::default() };
         plan(state, *effect, now)
     }
 
     /// Records that a try is about to be sent.
     pub(crate) async fn dispatch(&self, claim: &mut Claim) -> Result<()> {
-        let at = self.now();
+        let at = self.time.now();
         self.step("dispatch", claim, Event::Dispatch { at }, &[]).await
     }
 
@@ -193,7 +193,7 @@ impl Claims {
         if let Some(lease) = claim.fence.lease().filter(|_| state.is_final()) {
             let parked = matches!(state, EffectState::Parked { .. });
             let now = entries.first().map_or_else(|| self.env.now(), |entry| entry.at);
-            let row = lease.ended(self.by_store(now), parked);
+            let row = lease.ended(self.time.by_store(now), parked);
             txn = txn.op(Op::put(lease.key.clone(), row.encode()?));
             ended = Some(row);
         }
