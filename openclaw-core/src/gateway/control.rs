@@ -271,8 +271,8 @@ impl Inner {
         loop {
             let progress = self.progress.notified();
             let lanes = lock(&self.turns).is_idle() && lock(&self.replies).is_idle();
-            let closing = self.closing.load(Ordering::Acquire) > 0 || self.owes();
-            if lanes && (!closing || planted(Bug::DrainForgetsClosing)) {
+            let closing = || self.closing.load(Ordering::Acquire) > 0 || self.owes();
+            if lanes && (planted(Bug::DrainForgetsClosing) || !closing()) {
                 return;
             }
             progress.await;

@@ -287,9 +287,10 @@ impl Replica {
     /// `TIMEOUT` when something was left; the replica is stopped all the same.
     pub async fn drain(&self, deadline: Duration) -> Result<()> {
         let core = &self.0;
-        let end = in_time(deadline);
+        let (end, half) = (in_time(deadline), in_time(deadline / 2));
         core.stopping.raise();
-        while !lock(&core.relayed).is_empty() && Instant::now() < end {
+        // The other half is for what is here.
+        while !lock(&core.relayed).is_empty() && Instant::now() < half {
             tokio::time::sleep(core.config.poll).await;
         }
         let shards: Vec<u16> = lock(&core.shards).keys().copied().collect();
@@ -312,6 +313,11 @@ impl Replica {
                     leaving.shutdown().await;
                 }
             }
+        }
+        // What was not given away works no more, either.
+        let kept: Vec<u16> = lock(&core.shards).keys().copied().collect();
+        for partition in kept {
+            core.drop_shard(partition).await;
         }
         core.tasks.stop().await;
         drop(timeout_at(end, core.tells.ended()).await);
@@ -396,7 +402,7 @@ impl Core {
         }
     }
 
-    /// Drops a partition that is somebody else's by now.
+    /// Drops a partition that is somebody else's by now, or will be when its lease ends.
     async fn drop_shard(&self, partition: u16) {
         self.close_doors(partition);
         let shard = lock(&self.shards).remove(&partition);

@@ -1,6 +1,12 @@
 //! Several gateways on one store: each answers its share, and nobody's work is done twice.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use openclaw_core::{
     AgentId, ChannelId, Content, ErrorKind, MessageId,
@@ -131,6 +137,29 @@ async fn a_replica_that_can_not_give_its_partitions_away_stops_in_time() {
     let drained = timeout(Duration::from_secs(60), a.replica.drain(deadline)).await;
     assert_eq!(drained.expect("it ends").unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!(since.elapsed(), deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_has_no_time_to_give_its_partitions_away_works_no_more() {
+    let (world, ended) = (World::new(13), Arc::new(AtomicU32::new(0)));
+    let count = Arc::clone(&ended);
+    let slow = agent_fn(AgentId::new("slow").unwrap(), move |_turn| {
+        let count = Arc::clone(&count);
+        async move {
+            sleep(Duration::from_secs(1)).await;
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(Answer::text("late"))
+        }
+    });
+    let a = site(&world, "a", slow).await;
+    settled(&[&a]).await;
+    for place in 0..4 {
+        a.tell(place, 1).await;
+    }
+    let drained = a.replica.drain(Duration::ZERO).await;
+    assert_eq!(drained.unwrap_err().kind(), ErrorKind::Timeout);
+    sleep(SETTLED).await;
+    assert_eq!((ended.load(Ordering::Relaxed), a.platform.posts().len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
