@@ -97,7 +97,8 @@ impl<K: Eq + Hash> Breakers<K> {
 
     /// The refusal of a call of this key that came now, counted as one; `None` lets it in.
     ///
-    /// As [`BreakerHandle::refusal`]; a key without a breaker of its own gets one when it calls.
+    /// As [`BreakerHandle::refusal`]. A key without a breaker of its own is let in: when it calls it
+    /// gets one, or shares the [`overflow`](Self::overflow).
     #[must_use]
     pub fn refusal(&self, key: &K) -> Option<Refusal> {
         self.get(key)?.refusal()

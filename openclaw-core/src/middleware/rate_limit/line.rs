@@ -42,13 +42,15 @@ impl Line {
         }
     }
 
-    /// The first place that somebody waits for yet, if anybody does.
+    /// The first place that somebody may wait for yet.
+    ///
+    /// At the cost of the quota, since a slower pace may have come behind those places. Behind a
+    /// slower quota fewer seem to wait than do: these go closer together.
     fn first(&self, now: u64) -> Option<u64> {
         let next = self.number.saturating_sub(self.rule.ahead);
-        let cost = self.rule.at_pace(self.pace, now).cost;
         let from = self.silence.max(now.saturating_add(1));
-        let waiting = next.saturating_sub(from).checked_div(cost)?;
-        (waiting > 0).then(|| next.saturating_sub(waiting.saturating_mul(cost)))
+        let waiting = next.saturating_sub(from).checked_div(self.rule.cost)?;
+        (waiting > 0).then(|| next.saturating_sub(waiting.saturating_mul(self.rule.cost)))
     }
 
     fn raise(&mut self, number: u64, now: u64) -> bool {
@@ -162,6 +164,15 @@ mod tests {
             assert!(!spread(calls, SECOND, 0).teach(&mut line));
             assert_eq!((line.number, line.pace), (0, Pace::default()));
         }
+    }
+
+    #[test]
+    fn a_silence_keeps_the_distances_of_places_from_before_a_slower_pace() {
+        // Ten wait, for places in 1 to 10 s.
+        let mut line = Line { number: NOW + 13 * SECOND, ..Line::new(RULE) };
+        spread(1, 60 * SECOND, 60).teach(&mut line);
+        silence(30).teach(&mut line);
+        assert_eq!(line.moved, 29 * SECOND, "{line:?}");
     }
 
     #[test]

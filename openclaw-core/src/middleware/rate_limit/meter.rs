@@ -22,22 +22,27 @@ pub trait Numbers: Send + Sync + 'static {
     type Key: Clone + Send + Sync + 'static;
 
     /// The line of a key that was never seen.
+    #[doc(hidden)]
     fn fresh(&self) -> Line;
 
     /// The line of a key.
+    #[doc(hidden)]
     fn look(&self, key: &Self::Key) -> Line;
 
     /// Replaces the number of a key by what `change` makes of its line, unless that is nothing.
     ///
     /// `change` may be asked several times. True when the number was replaced.
+    #[doc(hidden)]
     fn update(&self, key: &Self::Key, now: u64, change: impl FnMut(&Line) -> Option<u64>) -> bool;
 
     /// Changes the line of a key at once; says what `change` said.
     ///
     /// `change` may be asked several times, of the same line or another.
+    #[doc(hidden)]
     fn amend(&self, key: &Self::Key, now: u64, change: impl FnMut(&mut Line) -> bool) -> bool;
 
     /// Changes every line there is, and the rule of those to come: each line at once.
+    #[doc(hidden)]
     fn amend_all(&self, change: impl FnMut(&mut Line) -> bool);
 
     /// Keys on hand, keys that were forgotten, calls that found no room for their key.

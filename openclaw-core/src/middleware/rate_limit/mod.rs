@@ -154,7 +154,7 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
 
     /// Lets calls wait for their place, this long at most; zero refuses at once.
     ///
-    /// Clones that were made before go on as they do, at the same limit.
+    /// Clones and handles that were made before go on as they do, at the same limit.
     #[must_use]
     pub fn wait(self, max: Duration) -> Self {
         self.forked(|shared| shared.set_max_wait(max))
@@ -164,7 +164,7 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
     ///
     /// What it says is the answer of the call, and its place is given back: a call has nothing to
     /// wait for while a breaker further in refuses it. Who waits asks again when its turn comes.
-    /// Clones that were made before do not ask.
+    /// Clones and handles that were made before do not ask.
     ///
     /// ```
     /// use std::num::NonZeroU32;
@@ -190,7 +190,7 @@ impl<P, M: Numbers> RateLimitLayer<P, M> {
 
     /// Says whether the other side's advice tightens the limit, and for how long at most.
     ///
-    /// Clones that were made before go on as they do, at the same limit.
+    /// Clones and handles that were made before go on as they do, at the same limit.
     #[must_use]
     pub fn learn(self, learns: bool, longest: Duration) -> Self {
         self.forked(|shared| shared.set_learning(learns, longest))

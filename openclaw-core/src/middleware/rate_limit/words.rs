@@ -10,9 +10,9 @@ use crate::middleware::kit::{Atomic, Kit, Lock, Native};
 
 /// One limit: a call changes its number by compare-and-swap, whatever else changes takes a lock.
 ///
-/// A number is judged by what belongs to it: it is read between two looks at the epoch, and
-/// whoever changes what a call costs changes the number, too, so that a late swap fails, unless the
-/// number comes back to the nanosecond meanwhile.
+/// A number is judged by what belongs to it: it is read between two looks at the epoch. Whoever
+/// changes the rule changes the number, too, so that a late swap fails, unless the number comes
+/// back to the nanosecond meanwhile. A pace that comes meanwhile counts from the next call on.
 pub(super) struct Words<K: Kit = Native> {
     number: K::Atomic,
     /// Odd while the words below change.
