@@ -40,10 +40,10 @@ use crate::{
 /// A job is marked as sent before the service is called: let the service's limits refuse, not
 /// wait, or a crash during the wait counts as doubt. Each job has one owner, by a lease that is
 /// renewed while it runs. Leases, turns and deadlines go by the store's clock: several processes may
-/// run one queue, however far their own are off. The call's key is its own, or made of the job's id; under one of
-/// its own it is one job of its tenant in this queue, however often it is submitted. Tenant, trust label, trace and
-/// deadline go along, and the payer; the principal and the cancellation do not. An error that an
-/// inner retry has exhausted is final.
+/// run one queue, however far their own are off. The call's key is its own, or made of the job's
+/// id; under one of its own it is one job of its tenant in this queue, however often it is
+/// submitted. Tenant, trust label, trace and deadline go along, and the payer; the principal and
+/// the cancellation do not. An error that an inner retry has exhausted is final.
 ///
 /// With [budgets](RequestQueueBuilder::budgets) a job reserves when it is marked as sent. An attempt
 /// that surely did nothing gives it back, a doubt keeps it, and the end spends it, as in the ledger:
@@ -149,8 +149,8 @@ impl<S: Send + Sync> RequestQueue<S> {
     /// forgotten.
     ///
     /// # Errors
-    /// [`Reason::KeyReused`] when the key was another request's, [`Reason::Overloaded`] when the queue is full, [`Reason::DeadlineTooNear`] behind the call's
-    /// deadline, `UNSUPPORTED` for an effect that the context withholds, or the store's error.
+    /// [`Reason::KeyReused`] when the key was another request's, [`Reason::Overloaded`] when the
+    /// queue is full, [`Reason::DeadlineTooNear`] behind the call's deadline, `UNSUPPORTED` for an effect that the context withholds, or the store's error.
     pub async fn submit(&self, call: Call<Arc<Value>>) -> Result<JobId> {
         let book = &self.book;
         let id = book.env.next_id();
