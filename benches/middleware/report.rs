@@ -91,10 +91,11 @@ impl Ratios {
 }
 
 impl Rows {
-    /// Adds a row; the table keeps their order.
+    /// Adds a row; the table keeps their order. Of one that was measured before the faster counts.
     pub(crate) fn add(&mut self, name: &'static str, cost: Cost) {
         let order = self.0.len();
-        self.0.insert(name, (order, cost));
+        let (_, known) = self.0.entry(name).or_insert((order, cost));
+        known.ns = known.ns.min(cost.ns);
     }
 
     fn get(&self, name: &str) -> Cost {
